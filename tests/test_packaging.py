@@ -1,0 +1,128 @@
+"""What a wheel, an sdist and an editable install contain, and what the pins say."""
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+STACKS = ROOT / 'requirements' / 'stacks'
+LEFT_OUT = shutil.ignore_patterns('.venv*', '.git', '.mim', 'work_dirs', 'build', 'dist', 'data',
+                                  '*.egg-info', '__pycache__', '.*_cache', '.hypothesis')
+VERSION = re.search(r"'(.+)'", (ROOT / 'autokd_mm' / 'version.py').read_text()).group(1)
+
+
+def run(*args, cwd):
+    done = subprocess.run([sys.executable, *args], cwd=str(cwd), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True, timeout=300)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def files(tree, folder, pattern='*'):
+    """Relative posix names of the files below ``tree/folder`` that a package may hold."""
+    return {path.relative_to(tree).as_posix() for path in (tree / folder).rglob(pattern)
+            if path.is_file() and path.suffix not in ('.pyc', '.pyo')
+            and '.mim' not in path.parts}
+
+
+@pytest.fixture(scope='module')
+def tree(tmp_path_factory):
+    """A copy of the sources, so that building leaves nothing in the working tree."""
+    pytest.importorskip('setuptools')
+    pytest.importorskip('wheel')
+    folder = tmp_path_factory.mktemp('sources') / 'autokd_mm'
+    shutil.copytree(str(ROOT), str(folder), ignore=LEFT_OUT)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def wheel_names(tree, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('wheel')
+    run('-m', 'pip', 'wheel', '.', '--no-deps', '--no-build-isolation', '--no-index',
+        '--wheel-dir', str(folder), cwd=tree)
+    wheel, = folder.iterdir()
+    assert wheel.name == f'autokd_mm-{VERSION}-py3-none-any.whl'
+    with zipfile.ZipFile(str(wheel)) as archive:
+        metadata = archive.read(f'autokd_mm-{VERSION}.dist-info/METADATA').decode()
+        return set(archive.namelist()), metadata
+
+
+@pytest.fixture(scope='module')
+def sdist_names(tree):
+    run('setup.py', '-q', 'sdist', '--formats=gztar', cwd=tree)
+    archive, = (tree / 'dist').glob('*.tar.gz')
+    with tarfile.open(str(archive)) as opened:
+        return {member.name.split('/', 1)[1] for member in opened.getmembers() if member.isfile()}
+
+
+def test_version(tree):
+    assert run('setup.py', '--version', cwd=tree).splitlines()[-1] == VERSION
+
+
+def test_wheel_holds_package_and_mim_content(tree, wheel_names):
+    names, _ = wheel_names
+    assert files(tree, 'autokd_mm', '*.py') <= names
+    mim = files(tree, 'configs') | files(tree, 'tools')
+    if (tree / 'model-index.yml').exists():
+        mim.add('model-index.yml')
+    assert {f'autokd_mm/.mim/{name}' for name in mim} <= names
+    stray = {name for name in names if not name.startswith(('autokd_mm/', 'autokd_mm-'))}
+    assert not stray
+    assert not [name for name in names if name.endswith('.pyc')]
+    assert [name for name in names if name.endswith('LICENSE')]
+
+
+def test_wheel_metadata(wheel_names):
+    _, metadata = wheel_names
+    assert 'License: Apache-2.0' in metadata or 'License-Expression: Apache-2.0' in metadata
+    assert 'Requires-Python: >=3.8' in metadata
+    required = [line.split(': ', 1)[1] for line in metadata.splitlines()
+                if line.startswith('Requires-Dist') and 'extra' not in line]
+    names = {re.match(r'[\w-]+', line).group(0) for line in required}
+    assert names == {'joblib', 'optuna', 'rich', 'scikit-learn', 'scipy'}
+    extras = {line.split(': ')[1] for line in metadata.splitlines()
+              if line.startswith('Provides-Extra')}
+    assert extras == {'all', 'mim', 'optional', 'tests'}
+
+
+def test_sdist_holds_the_sources_once(tree, sdist_names):
+    expected = files(tree, 'autokd_mm', '*.py').union(
+        *(files(tree, folder) for folder in ('configs', 'tools', 'tests', 'requirements')))
+    expected |= {'LICENSE', 'Makefile', 'pyproject.toml', 'requirements.txt', 'setup.py'}
+    assert expected <= sdist_names
+    assert not [name for name in sdist_names if '.mim' in name or name.endswith('.pyc')]
+
+
+def test_editable_install_links_mim(tree, tmp_path):
+    run('-m', 'pip', 'install', '-e', '.', '--no-deps', '--no-build-isolation', '--no-index',
+        '--target', str(tmp_path), cwd=tree)
+    mim = tree / 'autokd_mm' / '.mim'
+    assert (mim / '.gitignore').read_text() == '*\n'
+    if (mim / 'tools').exists():  # a system without links goes without
+        assert (mim / 'tools').resolve() == (tree / 'tools').resolve()
+
+
+@pytest.mark.parametrize('stack', ['onedl', 'openmmlab'])
+def test_pins_are_exact(stack):
+    lines = (STACKS / f'{stack}.txt').read_text().splitlines()
+    pins = [line.split(';')[0].strip() for line in lines if line and not line.startswith('#')]
+    assert all(re.fullmatch(r'[a-z0-9-]+==[\w.]+', pin) for pin in pins)
+    names = [pin.split('==')[0] for pin in pins]
+    assert len(names) == len(set(names))
+    wanted = {'torch', 'torchvision', 'mmrazor', 'setuptools', 'wheel', 'ninja', 'optuna',
+              'pytest', 'hypothesis', 'ruff', 'mypy'}
+    assert wanted <= set(names)
+    assert not [name for name in names if name.startswith(('nvidia', 'cuda', 'triton'))]
+
+
+@pytest.mark.parametrize('file', ['runtime.txt', 'tests.txt'])
+def test_everything_required_is_pinned(file):
+    for stack in ('onedl', 'openmmlab'):
+        pinned = set(re.findall(r'^([a-z0-9-]+)==', (STACKS / f'{stack}.txt').read_text(), re.M))
+        lines = (ROOT / 'requirements' / file).read_text().splitlines()
+        assert {re.match(r'[\w-]+', line).group(0) for line in lines} <= pinned

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Test with several processes, by torchrun: one per GPU, or on CPU (gloo) where there is none.
+# From the environment: NNODES, NODE_RANK, MASTER_ADDR, PORT, PYTHON.
+set -euo pipefail
+
+if [ $# -lt 3 ] || ! [[ $3 =~ ^[1-9][0-9]*$ ]]; then
+    echo "Usage: $0 CONFIG CHECKPOINT GPUS [arguments of test.py]" >&2
+    exit 2
+fi
+CONFIG=$1
+CHECKPOINT=$2
+GPUS=$3
+TOOLS=$(cd "$(dirname "$0")" && pwd)
+
+PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" exec "${PYTHON:-python}" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" \
+    --node_rank="${NODE_RANK:-0}" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" \
+    --master_port="${PORT:-29500}" \
+    --nproc_per_node="$GPUS" \
+    "$TOOLS/test.py" "$CONFIG" "$CHECKPOINT" --launcher pytorch "${@:4}"

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Search under Slurm: GPUS workers, each a task with one GPU (GPUS_PER_NODE=0: without), that take
+# their trials from the study in WORK_DIR, which all nodes must see. A worker that fails does not
+# stop the others; the exit code tells.
+# From the environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS, PY_ARGS, PYTHON.
+set -euo pipefail
+
+if [ $# -lt 4 ]; then
+    echo "Usage: $0 PARTITION JOB_NAME CONFIG WORK_DIR [arguments of search.py]" >&2
+    exit 2
+fi
+TOOLS=$(cd "$(dirname "$0")" && pwd)
+GPUS=${GPUS:-8}
+GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
+if [ "$GPUS_PER_NODE" -gt 0 ]; then
+    NODE_ARGS=(--gres="gpu:$GPUS_PER_NODE" --ntasks="$GPUS" --ntasks-per-node="$GPUS_PER_NODE")
+else
+    NODE_ARGS=(--ntasks="$GPUS")
+fi
+
+# Runs in every task: the worker's number, and of the node's GPUS the one that is this task's
+# (all are visible to all tasks with --gres; where the site binds them, only one is: keep it).
+# shellcheck disable=SC2016
+WORKER='export AUTOKD_WORKER=$SLURM_PROCID AUTOKD_WORKERS=$SLURM_NTASKS
+IFS=, read -r -a gpus <<< "${CUDA_VISIBLE_DEVICES:-}"
+if [ ${#gpus[@]} -gt 1 ]; then
+    export CUDA_VISIBLE_DEVICES=${gpus[SLURM_LOCALID % ${#gpus[@]}]}
+fi
+exec "$@"'
+
+# SRUN_ARGS and PY_ARGS are lists of words
+# shellcheck disable=SC2086
+PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" exec srun -p "$1" \
+    --job-name="$2" \
+    "${NODE_ARGS[@]}" \
+    --cpus-per-task="${CPUS_PER_TASK:-5}" \
+    --kill-on-bad-exit=0 \
+    ${SRUN_ARGS:-} \
+    bash -c "$WORKER" worker \
+    "${PYTHON:-python}" -u "$TOOLS/search.py" "$3" --work-dir="$4" "${@:5}" ${PY_ARGS:-}
