@@ -1,0 +1,104 @@
+"""The one file that knows versions.
+
+It makes the released mmrazor 1.0.0 importable on torch >= 2 and with mmcv newer than 2.1, and it
+turns a missing or unusable package into one line that says what to install.
+
+MMRazor's quantisation sub-packages import private torch helpers that no longer exist, and nothing
+of distillation needs them. A meta-path finder therefore serves empty modules in their place. The
+finder answers for the six names of ``_QUANTISATION`` only, every other import is left alone.
+"""
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from types import ModuleType
+
+_QUANTISATION = {
+    'mmrazor.structures.quantization': ('BackendConfigs', ),
+    'mmrazor.models.quantizers': (),
+    'mmrazor.models.observers': (),
+    'mmrazor.models.fake_quants': (),
+    'mmrazor.models.algorithms.quantization': ('MMArchitectureQuant',
+                                               'MMArchitectureQuantDDP'),
+    'mmrazor.engine.runner.quantization_loops': ('LSQEpochBasedLoop',
+                                                 'PTQLoop',
+                                                 'QATEpochBasedLoop',
+                                                 'QATValLoop'),
+}
+_MMCV_SHOWN_TO_MMRAZOR = '2.1.0'
+
+# import name -> what to install, for the two sets of packages we are tested on.
+_NEEDED = {
+    'torch': 'torch==2.11.0 (or 2.1.2 with the original OpenMMLab packages)',
+    'mmengine': 'onedl-mmengine==0.10.12 (or mmengine==0.10.7)',
+    'mmcv': 'onedl-mmcv==2.3.6 built with MMCV_WITH_OPS=1 (or mmcv==2.1.0)',
+    'mmrazor': 'mmrazor==1.0.0',
+    'optuna': '"optuna>=4"',
+    'mmpretrain': 'onedl-mmpretrain==1.3.6 (or mmpretrain==1.2.0)',
+    'mmdet': 'onedl-mmdetection==3.5.1 (or mmdet==3.3.0)',
+    'mmseg': 'onedl-mmsegmentation==1.4.2 (or mmsegmentation==1.2.2)',
+}
+
+
+class _EmptyModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Serves the quantisation sub-packages as modules of inert classes."""
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname in _QUANTISATION:
+            return importlib.machinery.ModuleSpec(
+                fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        names = _QUANTISATION[module.__name__]
+        for name in names:
+            setattr(module, name, type(name, (), {}))
+        module.__all__ = list(names)  # type: ignore[attr-defined]
+
+
+def require(package: str) -> ModuleType:
+    """Import ``package`` or fail with one line that says what to install.
+
+    Raises:
+        ImportError: the package is missing or cannot be imported.
+    """
+    try:
+        return importlib.import_module(package)
+    except Exception as error:  # a broken wheel raises nearly anything
+        wanted = _NEEDED.get(package.split('.')[0], package)
+        reason = f'{type(error).__name__}: {error}'.splitlines()[0]
+        raise ImportError(f'autokd_mm cannot use {package} ({reason}); '
+                          f'install it with: pip install {wanted}') from None
+
+
+def prepare() -> None:
+    """Make ``import mmrazor`` work. Safe to call more than once."""
+    for package in ('torch', 'mmengine', 'mmcv', 'optuna'):
+        require(package)
+    if not any(isinstance(finder, _EmptyModules) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _EmptyModules())
+    if 'mmrazor' not in sys.modules:
+        mmcv = sys.modules['mmcv']
+        real = mmcv.__version__
+        mmcv.__version__ = _MMCV_SHOWN_TO_MMRAZOR
+        try:
+            require('mmrazor')
+        finally:
+            mmcv.__version__ = real
+    _let_mmseg_bases_be_found()
+
+
+def _let_mmseg_bases_be_found() -> None:
+    """OneDL's distribution is not called ``mmsegmentation``, which mmengine's table expects, and
+    ``_base_ = 'mmseg::...'`` then asks for a package that is not there."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    from mmengine.config import utils
+    try:
+        distribution('mmsegmentation')
+    except PackageNotFoundError:
+        utils.MODULE2PACKAGE['mmseg'] = 'mmseg'
