@@ -1,0 +1,208 @@
+"""The space as a function of a trial."""
+from __future__ import annotations
+
+import logging
+from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set,
+                    Tuple)
+
+from autokd_mm.space import rules
+from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.space.options import DEFAULT_OPTIONS, NUMERIC_LEVELS
+from autokd_mm.space.spec import LEVELS, DistillerSpec
+from autokd_mm.space.walk import GuidedTrial, walk
+
+
+# The earlier levels that decide what a level offers.
+_FEATURE_PATH = ('transform', 'intra', 'patch_grid', 'inter')
+_RULED_BY: Dict[str, Tuple[str, ...]] = dict(
+    {level: () for level in LEVELS},
+    intra=('transform', ), patch_grid=('transform', 'intra'), inter=_FEATURE_PATH[:3],
+    distance=_FEATURE_PATH, logits=('transform', ))
+
+
+class DistillerSpace:
+    """Every legal distiller for given tensors, as a define-by-run function of a trial.
+
+    :meth:`suggest` is the only description of which option depends on which; counting,
+    enumerating and validating all walk it. It asks any object with Optuna's
+    ``suggest_categorical(name, choices)``. A parameter is called after its level; where the
+    tensors or earlier choices leave only a part of the level's options, the remaining options are
+    written behind the name (``distance(l2|pearson)``), because a study keeps one list of choices
+    per parameter name. A level with a single option left is not asked.
+
+    Args:
+        options: replaces the option list of any level, e.g. ``dict(temperature=(1, 2, 4))``.
+        shapes: the tensors that will be compared. Defaults to N=64, 64 x 8 x 8, 100 classes.
+        log: called once for each option that is not offered, with one line that says why.
+
+    Raises:
+        ValueError: an unknown level or option, an empty or repeating list.
+    """
+
+    def __init__(self,
+                 options: Optional[Mapping[str, Sequence[Any]]] = None,
+                 shapes: rules.Shapes = rules.Shapes(),
+                 log: Optional[Callable[[str], None]] = None) -> None:
+        self.options: Dict[str, Tuple[Any, ...]] = dict(DEFAULT_OPTIONS)
+        for level, choices in (options or {}).items():
+            self.options[level] = _checked_options(level, choices)
+        self.shapes = shapes
+        self._log = log if log is not None else logging.getLogger(__name__).debug
+        self._logged: Set[str] = set()
+        self._questions: Dict[Tuple[Any, ...], Tuple[str, Tuple[Any, ...]]] = {}
+
+    # -- the space itself ---------------------------------------------------------------------
+    def suggest(self, trial: Any) -> DistillerSpec:
+        """Ask ``trial`` for one option after another and return the distiller they make.
+
+        Raises:
+            ValueError: no legal option is left at some level.
+        """
+        values = self._suggest_feature(trial)
+        values.update(self._suggest_logits(trial, values['transform']))
+        return DistillerSpec(**values)
+
+    def _suggest_feature(self, trial: Any) -> Dict[str, Any]:
+        chosen: Dict[str, Any] = {}
+        if self._ask(trial, 'transform', chosen) == 'logits_only':
+            return chosen
+        if chosen['transform'] == 'random_mask':
+            self._ask(trial, 'mask_ratio', chosen)
+        self._ask(trial, 'connector', chosen)
+        if self._ask(trial, 'intra', chosen) == 'local':
+            self._ask(trial, 'patch_grid', chosen)
+        self._ask(trial, 'inter', chosen)
+        if self._ask(trial, 'distance', chosen) == 'kl':
+            self._ask(trial, 'temperature', chosen)
+        self._ask(trial, 'feature_weight', chosen)
+        return chosen
+
+    def _suggest_logits(self, trial: Any, transform: str) -> Dict[str, Any]:
+        chosen = dict(transform=transform)
+        if self._ask(trial, 'logits', chosen) != 'none':
+            self._ask(trial, 'logits_temperature', chosen)
+            self._ask(trial, 'logits_weight', chosen)
+        del chosen['transform']
+        return chosen
+
+    def _ask(self, trial: Any, level: str, chosen: Dict[str, Any]) -> Any:
+        context = (level, ) + tuple(chosen.get(name) for name in _RULED_BY[level])
+        if context not in self._questions:
+            self._questions[context] = self._question(level, chosen)
+        name, offered = self._questions[context]
+        value = offered[0] if len(offered) == 1 else trial.suggest_categorical(name, offered)
+        chosen[level] = value
+        return value
+
+    def _question(self, level: str, chosen: Dict[str, Any]) -> Tuple[str, Tuple[Any, ...]]:
+        offered = []
+        for option in self.options[level]:
+            reason = self._fault(level, option, chosen, self.shapes)
+            if reason is None:
+                offered.append(option)
+            elif self._fault(level, option, chosen, rules.Shapes()) is None:
+                self._say_once(level, option, reason)  # these tensors are the reason
+        if not offered:
+            raise ConfigError(f'space.options.{level}: none of {list(self.options[level])} can be '
+                             f'used for these tensors ({self.shapes})')
+        if len(offered) == len(self.options[level]):
+            return level, tuple(offered)
+        return f'{level}({"|".join(str(option) for option in offered)})', tuple(offered)
+
+    def _fault(self, level: str, option: Any, chosen: Dict[str, Any],
+               shapes: rules.Shapes) -> Optional[str]:
+        """Why ``option`` cannot follow what was chosen; looks ahead past options with no leaf."""
+        transform = option if level == 'transform' else chosen.get('transform', 'none')
+        if level == 'transform':
+            below = 'logits' if option == 'logits_only' else 'intra'
+            return (rules.transform_fault(option, shapes)
+                    or self._none_left(below, dict(transform=option), shapes))
+        if level == 'connector':
+            return rules.connector_fault(option, shapes)
+        if level == 'intra':
+            below = 'patch_grid' if option == 'local' else 'inter'
+            return (rules.intra_fault(option, transform, shapes)
+                    or self._none_left(below, dict(chosen, intra=option), shapes))
+        if level == 'patch_grid':
+            return (rules.patch_grid_fault(option, transform, shapes)
+                    or self._none_left('inter', dict(chosen, patch_grid=option), shapes))
+        if level == 'inter':
+            return self._none_left('distance', dict(chosen, inter=option), shapes)
+        if level == 'distance':
+            return rules.distance_fault(option, transform, chosen['intra'],
+                                        chosen.get('patch_grid'), chosen['inter'], shapes)
+        if level == 'logits':
+            return rules.logits_fault(option, transform, shapes)
+        return None
+
+    def _none_left(self, level: str, chosen: Dict[str, Any],
+                   shapes: rules.Shapes) -> Optional[str]:
+        faults = [self._fault(level, option, chosen, shapes) for option in self.options[level]]
+        return None if None in faults else faults[0]
+
+    def _say_once(self, level: str, option: Any, reason: str) -> None:
+        line = f'{level}={option} is left out: {reason}'
+        if line not in self._logged:
+            self._logged.add(line)
+            self._log(line)
+
+    # -- walks over it ------------------------------------------------------------------------
+    def count(self) -> int:
+        """Number of distillers: the leaves of the walk over :meth:`suggest`.
+
+        The logits levels depend on the feature levels through ``transform`` only, so the two
+        halves are walked apart.
+        """
+        leaves: Dict[str, int] = {}
+        for values in walk(self._suggest_feature):
+            leaves[values['transform']] = leaves.get(values['transform'], 0) + 1
+        return sum(number * sum(1 for _ in walk(lambda t, n=name: self._suggest_logits(t, n)))
+                   for name, number in leaves.items())
+
+    def enumerate(self) -> Iterator[DistillerSpec]:
+        """Every distiller once, in the order of the options."""
+        for values in walk(self._suggest_feature):
+            for logits in walk(lambda t: self._suggest_logits(t, values['transform'])):
+                yield DistillerSpec(**values, **logits)
+
+    def params(self, spec: DistillerSpec) -> Dict[str, Any]:
+        """The answers with which :meth:`suggest` returns ``spec`` (for ``study.enqueue_trial``).
+
+        Raises:
+            ValueError: ``spec`` is not a point of this space; names the level and what it offers.
+        """
+        guided = GuidedTrial(spec.to_dict())
+        reached = self.suggest(guided)
+        for level in LEVELS:
+            if getattr(reached, level) != getattr(spec, level):
+                raise ConfigError(f'distiller option {level}={getattr(spec, level)!r} is not a '
+                                 f'point of this space; it offers {getattr(reached, level)!r} '
+                                 'there')
+        return guided.params
+
+    def validate(self, spec: DistillerSpec) -> None:
+        """Raise ``ValueError`` unless ``spec`` is a point of this space."""
+        self.params(spec)
+
+    def levels(self) -> List[Tuple[str, Tuple[Any, ...]]]:
+        """The levels with their options, in the order in which they are asked."""
+        return [(level, self.options[level]) for level in LEVELS]
+
+
+def _checked_options(level: str, choices: Sequence[Any]) -> Tuple[Any, ...]:
+    if level not in DEFAULT_OPTIONS:
+        raise ConfigError(f'space.options: level {nearest(level, DEFAULT_OPTIONS)}')
+    if isinstance(choices, (str, bytes)) or not isinstance(choices, Sequence):
+        choices = (choices, )
+    values = tuple(choices)
+    if not values:
+        raise ConfigError(f'space.options.{level} is empty; remove it or name at least one option')
+    if len(set(values)) < len(values):
+        raise ConfigError(f'space.options.{level} repeats an option: {list(values)}')
+    for value in values:
+        if level in NUMERIC_LEVELS:
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+                raise ConfigError(f'space.options.{level}: {value!r} is not a positive number')
+        elif value not in DEFAULT_OPTIONS[level]:
+            raise ConfigError(f'space.options.{level}: {nearest(value, DEFAULT_OPTIONS[level])}')
+    return values

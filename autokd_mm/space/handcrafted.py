@@ -1,0 +1,87 @@
+"""The methods the literature made by hand, as points of the space.
+
+The weights are those of the space's own lists that come nearest to the papers' after our change
+of reductions (every loss here is a mean of order one); the papers' own constants are in the
+docstrings of the losses. A connector is chosen by :func:`handcrafted`: identity where student and
+teacher have the same shape, a 1x1 convolution elsewhere.
+"""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Dict
+
+from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.space.spec import DistillerSpec
+
+
+def _feature(distance: str, weight: float, transform: str = 'none', intra: str = 'none',
+             inter: str = 'none', **options) -> DistillerSpec:
+    return DistillerSpec(transform=transform, connector='identity', intra=intra, inter=inter,
+                         distance=distance, feature_weight=weight, **options)
+
+
+def _logits(distance: str, temperature: float, weight: float) -> DistillerSpec:
+    return DistillerSpec(transform='logits_only', logits=distance, logits_temperature=temperature,
+                         logits_weight=weight)
+
+
+HANDCRAFTED: Dict[str, DistillerSpec] = dict(
+    # Hinton et al. 2015, sec. 2
+    KD=_logits('kl', 4, 1),
+    # Romero et al. 2015, eq. 3
+    FitNet=_feature('l2', 1),
+    # Zagoruyko & Komodakis 2017, eq. 2 with p = 2
+    AT=_feature('l2', 5, transform='spatial_attention'),
+    # Tung & Mori 2019, eq. 4
+    SP=_feature('gram_l2', 5, inter='sample'),
+    # Peng et al. 2019, eq. 6 and 9
+    CC=_feature('correlation', 5, inter='sample'),
+    # Park et al. 2019, eq. 6 and 8
+    **{'RKD-D': _feature('rkd_distance', 25, inter='sample'),
+       'RKD-A': _feature('rkd_angle', 50, inter='sample')},
+    # Liu et al. 2021, eq. 4
+    ICKD=_feature('gram_l2', 5, inter='channel'),
+    # Shu et al. 2021, eq. 4
+    CWD=_feature('kl', 1, inter='channel', temperature=4),
+    # Cao et al. 2022, eq. 3
+    PKD=_feature('pearson', 5, inter='channel'),
+    # Yang et al. 2022, eq. 4
+    MGD=_feature('l2', 1, transform='random_mask', mask_ratio=0.5),
+    # Zhang & Ma 2021, eq. 4
+    FKD=_feature('l2', 1, transform='attention_mask'),
+    # Li et al. 2020, sec. 3.2
+    LKD=_feature('local_correlation', 5, intra='local', patch_grid=4),
+    # Huang et al. 2022, eq. 9
+    DIST=_logits('pearson_both', 4, 1),
+    # Chen et al. 2021: the hierarchical context loss, without the fusion of stages
+    **{'ReviewKD-pooling': _feature('l2', 1, intra='multi_scale')},
+)
+
+# Methods the seeds name that are more than a point of the space, and why.
+NOT_IN_SPACE: Dict[str, str] = dict(
+    CRD='contrasts every sample with a memory bank of others that lives across batches',
+    ReviewKD='fuses several student stages with attention before its pooling; the pooling alone '
+             'is ReviewKD-pooling',
+    FGD='weights foreground and background by the ground-truth boxes: needs the region level, '
+        'which comes with detection',
+)
+
+
+def handcrafted(name: str, same_shape: bool = True) -> DistillerSpec:
+    """The point of the space that is the method ``name``.
+
+    Args:
+        name: a key of :data:`HANDCRAFTED`.
+        same_shape: student and teacher features have the same shape.
+
+    Raises:
+        ValueError: unknown name, or a method that is not in the space.
+    """
+    if name in NOT_IN_SPACE:
+        raise ConfigError(f'warm_start: {name} is not in the space: it {NOT_IN_SPACE[name]}')
+    if name not in HANDCRAFTED:
+        raise ConfigError(f'warm_start: {nearest(name, HANDCRAFTED)}')
+    spec = HANDCRAFTED[name]
+    if spec.has_feature and not same_shape:
+        spec = replace(spec, connector='conv1x1')
+    return spec

@@ -1,0 +1,92 @@
+"""One point of the search space."""
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Dict, Optional
+
+
+@dataclass(frozen=True)
+class DistillerSpec:
+    """A distiller as plain values: one feature branch and one logits branch.
+
+    A field is ``None`` where the option has no meaning (a temperature without KL, a patch grid
+    without patches); :meth:`DistillerSpace.validate` enforces that. The names of the fields are
+    the names of the levels of the space and the columns of ``leaderboard.csv``.
+
+    Attributes:
+        transform: global transform, or ``'logits_only'`` for a distiller with no feature branch.
+        mask_ratio: share of the student's positions that are masked, after ``random_mask``.
+        connector: student-side module that makes the shapes equal.
+        intra: intra-spatial transform.
+        patch_grid: patches per side, after ``local``.
+        inter: inter-spatial transform, the dimension along which the distance looks.
+        distance: distance between the transformed features.
+        temperature: softmax temperature of a ``kl`` feature distance, in units of the feature.
+        feature_weight: weight of the feature loss.
+        logits: distance between the logits, ``'none'`` for a distiller of features only.
+        logits_temperature: softmax temperature of the logits, in units of the logits.
+        logits_weight: weight of the logits loss.
+    """
+    transform: str
+    mask_ratio: Optional[float] = None
+    connector: Optional[str] = None
+    intra: Optional[str] = None
+    patch_grid: Optional[int] = None
+    inter: Optional[str] = None
+    distance: Optional[str] = None
+    temperature: Optional[float] = None
+    feature_weight: Optional[float] = None
+    logits: str = 'none'
+    logits_temperature: Optional[float] = None
+    logits_weight: Optional[float] = None
+
+    @property
+    def has_feature(self) -> bool:
+        return self.transform != 'logits_only'
+
+    @property
+    def has_logits(self) -> bool:
+        return self.logits != 'none'
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The options that are set, in the order of the levels."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @classmethod
+    def from_dict(cls, values: Dict[str, Any]) -> 'DistillerSpec':
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ValueError: a name is not a level of the space.
+        """
+        from autokd_mm.space.errors import ConfigError, nearest
+        for name in values:
+            if name not in LEVELS:
+                raise ConfigError(f'distiller option {nearest(name, LEVELS)}')
+        return cls(**values)
+
+    def in_words(self) -> str:
+        """One line for people: ``spatial attention -> kl over channels (T=4) x25 + KD (T=4) x1``."""
+        parts = []
+        if self.has_feature:
+            steps = [self.transform.replace('_', ' ')]
+            if self.mask_ratio is not None:
+                steps[0] += f' {self.mask_ratio:g}'
+            if self.intra != 'none':
+                grid = f' {self.patch_grid}x{self.patch_grid}' if self.patch_grid else ''
+                steps.append(f'{self.intra}{grid}'.replace('_', '-'))
+            if self.inter != 'none':
+                steps.append(f'{self.inter}-wise')
+            heat = f' (T={self.temperature:g})' if self.temperature is not None else ''
+            steps.append(f'{self.distance}{heat}')
+            if steps[0] == 'none':
+                steps = ['feature'] + steps[1:]
+            via = '' if self.connector == 'identity' else f' via {self.connector}'
+            parts.append(f'{" > ".join(steps)}{via} x{self.feature_weight:g}')
+        if self.has_logits:
+            parts.append(f'logits {self.logits} (T={self.logits_temperature:g}) '
+                         f'x{self.logits_weight:g}')
+        return ' + '.join(parts)
+
+
+LEVELS = tuple(field.name for field in fields(DistillerSpec))

@@ -1,0 +1,55 @@
+"""Stand-ins for an Optuna trial: one that visits every leaf, one that follows a given point."""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Iterator, List, Sequence, TypeVar
+
+from autokd_mm.space.errors import ConfigError
+
+T = TypeVar('T')
+
+
+class _PathTrial:
+    """Answers with the choices of a path, and with first choices behind its end."""
+
+    def __init__(self, path: List[int]) -> None:
+        self.path = list(path)
+        self.widths: List[int] = []
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        depth = len(self.widths)
+        if depth == len(self.path):
+            self.path.append(0)
+        self.widths.append(len(choices))
+        return choices[self.path[depth]]
+
+
+def walk(suggest: Callable[[Any], T]) -> Iterator[T]:
+    """Yield ``suggest``'s result for every leaf of the tree of its choices, depth first."""
+    path: List[int] = []
+    while True:
+        trial = _PathTrial(path)
+        yield suggest(trial)
+        path = trial.path
+        # The next leaf: step the deepest choice that has a sibling left, forget what is below it.
+        while path and path[-1] + 1 == trial.widths[len(path) - 1]:
+            path.pop()
+        if not path:
+            return
+        path[-1] += 1
+
+
+class GuidedTrial:
+    """Answers every question with the value of its level, and keeps the questions asked."""
+
+    def __init__(self, values: Dict[str, Any]) -> None:
+        self.values = values
+        self.params: Dict[str, Any] = {}
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        level = name.split('(')[0]
+        if self.values.get(level) not in choices:
+            offered = ', '.join(str(choice) for choice in choices)
+            raise ConfigError(f'distiller option {level}={self.values.get(level)!r} is not offered '
+                             f'here; valid: {offered}')
+        self.params[name] = self.values[level]
+        return self.values[level]
