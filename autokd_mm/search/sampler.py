@@ -1,0 +1,152 @@
+"""Monte Carlo tree search as an Optuna sampler."""
+import math
+from random import Random
+from threading import RLock
+from typing import Any, Dict, Optional, Sequence
+from weakref import WeakKeyDictionary
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from autokd_mm.search import selection
+from autokd_mm.search.study_tree import StudyTree, only_direction
+from autokd_mm.search.tree import Step
+
+
+class MCTSSampler(BaseSampler):
+    """Monte Carlo tree search (UCT) for any define-by-run objective with categorical choices.
+
+    The tree is a view of the study: a node is the path of (parameter, choice) in the order in
+    which the objective asks, and its statistics come from the trials in the storage alone (see
+    :mod:`~autokd_mm.search.study_tree` for how failed, pruned and running ones count). Every
+    question of the objective descends one level: a choice nobody has tried, otherwise the highest
+    UCT score (see :mod:`~autokd_mm.search.selection`). Choices below which everything has been
+    evaluated are left out while something new is left elsewhere.
+
+    The proposal depends on the seed, on the trials in the storage and on the ordinal of the trial
+    (:meth:`~autokd_mm.search.study_tree.StudyTree.ordinal`), never on the state of a process: a
+    search that was killed and taken up again goes on as if nothing had happened, provided that
+    trials that died carry the user attribute ``interrupted=True`` and were enqueued again.
+
+    Sources: Kocsis and Szepesvari, ECML 2006 (UCT); Su et al., "Prioritized Architecture Sampling
+    with Monto-Carlo Tree Search" (MCT-NAS), CVPR 2021 (search over the choices of a network,
+    uniform warm-up); Li et al., "Auto-KD", ICCV 2023 (the choices are those of a distiller);
+    Chaslot et al., CG 2008 (virtual loss).
+
+    Args:
+        seed: of all random choices; None draws one, and proposals then differ from run to run.
+        exploration: the constant c of UCT, without unit: values are seen on a scale from the
+            lower quartile to the best value so far (see :mod:`~autokd_mm.search.tree`). 0.5 is
+            the constant of the family; smaller ones are greedier, good values from 0.1 to 0.3.
+        n_warmup_trials: the first trials (by ordinal, those given by ``study.enqueue_trial``
+            included) choose uniformly at each level.
+        virtual_loss: visits with the worst value that one running trial stands for.
+        independent_sampler: for parameters that are not categorical, which are no part of the
+            tree. By default a :class:`optuna.samplers.RandomSampler` seeded for each question
+            from the same seed, so that what is said above holds for them too; with a sampler
+            that has a state of its own it does not.
+
+    Raises:
+        ValueError: an argument is out of range, or the study has more than one objective.
+    """
+
+    def __init__(self, *, seed: Optional[int] = None, exploration: float = 0.15,
+                 n_warmup_trials: int = 10, virtual_loss: float = 1.0,
+                 independent_sampler: Optional[BaseSampler] = None) -> None:
+        if seed is not None and not _is_integer(seed):
+            raise ValueError(f'seed must be an integer or None, got {seed!r}')
+        if not _is_integer(n_warmup_trials) or n_warmup_trials < 0:
+            raise ValueError(f'n_warmup_trials must be an integer >= 0, got {n_warmup_trials!r}')
+        for name, value in (('exploration', exploration), ('virtual_loss', virtual_loss)):
+            if not _is_number(value) or not 0 <= value < math.inf:
+                raise ValueError(f'{name} must be a finite number >= 0, got {value!r}')
+        if independent_sampler is not None and not isinstance(independent_sampler, BaseSampler):
+            raise ValueError('independent_sampler must be an Optuna sampler, '
+                             f'got {independent_sampler!r}')
+        self._seed = Random().getrandbits(32) if seed is None else int(seed)
+        self._exploration = float(exploration)
+        self._n_warmup_trials = int(n_warmup_trials)
+        self._virtual_loss = float(virtual_loss)
+        self._independent_sampler = independent_sampler
+        self._forget()
+
+    # ------------------------------------------------------------------ Optuna's questions
+    def infer_relative_search_space(self, study: Study,
+                                    trial: FrozenTrial) -> Dict[str, BaseDistribution]:
+        return {}  # What will be asked is known only when it is asked.
+
+    def sample_relative(self, study: Study, trial: FrozenTrial,
+                        search_space: Dict[str, BaseDistribution]) -> Dict[str, Any]:
+        return {}
+
+    def before_trial(self, study: Study, trial: FrozenTrial) -> None:
+        with self._lock:
+            view = self.view(study)
+            # Straight from the storage: under Hyperband the study shows only one bracket.
+            view.sync(study._storage.get_all_trials(study._study_id, deepcopy=False))
+            if not trial.state.is_finished():
+                view.follow(trial)
+                view.ordinal(trial)
+        if self._independent_sampler is not None:
+            self._independent_sampler.before_trial(study, trial)
+
+    def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
+                           param_distribution: BaseDistribution) -> Any:
+        with self._lock:
+            view = self.view(study)
+            node = view.follow(trial)
+            # A generator for each question, not one for each trial: a trial that is run again
+            # with a part of its parameters given gets the same answers for the rest.
+            rng = Random(f'{self._seed}/{view.ordinal(trial)}/{param_name}')
+            if isinstance(param_distribution, CategoricalDistribution):
+                choices = param_distribution.choices
+                options = view.tree.options(node, param_name, choices)
+                if view.ordinal(trial) < self._n_warmup_trials:
+                    index = selection.uniform(options, rng)
+                else:
+                    index = selection.select(options, self._exploration, rng)
+                view.take(trial, Step(param_name, choices, index))
+                return choices[index]
+        sampler = self._independent_sampler or RandomSampler(seed=rng.getrandbits(32))
+        return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState,
+                    values: Optional[Sequence[float]]) -> None:
+        # The tree reads the result from the storage, where results of other workers are too.
+        if self._independent_sampler is not None:
+            self._independent_sampler.after_trial(study, trial, state, values)
+
+    def reseed_rng(self) -> None:
+        # Workers need no seeds of their own: every trial has its own generators.
+        if self._independent_sampler is not None:
+            self._independent_sampler.reseed_rng()
+
+    # ------------------------------------------------------------------ the tree
+    def view(self, study: Study) -> StudyTree:
+        """The tree of ``study`` as of the last trial asked for, made when there is none."""
+        views = self._views.setdefault(study._storage, {})
+        if study._study_id not in views:
+            direction = only_direction(study._storage.get_study_directions(study._study_id))
+            views[study._study_id] = StudyTree(direction, self._virtual_loss)
+        return views[study._study_id]
+
+    def _forget(self) -> None:
+        self._lock = RLock()
+        self._views: 'WeakKeyDictionary[Any, Dict[int, StudyTree]]' = WeakKeyDictionary()
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ('_lock', '_views')}
+
+    def __setstate__(self, state: Dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

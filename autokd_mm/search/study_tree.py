@@ -1,0 +1,179 @@
+"""The Monte Carlo tree as a view of an Optuna study: trials in, statistics out.
+
+How a trial counts:
+
+============  =====================================================================================
+COMPLETE      with its value; a value that is not finite (a bug, not a find) as the worst seen
+PRUNED        with its value or last intermediate value; without one as the worst value seen
+FAIL          as a visit with the worst value seen, so that a broken region is left and not
+              retried for ever
+RUNNING       as virtual loss, on the path it has asked for so far
+WAITING       not at all, until it runs
+interrupted   not at all, in no state: the worker died (user attribute ``interrupted`` is True),
+              which says nothing about the distiller, and its parameters will be tried again
+============  =====================================================================================
+
+The path is read from ``trial.params``: all storages of Optuna >= 4 keep the order of asking (in
+memory and journal by insertion, relational ones by row id). Whoever adds finished trials by hand
+(``study.add_trial``) must give ``params`` in that order too.
+"""
+import math
+from bisect import bisect_left, insort
+from itertools import chain
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Union
+
+from optuna.distributions import CategoricalDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from autokd_mm.search.tree import Node, Step, Tree, Walk
+
+INTERRUPTED = 'interrupted'
+
+
+class _Running:
+    """A running trial: its walk through the tree, and which parameters are part of it."""
+    __slots__ = ('walk', 'asked', 'ordinal')
+
+    def __init__(self, walk: Walk) -> None:
+        self.walk = walk
+        self.asked: Set[str] = set()
+        self.ordinal: Optional[int] = None
+
+
+class StudyTree:
+    """Keeps a :class:`~autokd_mm.search.tree.Tree` equal to what the trials of a study say.
+
+    A finished trial is read once, so that :meth:`sync` costs what is new or unfinished.
+
+    Args:
+        direction: of the study; the tree itself always maximises.
+        virtual_loss: see :class:`~autokd_mm.search.tree.Tree`.
+    """
+
+    def __init__(self, direction: StudyDirection, virtual_loss: float = 1.0) -> None:
+        self.sign = -1 if direction == StudyDirection.MINIMIZE else 1
+        self.tree = Tree(virtual_loss)
+        self._n_seen = 0
+        self._unfinished: List[int] = []
+        self._running: Dict[int, _Running] = {}
+        self._interrupted: List[int] = []
+
+    @classmethod
+    def of(cls, study: Study, virtual_loss: float = 1.0) -> 'StudyTree':
+        """The tree of a study, for reports.
+
+        Raises:
+            ValueError: the study has more than one objective.
+        """
+        view = cls(only_direction(study.directions), virtual_loss)
+        view.sync(study.get_trials(deepcopy=False))
+        return view
+
+    def sync(self, trials: Sequence[FrozenTrial]) -> None:
+        """Take in what is new.
+
+        Args:
+            trials: all trials of the study ordered by number, as storages return them.
+        """
+        unfinished = []
+        for position in chain(self._unfinished, range(self._n_seen, len(trials))):
+            trial = trials[position]
+            if trial.state.is_finished():
+                self._leave(trial)
+                if not self._is_interrupted(trial):
+                    steps = list(_steps(trial))
+                    self.tree.add([step for step in steps if isinstance(step, Step)],
+                                  self._value(trial), repeatable=None in steps)
+                continue
+            unfinished.append(position)
+            if self._is_interrupted(trial):
+                self._leave(trial)
+            elif trial.state == TrialState.RUNNING:
+                self.follow(trial)
+        self._unfinished = unfinished
+        self._n_seen = len(trials)
+
+    def follow(self, trial: FrozenTrial) -> Node:
+        """Lead a running trial along the parameters it has; the node where it stands now."""
+        running = self._running.get(trial._trial_id)
+        if running is None:
+            running = self._running[trial._trial_id] = _Running(self.tree.start())
+        if len(running.asked) < len(trial.params):
+            for step in _steps(trial, running.asked):
+                if step is None:
+                    self.tree.set_repeatable(running.walk)
+                else:
+                    self.tree.step(running.walk, step)
+            running.asked.update(trial.params)
+        return running.walk.nodes[-1]
+
+    def take(self, trial: FrozenTrial, step: Step) -> None:
+        """A choice was made for a running trial: seen by other workers of this process at once."""
+        running = self._running[trial._trial_id]
+        running.asked.add(step.name)
+        self.tree.step(running.walk, step)
+
+    def ordinal(self, trial: FrozenTrial) -> int:
+        """How many trials come before this one, interrupted ones not counted.
+
+        It is the number the trial has in a run that nobody interrupts: a trial that died and its
+        second attempt have the same ordinal, and so have all that follow. It is fixed when a
+        running trial first asks for it.
+        """
+        running = self._running.get(trial._trial_id)
+        if running is not None and running.ordinal is not None:
+            return running.ordinal
+        ordinal = trial.number - bisect_left(self._interrupted, trial.number)
+        if running is not None:
+            running.ordinal = ordinal
+        return ordinal
+
+    def describe(self, max_depth: Optional[int] = 2) -> str:
+        """The tree as lines of text, values in the unit and direction of the study."""
+        return self.tree.describe(max_depth, self.sign)
+
+    def _leave(self, trial: FrozenTrial) -> None:
+        running = self._running.pop(trial._trial_id, None)
+        if running is not None:
+            self.tree.drop(running.walk)
+
+    def _is_interrupted(self, trial: FrozenTrial) -> bool:
+        if trial.user_attrs.get(INTERRUPTED) is not True:
+            return False
+        place = bisect_left(self._interrupted, trial.number)
+        if self._interrupted[place:place + 1] != [trial.number]:
+            insort(self._interrupted, trial.number)
+        return True
+
+    def _value(self, trial: FrozenTrial) -> Optional[float]:
+        value = trial.value if trial.state != TrialState.FAIL else None
+        if value is None and trial.state == TrialState.PRUNED and trial.intermediate_values:
+            value = trial.intermediate_values[max(trial.intermediate_values)]
+        if value is None or not math.isfinite(value):
+            return None
+        return self.sign * value
+
+
+def only_direction(directions: Sequence[StudyDirection]) -> StudyDirection:
+    """The direction of a study with one objective, which is all that a mean value can serve."""
+    if len(directions) != 1:
+        raise ValueError('a Monte Carlo tree needs a study with one objective, '
+                         f'this one has {len(directions)}')
+    return directions[0]
+
+
+def _steps(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = ()
+           ) -> Iterator[Optional[Step]]:
+    """The decisions of a trial in order; None for a numeric parameter.
+
+    A parameter with one possible value is no decision.
+    """
+    for name, value in trial.params.items():
+        distribution = trial.distributions[name]
+        if name in asked or distribution.single():
+            continue
+        if isinstance(distribution, CategoricalDistribution):
+            yield Step(name, distribution.choices, int(distribution.to_internal_repr(value)))
+        else:
+            yield None
