@@ -7,10 +7,12 @@ MMRazor's quantisation sub-packages import private torch helpers that no longer 
 of distillation needs them. A meta-path finder therefore serves empty modules in their place. The
 finder answers for the six names of ``_QUANTISATION`` only, every other import is left alone.
 """
+import contextlib
 import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import io
 import sys
 from types import ModuleType
 
@@ -86,7 +88,12 @@ def prepare() -> None:
         real = mmcv.__version__
         mmcv.__version__ = _MMCV_SHOWN_TO_MMRAZOR
         try:
-            require('mmrazor')
+            # OneDL's packages print a line about an optional one when they are imported.
+            with contextlib.redirect_stdout(io.StringIO()):
+                require('mmrazor')
+                require('mmrazor.models')
+                if importlib.util.find_spec('mmpretrain'):
+                    require('mmpretrain.datasets')
         finally:
             mmcv.__version__ = real
     _let_mmseg_bases_be_found()

@@ -1,0 +1,30 @@
+"""Random state that is set for a while and then given back."""
+from __future__ import annotations
+
+import random
+from contextlib import contextmanager
+from typing import Iterator
+
+import numpy as np
+import torch
+
+
+def derive(*keys: int) -> int:
+    """One 32-bit seed from several numbers, such as (seed, sample, view)."""
+    return int(np.random.SeedSequence(keys).generate_state(1)[0])
+
+
+@contextmanager
+def seeded(*keys: int) -> Iterator[None]:
+    """Inside, ``random``, NumPy and torch (CPU) draw what the keys say, whatever came before."""
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    seed = derive(*keys)
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])
+        torch.set_rng_state(before[2])

@@ -1,0 +1,78 @@
+"""Loading weights so that a wrong checkpoint is an error and not a bad teacher."""
+from __future__ import annotations
+
+import os
+from typing import Any, Dict
+
+import torch
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import nn
+
+from autokd_mm.safe_load import load_weights
+from autokd_mm.space.errors import ConfigError
+from autokd_mm.models.backbones.convert import to_classifier_state_dict
+
+# Under this share of matching parameters the checkpoint is of another network.
+_MATCH = 0.95
+
+
+def load_teacher(teacher: nn.Module, teacher_ckpt: str) -> None:
+    """Load ``teacher_ckpt`` into ``teacher``; errors name the key ``teacher_ckpt``."""
+    load_network(teacher, teacher_ckpt, 'teacher_ckpt')
+
+
+def load_network(model: nn.Module, path: str, key: str) -> None:
+    """Load a checkpoint into ``model``, which must be the network it was made from.
+
+    Accepts training checkpoints (``state_dict`` inside), plain state dicts, checkpoints of a
+    distilled student (``architecture.*``) and the published CIFAR ResNets; local paths and
+    whatever MMEngine's loader knows (``https://`` and the like).
+
+    Args:
+        key: config key or argument that named the file, for the message.
+
+    Raises:
+        ConfigError: the file is missing or torn, or less than 95 % of the model's parameters
+            (by number of values) are in it with the right shape.
+    """
+    weights = _strip(read_checkpoint(path, key))
+    own = model.state_dict()
+    wanted = {name: value for name, value in own.items() if value.is_floating_point()}
+    fits = {name: weights[name] for name in own
+            if name in weights and weights[name].shape == own[name].shape}
+    total = sum(value.numel() for value in wanted.values())
+    share = sum(own[name].numel() for name in fits if name in wanted) / max(total, 1)
+    if share < _MATCH:
+        missing = [name for name in wanted if name not in fits]
+        raise ConfigError(
+            f'{key}: {path} is of another network: {share:.0%} of the parameters of '
+            f'{type(model).__name__} are in it, {_MATCH:.0%} are needed (first that is not: '
+            f'{missing[0]}; the file begins with {next(iter(weights), "nothing")})')
+    model.load_state_dict(fits, strict=False)
+    model._is_init = True  # MMEngine's init_weights must not overwrite what was loaded
+
+
+def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
+    """The state dict in a checkpoint; raises as :func:`load_network` does."""
+    if '://' in str(path):
+        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    elif not os.path.isfile(path):
+        raise ConfigError(f'{key}: there is no file {path}')
+    else:
+        try:
+            checkpoint = load_weights(path)
+        except Exception as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+            raise ConfigError(f'{key}: {path} cannot be read ({reason})') from None
+    if not isinstance(checkpoint, dict):
+        raise ConfigError(f'{key}: {path} holds a {type(checkpoint).__name__}, not a state dict')
+    return checkpoint.get('state_dict', checkpoint)
+
+
+def _strip(weights: Dict[str, Any]) -> Dict[str, torch.Tensor]:
+    tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
+    for prefix in ('module.', 'architecture.'):
+        if any(name.startswith(prefix) for name in tensors):
+            tensors = {name[len(prefix):]: value for name, value in tensors.items()
+                       if name.startswith(prefix)}
+    return to_classifier_state_dict(tensors)

@@ -1,0 +1,98 @@
+"""Kullback-Leibler divergence of softmaxes at a temperature."""
+from typing import Tuple
+
+import torch
+from torch import Tensor
+
+from autokd_mm.models.distances.base import Distance
+from autokd_mm.models.transforms.tensors import block_size, blocks
+from autokd_mm.registry import MODELS
+
+
+class _SoftmaxKL(torch.autograd.Function):
+    """Sum over all vectors along dim 1 of KL(softmax(t / tau) || softmax(s / tau)).
+
+    With p of the teacher and q of the student, KL = sum p (log p - log q) + sum (q - p): the
+    second sum is 0 but for rounding, and makes an error common to all log q (that of their
+    normaliser) drop out. Without it the loss of long vectors at a high temperature, where
+    KL << log K, has only three or four right digits in float32.
+
+    The gradient, (q - p) / tau, comes for free with the value; it is all that is kept.
+    """
+
+    @staticmethod
+    def forward(ctx, student: Tensor, teacher: Tensor, tau: float) -> Tensor:
+        needs_grad = ctx.needs_input_grad[0]
+        gradient = torch.empty_like(student) if needs_grad else None
+        total = student.new_zeros(())
+        for part in blocks(len(student), student[0].numel(), block_size(student)):
+            log_q = _log_softmax(student[part], tau)
+            log_p = _log_softmax(teacher[part], tau)
+            p = log_p.exp()
+            ratio = log_p.sub_(log_q)
+            difference = log_q.exp_().sub_(p)
+            if needs_grad:
+                gradient[part] = difference
+            total += p.mul_(ratio).add_(difference).sum()
+        if needs_grad:
+            ctx.save_for_backward(gradient)
+        ctx.tau = tau
+        return total.clamp_(min=0)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor):
+        gradient, = ctx.saved_tensors
+        return gradient * (grad / ctx.tau), None, None
+
+
+def _log_softmax(values: Tensor, tau: float) -> Tensor:
+    return torch.log_softmax(values if tau == 1 else values / tau, 1)
+
+
+@MODELS.register_module()
+class KLDistance(Distance):
+    """tau^2 KL(softmax(T / tau) || softmax(S / tau)), the mean over vectors.
+
+    inter='none':    softmax over C at each position, mean over N, H, W (pixel-wise distillation,
+                     Liu et al., CVPR 2019, eq. 1; on N x K logits this is KD, Hinton et al. 2015).
+    inter='sample':  softmax over C H W of each sample, mean over N (supplement of Auto-KD, eq. 2).
+    inter='channel': softmax over H W of each channel of each sample, mean over N and C
+                     (supplement, eq. 4; Shu et al. (CWD), ICCV 2021, eq. 4-5).
+
+    Args:
+        temperature: tau, in units of the feature. tau^2 keeps the gradient's size about the same
+            at all temperatures.
+
+    MMRazor's ``KLDivergence`` is inter='none' on N x C (and H W times it on maps, since 'batchmean'
+    divides by N only); ``ChannelWiseDivergence`` is inter='channel'.
+    """
+
+    minimum = 2
+
+    def __init__(self, temperature: float = 1.0, inter: str = 'none') -> None:
+        super().__init__(inter)
+        if not temperature > 0:
+            raise ValueError(f'KLDistance.temperature must be above 0, got {temperature}')
+        self.temperature = float(temperature)
+
+    def compared(self, n: int, c: int, h: int, w: int, patches: int = 1) -> Tuple[int, str]:
+        if self.inter == 'none':
+            return c, 'channels at a position (C)'
+        if self.inter == 'sample':
+            return c * h * w, 'values of a sample (C H W)'
+        return h * w, 'positions of a channel (H W)'
+
+    def measure(self, student: Tensor, teacher: Tensor) -> Tensor:
+        c, h, w = student.shape[-3:]
+        shape, vectors_each = {
+            'none': ((-1, c, h * w), h * w),
+            'sample': ((-1, c * h * w), 1),
+            'channel': ((-1, h * w), 1)
+        }[self.inter]
+        student, teacher = student.reshape(shape), teacher.reshape(shape)
+        divergence = _SoftmaxKL.apply(student, teacher, self.temperature)
+        return divergence * (self.temperature**2 / (len(student) * vectors_each))
+
+    def extra_repr(self) -> str:
+        return f'temperature={self.temperature}, inter={self.inter!r}'

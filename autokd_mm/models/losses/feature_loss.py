@@ -1,0 +1,176 @@
+"""The loss of one point of the search space on one pair of features."""
+import math
+from typing import Dict, Optional, Tuple, Union
+
+from mmengine.utils import is_str
+from torch import Tensor, nn
+
+from autokd_mm.models.distances import (CorrelationDistance, CosineDistance, Distance,
+                                        GramL2Distance, KLDistance, L2Distance,
+                                        LocalCorrelationDistance, PearsonDistance, RKDAngle,
+                                        RKDDistance)
+from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentionTransform,
+                                         LocalTransform, MultiScaleTransform,
+                                         RandomMaskTransform, SpatialAttentionTransform)
+from autokd_mm.models.transforms.tensors import checked_pair
+from autokd_mm.registry import MODELS
+from autokd_mm.space.errors import nearest
+
+TRANSFORMS = {
+    'none': None,
+    'spatial_attention': SpatialAttentionTransform,
+    'channel_attention': ChannelAttentionTransform,
+    'attention_mask': AttentionMaskTransform,
+    'random_mask': RandomMaskTransform,
+}
+INTRAS = {'none': None, 'multi_scale': MultiScaleTransform, 'local': LocalTransform}
+DISTANCES = {
+    'l2': L2Distance,
+    'cosine': CosineDistance,
+    'pearson': PearsonDistance,
+    'kl': KLDistance,
+    'gram_l2': GramL2Distance,
+    'rkd_distance': RKDDistance,
+    'rkd_angle': RKDAngle,
+    'correlation': CorrelationDistance,
+    'local_correlation': LocalCorrelationDistance,
+}
+INTERS = ('none', 'sample', 'channel')
+_DEFAULT_MASK_RATIO, _DEFAULT_PATCH_GRID, _DEFAULT_TEMPERATURE = 0.65, 2, 1.0
+
+Operation = Union[str, Dict]
+
+
+@MODELS.register_module()
+class FeatureLoss(nn.Module):
+    """loss_weight * distance(intra(transform(student, teacher))).
+
+    The student's feature is compared with the teacher's after, in this order: the global transform,
+    the intra-spatial transform (the loss is the weighted mean over its parts; parts on which the
+    distance says nothing, as a softmax over one position, are left out), and the inter-spatial
+    transform, which says what the distance reads as one vector. The formulas are with the modules
+    that the names stand for, the tables of this file.
+
+    Shapes: student and teacher N x C x H x W or N x D (read as N x D x 1 x 1), equal after the
+    connector. Returns a scalar of at least float32. The teacher gets no gradient.
+
+    Args:
+        transform: 'none', 'spatial_attention', 'channel_attention', 'attention_mask',
+            'random_mask', or the dict of a registered module ``forward(student, teacher) ->
+            (student, teacher)``.
+        intra: 'none', 'multi_scale', 'local', or the dict of a registered module
+            ``forward(student, teacher) -> [(weight, student, teacher), ...]``.
+        inter: 'none', 'sample', 'channel'. 'gram_l2' needs 'sample' or 'channel'; the relations
+            between samples ('rkd_distance', 'rkd_angle', 'correlation') need 'sample'.
+        distance: 'l2', 'cosine', 'pearson', 'kl', 'gram_l2', 'rkd_distance', 'rkd_angle',
+            'correlation', 'local_correlation' (needs intra='local'), or the dict of a registered
+            module ``forward(student, teacher) -> scalar``, which brings its own ``inter``.
+        temperature: of 'kl', in units of the feature. 1 if not given.
+        mask_ratio: of 'random_mask', the probability of a position to be hidden. 0.65 if not given.
+        patch_grid: of 'local', patches along each side. 2 if not given.
+        channels: C, which 'random_mask' needs for its generator.
+        loss_weight: factor of the loss.
+
+    Raises:
+        ValueError: an unknown name, or an argument that belongs to an operation that was not
+            chosen; in ``forward``, shapes that differ or on which the distance says nothing.
+    """
+
+    def __init__(self,
+                 transform: Operation = 'none',
+                 intra: Operation = 'none',
+                 inter: str = 'none',
+                 distance: Operation = 'l2',
+                 temperature: Optional[float] = None,
+                 mask_ratio: Optional[float] = None,
+                 patch_grid: Optional[int] = None,
+                 channels: Optional[int] = None,
+                 loss_weight: float = 1.0) -> None:
+        super().__init__()
+        for key, name, table in (('transform', transform, TRANSFORMS), ('intra', intra, INTRAS),
+                                 ('inter', inter, INTERS), ('distance', distance, DISTANCES)):
+            _check_name(key, name, table)
+        _check_only(temperature, 'temperature', 'distance', 'kl', distance)
+        _check_only(mask_ratio, 'mask_ratio', 'transform', 'random_mask', transform)
+        _check_only(patch_grid, 'patch_grid', 'intra', 'local', intra)
+        if not isinstance(loss_weight, (int, float)) or not math.isfinite(loss_weight):
+            raise ValueError(f'FeatureLoss.loss_weight must be a number, got {loss_weight!r}')
+        if transform == 'channel_attention' and intra in ('multi_scale', 'local'):
+            raise ValueError(f"FeatureLoss.intra: {intra!r} needs a map, but "
+                             f"transform='channel_attention' leaves 1 x 1; use 'none'")
+        if distance == 'local_correlation' and intra != 'local':
+            raise ValueError(f"FeatureLoss.intra: distance='local_correlation' compares patches "
+                             f"and needs 'local', got {intra!r}")
+        if transform == 'random_mask' and channels is None:
+            raise ValueError("FeatureLoss.channels: transform='random_mask' needs the number of "
+                             "channels of the teacher's feature")
+
+        self.transform = _build(transform, TRANSFORMS, **_given(
+            transform == 'random_mask', channels=channels,
+            mask_ratio=_DEFAULT_MASK_RATIO if mask_ratio is None else mask_ratio))
+        self.intra = _build(intra, INTRAS, **_given(
+            intra == 'local', crop=distance == 'local_correlation',
+            patch_grid=_DEFAULT_PATCH_GRID if patch_grid is None else patch_grid))
+        self.distance = _build_distance(distance, inter, temperature)
+        self.loss_weight = float(loss_weight)
+
+    def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        student, teacher = checked_pair(student, teacher, 'FeatureLoss')
+        if self.transform is not None:
+            student, teacher = self.transform(student, teacher)
+        if self.intra is None:
+            return self.distance(student, teacher) * self.loss_weight
+        parts = self.intra(student, teacher)
+        if isinstance(self.distance, Distance):
+            # The first part stays if none is fit: the distance then says what it lacks.
+            parts = [part for part in parts
+                     if self.distance.why_undefined(part[1].shape) is None] or parts[:1]
+        total = sum(weight for weight, _, _ in parts)
+        loss = sum(self.distance(s, t) * (weight / total) for weight, s, t in parts)
+        return loss * self.loss_weight
+
+    def extra_repr(self) -> str:
+        return f'loss_weight={self.loss_weight}'
+
+
+def _check_name(key: str, name: Operation, table) -> None:
+    if isinstance(name, dict):
+        if key == 'inter' or 'type' not in name:
+            raise ValueError(f'FeatureLoss.{key}: expects one of {", ".join(table)}'
+                             f'{"" if key == "inter" else " or a dict with a type"}, got {name!r}')
+    elif not is_str(name) or name not in table:
+        raise ValueError(f'FeatureLoss.{key}: {nearest(name, table)}')
+
+
+def _check_only(value, key: str, level: str, owner: str, chosen: Operation) -> None:
+    if value is not None and chosen != owner:
+        raise ValueError(f'FeatureLoss.{key} means something only with {level}={owner!r}, got '
+                         f'{value!r} with {level}={chosen!r}')
+
+
+def _given(condition: bool, **arguments) -> Dict:
+    return arguments if condition else {}
+
+
+def _build(operation: Operation, table: Dict, **arguments) -> Optional[nn.Module]:
+    if isinstance(operation, dict):
+        # Bare names are looked up in MMRazor's registry (and MMEngine's above it) whatever the
+        # default scope of the task's config is.
+        return MODELS.build(dict(_scope_='mmrazor', **operation))
+    return None if table[operation] is None else table[operation](**arguments)
+
+
+def _build_distance(distance: Operation, inter: str, temperature: Optional[float]) -> nn.Module:
+    if isinstance(distance, dict):
+        if inter != 'none':
+            raise ValueError("FeatureLoss.inter: a distance given as a dict brings its own inter, "
+                             f"write it there; got {inter!r}")
+        return _build(distance, DISTANCES)
+    inters: Tuple[str, ...] = tuple(DISTANCES[distance].inters)
+    if inter not in inters:
+        raise ValueError(f'FeatureLoss.inter: distance={distance!r} needs one of '
+                         f'{", ".join(map(repr, inters))}, got {inter!r}')
+    arguments: Dict = dict(inter=inter) if len(inters) > 1 else {}
+    if distance == 'kl':
+        arguments['temperature'] = _DEFAULT_TEMPERATURE if temperature is None else temperature
+    return DISTANCES[distance](**arguments)

@@ -1,0 +1,79 @@
+"""What every operation does with its two tensors before it computes anything.
+
+The student's and the teacher's features are maps, N x C x H x W. Vectors (N x D) are read as
+N x D x 1 x 1, and patches come stacked, P x N x C x h x w. The teacher is a constant.
+"""
+from contextlib import nullcontext
+from typing import ContextManager, Iterator, Tuple
+
+import torch
+from torch import Tensor
+
+# Elements of a temporary. On a CPU a block of 1 MB stays in the cache and is not paged in anew for
+# each operation; a GPU wants few and large kernels.
+_BLOCK_CPU = 1 << 18
+_BLOCK_GPU = 1 << 24
+
+
+def checked_pair(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, Tensor]:
+    """Both tensors as maps (or stacked patches) of at least float32, the teacher detached.
+
+    Nothing is copied when they are float32 or float64 already. The teacher takes the student's
+    precision.
+
+    Args:
+        student: N x C x H x W, N x D, or P x N x C x h x w.
+        teacher: the same shape.
+        where: name for the error message.
+
+    Raises:
+        ValueError: the shapes differ (a connector is missing), a dimension is empty, or the number
+            of dimensions is none of 2, 4 and 5.
+    """
+    if student.shape != teacher.shape:
+        raise ValueError(
+            f'{where}: the student has shape {tuple(student.shape)} and the teacher '
+            f'{tuple(teacher.shape)}; a connector is missing (see ConvConnector)')
+    if student.dim() not in (2, 4, 5):
+        raise ValueError(f'{where}: expects N x C x H x W or N x D, got shape '
+                         f'{tuple(student.shape)}')
+    if student.numel() == 0:
+        raise ValueError(f'{where}: got an empty batch or map, shape {tuple(student.shape)}')
+    if student.dim() == 2:
+        student, teacher = student[:, :, None, None], teacher[:, :, None, None]
+    if student.dtype in (torch.float16, torch.bfloat16):
+        student = student.float()
+    return student, teacher.detach().to(student.dtype)
+
+
+def full_precision(tensor: Tensor) -> ContextManager:
+    """Switches autocast off: a Gram matrix of activations of 1e4 overflows in float16."""
+    if tensor.device.type in ('cpu', 'cuda'):
+        return torch.autocast(tensor.device.type, enabled=False)
+    return nullcontext()
+
+
+def block_size(tensor: Tensor) -> int:
+    """Elements that a temporary of a blockwise computation may have."""
+    return _BLOCK_CPU if tensor.device.type == 'cpu' else _BLOCK_GPU
+
+
+def blocks(length: int, elements_each: int, limit: int) -> Iterator[slice]:
+    """Slices of ``range(length)`` whose items hold no more than ``limit`` elements together.
+
+    A single item may hold more than that.
+    """
+    step = max(1, limit // max(1, elements_each))
+    for start in range(0, length, step):
+        yield slice(start, min(start + step, length))
+
+
+def inverse_or_zero(norm: Tensor, smallest: float = 1e-15) -> Tensor:
+    """1 / norm, and 0 where the norm is not above ``smallest``.
+
+    What has no length has no direction either: it is normalised to zero and, unlike with an
+    epsilon in the denominator, gets a zero gradient and not one of 1 / epsilon.
+    """
+    usable = norm > smallest
+    return torch.where(usable, 1 / torch.where(usable, norm, torch.ones_like(norm)),
+                       torch.zeros_like(norm))

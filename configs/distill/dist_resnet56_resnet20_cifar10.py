@@ -1,0 +1,17 @@
+# DIST: Huang et al., NeurIPS 2022.
+_base_ = '../_base_/pairs/resnet56_resnet20_cifar10.py'
+
+model = dict(
+    distiller=dict(
+        student_recorders=dict(logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
+        teacher_recorders=dict(logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
+        distill_losses=dict(
+            loss_logits=dict(
+                type='mmrazor.LogitsLoss',
+                distance='pearson_both',
+                temperature=4,
+                loss_weight=1)),
+        loss_forward_mappings=dict(
+            loss_logits=dict(
+                student=dict(recorder='logits', from_student=True),
+                teacher=dict(recorder='logits', from_student=False)))))

@@ -1,0 +1,21 @@
+# MGD: Yang et al., ECCV 2022.
+_base_ = '../_base_/pairs/resnet56_resnet20_cifar10.py'
+
+model = dict(
+    distiller=dict(
+        student_recorders=dict(feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
+        teacher_recorders=dict(feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
+        distill_losses=dict(
+            loss_feature=dict(
+                type='mmrazor.FeatureLoss',
+                transform='random_mask',
+                mask_ratio=0.5,
+                intra='none',
+                inter='none',
+                distance='l2',
+                loss_weight=1,
+                channels=64)),
+        loss_forward_mappings=dict(
+            loss_feature=dict(
+                student=dict(recorder='feature', from_student=True),
+                teacher=dict(recorder='feature', from_student=False)))))

@@ -1,0 +1,12 @@
+_base_ = '../_base_/pairs/resnet8-w32_resnet8-w4_digits.py'
+
+train_cfg = dict(
+    _delete_=True,
+    type='mmrazor.SearchLoop',
+    trials=60,
+    sampler=dict(type='MCTSSampler'),
+    layers=dict(student='backbone.layer3', teacher='backbone.layer3',
+                student_logits='head.fc', teacher_logits='head.fc'),
+    proxy=dict(images=640, held_out=360, epochs=8, views=2, threads=1),
+    train_teacher=True,
+    full_training={{_base_.train_cfg}})

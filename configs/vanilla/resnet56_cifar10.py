@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/resnet56_cifar.py',
+    '../_base_/datasets/cifar10.py',
+    '../_base_/schedules/cifar_240e.py',
+    '../_base_/default_runtime.py',
+]

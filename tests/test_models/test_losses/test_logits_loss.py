@@ -1,0 +1,93 @@
+import pytest
+import references as ref
+import torch
+
+from autokd_mm.models.losses import LOGITS_DISTANCES, LogitsLoss
+from autokd_mm.registry import MODELS
+
+REFERENCES = {
+    'kl': ref.kd,
+    'pearson_inter': ref.dist_inter,
+    'pearson_intra': ref.dist_intra,
+    'pearson_both': lambda s, t, tau: ref.dist_inter(s, t, tau) + ref.dist_intra(s, t, tau),
+}
+
+
+def pair(seed, scale=3., dtype=torch.float32):
+    generator = torch.Generator().manual_seed(seed)
+    n, k = (int(torch.randint(3, 12, (), generator=generator)) for _ in range(2))
+    student, teacher = ((torch.randn(n, k, generator=generator) * scale).to(dtype)
+                        for _ in range(2))
+    return student.requires_grad_(), teacher
+
+
+@pytest.mark.parametrize('distance', LOGITS_DISTANCES)
+@pytest.mark.parametrize('tau', [1, 4, 8, 16])
+def test_equals_the_equation(distance, tau):
+    for seed in range(50):
+        student, teacher = pair(seed)
+        ref.assert_close(LogitsLoss(distance, tau)(student, teacher),
+                         REFERENCES[distance](*ref.arrays(student, teacher), tau))
+
+
+@pytest.mark.parametrize('distance', LOGITS_DISTANCES)
+def test_gradcheck(distance):
+    student, teacher = pair(0, dtype=torch.float64)
+    assert torch.autograd.gradcheck(LogitsLoss(distance, 2.), (student, teacher))
+
+
+@pytest.mark.parametrize('distance', LOGITS_DISTANCES)
+def test_dense_logits_are_folded_into_the_batch(distance):
+    student, teacher = torch.randn(2, 5, 3, 4), torch.randn(2, 5, 3, 4)
+    folded = [x.permute(0, 2, 3, 1).reshape(-1, 5) for x in (student, teacher)]
+    ref.assert_close(LogitsLoss(distance)(student, teacher),
+                     float(LogitsLoss(distance)(*folded)))
+
+
+@pytest.mark.parametrize('distance', LOGITS_DISTANCES)
+def test_weight_and_registry(distance):
+    student, teacher = pair(1)
+    loss = MODELS.build(dict(type='LogitsLoss', distance=distance, temperature=2., loss_weight=3.,
+                             _scope_='mmrazor'))
+    ref.assert_close(loss(student, teacher),
+                     3 * float(LogitsLoss(distance, 2.)(student, teacher).detach()))
+
+
+@pytest.mark.parametrize('distance', LOGITS_DISTANCES)
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_half_logits(distance, dtype):
+    student = (torch.randn(8, 10) * 1e4).to(dtype).requires_grad_()
+    teacher = (torch.randn(8, 10) * 1e4).to(dtype).requires_grad_()
+    loss = LogitsLoss(distance)(student, teacher)
+    loss.backward()
+    assert loss.dtype == torch.float32 and loss.isfinite()
+    assert student.grad.isfinite().all() and teacher.grad is None
+
+
+@pytest.mark.parametrize('distance', LOGITS_DISTANCES)
+def test_zero_when_equal(distance):
+    student, _ = pair(2)
+    assert 0 <= LogitsLoss(distance)(student, student).item() < 1e-9
+
+
+def test_the_last_batch_of_an_epoch_may_have_one_sample():
+    student, teacher = torch.randn(1, 10), torch.randn(1, 10)
+    with pytest.warns(UserWarning, match='needs at least 3, got 1'):
+        both = LogitsLoss('pearson_both')(student, teacher)
+    ref.assert_close(both, float(LogitsLoss('pearson_inter')(student, teacher)))
+
+
+def test_errors_name_the_argument():
+    with pytest.raises(ValueError, match="LogitsLoss.distance: 'pearson' is unknown, did you "
+                                         "mean 'pearson_"):
+        LogitsLoss('pearson')
+    with pytest.raises(ValueError, match='LogitsLoss.temperature must be above 0'):
+        LogitsLoss(temperature=0)
+    with pytest.raises(ValueError, match='LogitsLoss.loss_weight must be a number'):
+        LogitsLoss(loss_weight=float('nan'))
+    with pytest.raises(ValueError, match='LogitsLoss: the student has shape'):
+        LogitsLoss()(torch.randn(2, 5), torch.randn(2, 6))
+    with pytest.raises(ValueError, match='LogitsLoss: got an empty batch'):
+        LogitsLoss()(torch.randn(0, 5), torch.randn(0, 5))
+    with pytest.raises(ValueError, match='needs at least 2, got 1'):
+        LogitsLoss()(torch.randn(2, 1), torch.randn(2, 1))

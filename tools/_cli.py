@@ -1,0 +1,93 @@
+"""What the Python tools share: OpenMMLab's arguments, launchers, one-line errors."""
+import argparse
+import os
+import sys
+
+
+def parser(description, epilog=None):
+    """An argument parser with the arguments every tool has."""
+    from mmengine.config import DictAction
+    result = argparse.ArgumentParser(description=description, epilog=epilog)
+    result.add_argument('config', help='config file')
+    result.add_argument('--work-dir', help='where logs, checkpoints and results go')
+    result.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+                        help='override settings of the config; data_root and teacher_ckpt reach '
+                        'every place in it')
+    result.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
+                        default='none', help='job launcher')
+    # torch.distributed.launch before 2.0 passes --local_rank, later versions --local-rank.
+    result.add_argument('--local_rank', '--local-rank', type=int, default=0,
+                        help=argparse.SUPPRESS)
+    return result
+
+
+def load(args):
+    """The config of ``args``; its work dir is the command line's, the config's, or the stem's."""
+    from autokd_mm.engine.config import load_config
+    config = load_config(args.config, args.cfg_options)
+    if args.work_dir:
+        config.work_dir = args.work_dir
+    elif not config.get('work_dir'):
+        stem = os.path.splitext(os.path.basename(args.config))[0]
+        config.work_dir = os.path.join('./work_dirs', stem)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return config
+
+
+def start_distributed(config, launcher):
+    """Set the launcher; without CUDA the processes talk through gloo, which MMEngine cannot
+    start on its own."""
+    config.launcher = launcher
+    if launcher == 'none':
+        return
+    import torch
+    if torch.cuda.is_available():
+        return
+    config.env_cfg.dist_cfg.backend = 'gloo'
+    if config.get('model_wrapper_cfg') is None:
+        # MMEngine would give the wrapper the local rank as a device, which a CPU model refuses.
+        config.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
+            find_unused_parameters=config.get('find_unused_parameters', False))
+    if launcher == 'pytorch':
+        torch.distributed.init_process_group('gloo')
+
+
+def end_distributed():
+    """Leave the process group; gloo's threads abort a process that ends without this."""
+    import torch
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def run(main):
+    """Call ``main``; a mistake of the user's is one line on standard error and exit code 2.
+
+    Faults of the program keep their traceback.
+    """
+    try:
+        from autokd_mm.safe_load import use_everywhere
+        from autokd_mm.space.errors import ConfigError
+    except ImportError as error:
+        sys.exit(f'error: {error}')
+    use_everywhere()
+    try:
+        main()
+        end_distributed()
+    except ConfigError as error:
+        print(f'error: {error}', file=sys.stderr)
+        sys.exit(2)
+    except PermissionError as error:
+        print(f'error: --work-dir: {error.filename} cannot be written ({error.strerror})',
+              file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        import errno
+        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+            raise
+        print(f'error: --work-dir: {error.filename or "the disk"}: {error.strerror}; what was '
+              'finished is kept, go on with --resume', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted; what was finished is kept, go on with --resume', file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""Time and peak memory of the losses, forward and backward, beside MMRazor's.
+
+Each row is a ratio that was measured within one run, ours over theirs, the two in turns. For an
+operation that MMRazor does not have, the time is given in copies: over that of copying the
+student's and the teacher's feature once, so that the distance to the limit of the memory is seen.
+Peak memory is what is allocated beyond the features, the student's gradient included.
+
+    python tools/benchmarks/losses.py [--quick] [--device cpu|cuda] [--out losses.json]
+"""
+import argparse
+import json
+import statistics
+import time
+import warnings
+
+FPN = [(100, 168), (50, 84), (25, 42), (13, 21), (7, 11)]
+SIZES = {
+    'N64-C256-8x8': [(64, 256, 8, 8)],
+    'N8-C512-64x64': [(8, 512, 64, 64)],
+    'FPN-N2-C256': [(2, 256, height, width) for height, width in FPN],
+}
+LOGITS = {'N64-K100': [(64, 100)], 'N1024-K1000': [(1024, 1000)]}
+
+# name: (ours, MMRazor's, goals of time and memory)
+SAME, ANGLE = (1.0, 1.0), (0.5, 0.1)
+COUNTERPARTS = {
+    'l2': (dict(), dict(type='L2Loss', normalize=False, div_element=True), SAME),
+    'cosine': (dict(distance='cosine'), dict(type='L2Loss'), SAME),
+    'at': (dict(transform='spatial_attention'), dict(type='ATLoss'), SAME),
+    'kl-pixel': (dict(distance='kl', temperature=4.), dict(type='KLDivergence', tau=4.), SAME),
+    'kl-channel': (dict(distance='kl', inter='channel', temperature=4.),
+                   dict(type='ChannelWiseDivergence', tau=4.), SAME),
+    'pearson-channel': (dict(distance='pearson', inter='channel'), dict(type='PKDLoss'), SAME),
+    'rkd-distance': (dict(distance='rkd_distance', inter='sample'), dict(type='DistanceWiseRKD'),
+                     SAME),
+    'rkd-angle': (dict(distance='rkd_angle', inter='sample'), dict(type='AngleWiseRKD'), ANGLE),
+    'mgd': (dict(transform='random_mask', mask_ratio=0.65), dict(type='MGDLoss'), SAME),
+}
+OF_LOGITS = {
+    'logits-kl': (dict(distance='kl'), dict(type='KLDivergence', tau=4.), SAME),
+    'logits-dist': (dict(distance='pearson_both'), dict(type='DISTLoss', tau=4.), SAME),
+}
+ALONE = {
+    'l2-sample': dict(inter='sample'),
+    'l2-channel': dict(inter='channel'),
+    'pearson': dict(distance='pearson'),
+    'pearson-sample': dict(distance='pearson', inter='sample'),
+    'kl-sample': dict(distance='kl', inter='sample', temperature=4.),
+    'gram-sample': dict(distance='gram_l2', inter='sample'),
+    'gram-channel': dict(distance='gram_l2', inter='channel'),
+    'correlation': dict(distance='correlation', inter='sample'),
+    'channel-attention': dict(transform='channel_attention'),
+    'attention-mask': dict(transform='attention_mask'),
+    'multi-scale': dict(intra='multi_scale'),
+    'local-cosine': dict(intra='local', distance='cosine'),
+    'local-correlation': dict(intra='local', distance='local_correlation'),
+}
+
+
+class Step:
+    """One loss on one or more pairs of features: forward and backward."""
+
+    def __init__(self, losses, pairs):
+        self.losses, self.pairs = losses, pairs
+
+    def __call__(self):
+        for loss, (student, teacher) in zip(self.losses, self.pairs):
+            student.grad = None
+            loss(student, teacher).backward()
+
+
+class MGD:
+    """MMRazor's connector and loss, together what ours is."""
+
+    def __init__(self, build, channels):
+        self.connector = build(dict(type='MGDConnector', student_channels=channels,
+                                    teacher_channels=channels))
+        self.loss = build(dict(type='MGDLoss'))
+
+    def to(self, device):
+        self.connector.to(device)
+        return self
+
+    def __call__(self, student, teacher):
+        return self.loss(self.connector(student), teacher)
+
+
+def synchronise(device):
+    if device == 'cuda':
+        import torch
+        torch.cuda.synchronize()
+
+
+def seconds(steps, device, budget):
+    """Median seconds of each step; they take turns until the time is used up."""
+    for step in steps:
+        step()
+    times, start = [[] for _ in steps], time.perf_counter()
+    while len(times[0]) < 3 or time.perf_counter() - start < budget:
+        for step, taken in zip(steps, times):
+            synchronise(device)
+            before = time.perf_counter()
+            step()
+            synchronise(device)
+            taken.append(time.perf_counter() - before)
+        if time.perf_counter() - start > 4 * budget and times[0]:
+            break  # large cases: one turn has to do
+    return [statistics.median(taken) for taken in times]
+
+
+def peak_bytes(step, device):
+    """The most that is allocated at once beyond what was there before."""
+    import torch
+    for student, _ in step.pairs:
+        student.grad = None
+    if device == 'cuda':
+        torch.cuda.synchronize()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+        step()
+    events = [event for event in profile.profiler.kineto_results.events()
+              if event.name() == '[memory]']
+    events.sort(key=lambda event: (event.start_ns if hasattr(event, 'start_ns')
+                                   else event.start_us)())
+    now = peak = 0
+    for event in events:
+        now += event.nbytes()
+        peak = max(peak, now)
+    return peak
+
+
+def make_pairs(shapes, device):
+    import torch
+    generator = torch.Generator().manual_seed(0)
+    return [tuple(torch.randn(shape, generator=generator).to(device).requires_grad_(is_student)
+                  for is_student in (True, False)) for shape in shapes]
+
+
+class Benchmark:
+
+    def __init__(self, device, quick):
+        from autokd_mm.registry import MODELS
+        import mmrazor.models  # noqa: F401 (registers its losses)
+
+        from autokd_mm.models.losses import FeatureLoss, LogitsLoss
+        self.ours = {'feature': FeatureLoss, 'logits': LogitsLoss}
+        self.build = lambda config: MODELS.build(dict(config, _scope_='mmrazor'))
+        self.device, self.quick = device, quick
+        self.budget = 0.3 if quick else 3.0
+        self.rows = []
+
+    def add(self, name, value, unit, goal=None):
+        self.rows.append(dict(name=name, value=round(value, 4), unit=unit, goal=goal))
+        reached = '' if goal is None else f'  goal <= {goal:g}{"" if value <= goal else "  MISSED"}'
+        print(f'{name:48s} {value:9.3f} {unit}{reached}', flush=True)
+
+    def step_of_ours(self, kind, arguments, pairs):
+        losses = []
+        for student, _ in pairs:
+            more = {}
+            if arguments.get('transform') == 'random_mask':
+                more['channels'] = student.shape[1]
+            losses.append(self.ours[kind](**arguments, **more).to(self.device))
+        return Step(losses, pairs)
+
+    def step_of_theirs(self, config, pairs):
+        def loss(channels):
+            if config['type'] == 'MGDLoss':
+                return MGD(self.build, channels).to(self.device)
+            return self.build(config)
+
+        return Step([loss(student.shape[1]) for student, _ in pairs], pairs)
+
+    def compare(self, kind, name, size, shapes, ours, theirs, goals):
+        pairs = make_pairs(shapes, self.device)
+        steps = [self.step_of_ours(kind, ours, pairs), self.step_of_theirs(theirs, pairs)]
+        times = seconds(steps, self.device, self.budget)
+        peaks = [peak_bytes(step, self.device) for step in steps]
+        prefix = f'{self.device}/{name}/{size}'
+        against = f'x {theirs["type"]}'
+        self.add(f'{prefix}/time', times[0] / times[1], against, goals[0])
+        self.add(f'{prefix}/memory', peaks[0] / peaks[1], against, goals[1])
+
+    def measure(self, name, size, shapes, ours):
+        pairs = make_pairs(shapes, self.device)
+
+        def copy():
+            for student, teacher in pairs:
+                student.detach().clone()
+                teacher.clone()
+
+        step = self.step_of_ours('feature', ours, pairs)
+        times = seconds([step, copy], self.device, self.budget)
+        features = sum(student.numel() * student.element_size() for student, _ in pairs)
+        prefix = f'{self.device}/{name}/{size}'
+        self.add(f'{prefix}/time', times[0] / times[1], 'copies of both features')
+        self.add(f'{prefix}/memory', peak_bytes(step, self.device) / features, 'features')
+
+    def run(self):
+        for size, shapes in SIZES.items():
+            for name, (ours, theirs, goals) in COUNTERPARTS.items():
+                if name.startswith('rkd') and shapes[0][0] < 3:
+                    continue  # two samples have no relation
+                if name == 'mgd' and self.quick and self.device == 'cpu' and '8x8' not in size:
+                    continue  # nothing but convolutions, for a minute
+                self.compare('feature', name, size, shapes, ours, theirs, goals)
+        for size, shapes in LOGITS.items():
+            for name, (ours, theirs, goals) in OF_LOGITS.items():
+                self.compare('logits', name, size, shapes, ours, theirs, goals)
+        for size, shapes in SIZES.items():
+            for name, ours in ALONE.items():
+                self.measure(name, size, shapes, ours)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--quick', action='store_true', help='under two minutes on two cores')
+    parser.add_argument('--device', choices=['cpu', 'cuda'],
+                        help='cpu or cuda; all that there are if not given')
+    parser.add_argument('--out', help='write the rows to this JSON file')
+    args = parser.parse_args()
+    import torch
+    warnings.simplefilter('ignore')
+    torch.manual_seed(0)
+    devices = [args.device] if args.device else ['cpu'] + ['cuda'] * torch.cuda.is_available()
+    rows = []
+    for device in devices:
+        benchmark = Benchmark(device, args.quick)
+        benchmark.run()
+        rows += benchmark.rows
+    missed = [row['name'] for row in rows if row['goal'] is not None and row['value'] > row['goal']]
+    print(f'{len(missed)} of {sum(row["goal"] is not None for row in rows)} goals missed'
+          + ''.join(f'\n  {name}' for name in missed))
+    if args.out:
+        with open(args.out, 'w') as file:
+            json.dump(rows, file, indent=1)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Write the student of a distillation checkpoint as plain OpenMMLab weights.
+
+The file holds the student's state dict and nothing else: no teacher, no connector, no optimiser.
+mmpretrain, mmdet and mmseg load it with the student's own config.
+"""
+import argparse
+import os
+
+import _cli
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('checkpoint', help='of tools/train.py')
+    parser.add_argument('out', help='file to write')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    import torch
+
+    from autokd_mm.models.algorithms.teacher import read_checkpoint
+    from autokd_mm.space.errors import ConfigError
+    weights = read_checkpoint(args.checkpoint, 'CHECKPOINT')
+    prefix = 'architecture.'
+    student = {name[len(prefix):]: value.detach().cpu().clone() for name, value in weights.items()
+               if name.startswith(prefix)}
+    if not student:
+        raise ConfigError(f'CHECKPOINT: {args.checkpoint} has no parameter below '
+                          f"'{prefix}', so it is not of a distillation")
+    folder = os.path.dirname(os.path.abspath(args.out))
+    os.makedirs(folder, exist_ok=True)
+    unfinished = f'{args.out}.unfinished-{os.getpid()}'
+    torch.save(dict(state_dict=student, meta={}), unfinished)
+    os.replace(unfinished, args.out)
+    size = sum(value.numel() for value in student.values())
+    print(f'{args.out}: {len(student)} tensors, {size:,} numbers')
+
+
+if __name__ == '__main__':
+    _cli.run(main)

@@ -1,0 +1,75 @@
+"""Turn a published CIFAR ResNet checkpoint into one that mmpretrain and our configs load.
+
+    python tools/model_converters/cifar_resnet.py resnet56-4bfd9763.th resnet56_cifar10.pth
+
+Reads the files of akamaster/pytorch_resnet_cifar10 and chenyaofo/pytorch-cifar-models, and others
+with their key names. The architecture is read off the weights.
+"""
+import argparse
+import os
+import sys
+
+import torch
+
+from autokd_mm.models.backbones.cifar_resnet import DEPTHS
+from autokd_mm.models.backbones.convert import convert_checkpoint
+from autokd_mm.safe_load import load_weights
+
+
+def parse_args() -> argparse.Namespace:
+    """SRC DST [--arch resnetN]"""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('src', help='published checkpoint')
+    parser.add_argument('dst', help='file to write')
+    parser.add_argument('--arch', choices=[f'resnet{depth}' for depth in DEPTHS],
+                        help='refuse the file when it is another network')
+    return parser.parse_args()
+
+
+def convert(src: str, dst: str, arch: str = '') -> dict:
+    """Convert the file ``src`` to ``dst`` and return the backbone's config.
+
+    ``dst`` appears whole or not at all.
+
+    Raises:
+        ValueError: one line, what is wrong with ``src`` or ``dst``.
+    """
+    try:
+        checkpoint = load_weights(src)
+    except FileNotFoundError:
+        raise ValueError(f'SRC: there is no file {src}') from None
+    except Exception as error:  # torn files raise nearly anything
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(f'SRC: {src} cannot be read ({reason})') from None
+    try:
+        state_dict, backbone = convert_checkpoint(
+            checkpoint, int(arch[len('resnet'):]) if arch else None)
+    except ValueError as error:
+        raise ValueError(f'SRC: {src}: {error}') from None
+    unfinished = f'{dst}.unfinished-{os.getpid()}'
+    meta = dict(source=os.path.basename(src), backbone=backbone)
+    try:
+        torch.save(dict(state_dict=state_dict, meta=meta), unfinished)
+        os.replace(unfinished, dst)
+    except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+        raise ValueError(f'DST: cannot write {dst} ({str(error).splitlines()[0]})') from None
+    return backbone
+
+
+def main() -> int:
+    """Exit code: 0, or 1 after one line on stderr."""
+    args = parse_args()
+    try:
+        backbone = convert(args.src, args.dst, args.arch)
+    except ValueError as error:
+        print(f'error: {error}', file=sys.stderr)
+        return 1
+    print(f'wrote {args.dst}: backbone={backbone}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Search a distiller: ``tools/search.py configs/search/digits.py``.
+
+Writes study.journal, bank/, leaderboard.csv and best_distiller.py into the work dir.
+"""
+import os
+import signal
+
+import _cli
+
+# Where each launcher says which worker this is, how many there are, and which GPU is its own.
+_LAUNCHERS = dict(
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
+
+
+def parse_args():
+    parser = _cli.parser(__doc__.splitlines()[0])
+    parser.add_argument('--trials', type=int, help='finished trials at which the search ends')
+    parser.add_argument('--resume', action='store_true',
+                        help='go on with the study in the work dir')
+    parser.add_argument('--dry-run', action='store_true',
+                        help="print the space, the teacher's accuracy and the layers, then stop")
+    return parser.parse_args()
+
+
+def become_worker(launcher):
+    """Every process of a launcher is a worker of its own on the shared study."""
+    if launcher == 'none':
+        return
+    import torch
+    rank, size, local = (os.environ.get(name, default)
+                         for name, default in zip(_LAUNCHERS[launcher], ('0', '1', '0')))
+    os.environ['AUTOKD_WORKER'], os.environ['AUTOKD_WORKERS'] = rank, size
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(local) % torch.cuda.device_count())
+
+
+def main():
+    args = parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    config = _cli.load(args)
+    become_worker(args.launcher)
+    from autokd_mm.engine import lock
+    from autokd_mm.space.errors import ConfigError
+    if 'SearchLoop' not in str(config.get('train_cfg', {}).get('type')):
+        raise ConfigError(f'train_cfg.type: {args.config} is not a search config (its train loop '
+                          "is not 'mmrazor.SearchLoop'); did you mean tools/train.py?")
+    if args.trials is not None:
+        config.train_cfg.trials = args.trials
+    config.train_cfg.resume = args.resume
+    config.train_cfg.dry_run = args.dry_run
+    config.resume = False  # of MMEngine: the study is resumed, not a checkpoint
+    if lock.workers() > 1:
+        config.experiment_name = f'search_worker{lock.worker()}'
+    from mmengine.runner import Runner
+    Runner.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    _cli.run(main)

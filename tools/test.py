@@ -1,0 +1,35 @@
+#!/usr/bin/env python3
+"""Test a checkpoint on the test dataloader. The teacher is not needed."""
+import _cli
+
+
+def parse_args():
+    parser = _cli.parser(__doc__.splitlines()[0])
+    parser.add_argument('checkpoint', help='of tools/train.py, tools/export_student.py or any '
+                        'OpenMMLab training of the same network')
+    parser.add_argument('--out', help='write the metrics to this JSON file')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    config = _cli.load(args)
+    _cli.start_distributed(config, args.launcher)
+    from mmengine.dist import is_main_process
+    from mmengine.fileio import dump
+    from mmengine.runner import Runner
+
+    from autokd_mm.models.algorithms.teacher import load_network
+    if 'architecture' in config.model:  # a distilled student: its teacher has nothing to do here
+        config.model = config.model.architecture
+    config.load_from, config.resume = None, False
+    runner = Runner.from_cfg(config)
+    model = getattr(runner.model, 'module', runner.model)
+    load_network(model, args.checkpoint, 'CHECKPOINT')
+    metrics = runner.test()
+    if args.out and is_main_process():
+        dump(metrics, args.out)
+
+
+if __name__ == '__main__':
+    _cli.run(main)

@@ -1,0 +1,40 @@
+#!/usr/bin/env python3
+"""Train a model: the config a search wrote, one of configs/distill, or any OpenMMLab config."""
+import _cli
+
+
+def parse_args():
+    parser = _cli.parser(__doc__.splitlines()[0])
+    parser.add_argument('--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--auto-scale-lr', action='store_true',
+                        help='scale the learning rate by the total batch size')
+    parser.add_argument('--resume', nargs='?', const='auto',
+                        help='go on from a checkpoint, by default the last one in the work dir')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    config = _cli.load(args)
+    from autokd_mm.space.errors import ConfigError
+    if 'SearchLoop' in str(config.train_cfg.get('type')):
+        raise ConfigError(f'train_cfg.type: {args.config} is a search config; run it with '
+                          'tools/search.py and train with the best_distiller.py it writes')
+    _cli.start_distributed(config, args.launcher)
+    if args.amp:
+        config.optim_wrapper.type = 'AmpOptimWrapper'
+        config.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    if args.auto_scale_lr:
+        if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+            raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
+        config.auto_scale_lr.enable = True
+    if args.resume == 'auto':
+        config.resume, config.load_from = True, None
+    elif args.resume:
+        config.resume, config.load_from = True, args.resume
+    from mmengine.runner import Runner
+    Runner.from_cfg(config).train()
+
+
+if __name__ == '__main__':
+    _cli.run(main)
