@@ -11,8 +11,10 @@ import codecs
 import collections
 import os
 import pickle
+import re
 from types import SimpleNamespace
 from typing import Any, Dict, Tuple
+from urllib.parse import urlparse
 
 import numpy as np
 import torch
@@ -26,6 +28,7 @@ _TORCH_NAMES = {
 _PLAIN = {('collections', 'OrderedDict'): collections.OrderedDict,
           ('collections', 'defaultdict'): collections.defaultdict,
           ('builtins', 'set'): set, ('builtins', 'slice'): slice, ('builtins', 'dict'): dict,
+          ('builtins', 'list'): list,
           ('_codecs', 'encode'): codecs.encode}  # how old pickles write the bytes of a scalar
 
 
@@ -61,21 +64,34 @@ def load_weights(path: str, map_location: Any = 'cpu') -> Any:
     Raises:
         FileNotFoundError: there is no such file.
         pickle.UnpicklingError: it holds more than tensors, plain containers and MMEngine's logs.
-        RuntimeError, EOFError: it is torn.
+        RuntimeError, EOFError, OSError: it is torn.
     """
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} can not be found.')
     table = _allowed()
     if hasattr(torch.serialization, 'safe_globals'):
-        names = [(value, f'{module}.{name}') for (module, name), value in table.items()]
-        with torch.serialization.safe_globals(names):
-            return torch.load(path, map_location=map_location, weights_only=True)
+        names = [(value, f'{module}.{name}')
+                 for (module, name), value in {**_PLAIN, **table}.items()]
+        try:
+            with torch.serialization.safe_globals(names):
+                return torch.load(path, map_location=map_location, weights_only=True)
+        except pickle.UnpicklingError as error:
+            raise pickle.UnpicklingError(_in_one_line(str(error))) from None
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
         return torch.load(path, map_location=map_location, weights_only=False,
                           pickle_module=_restricted_pickle(table))
+
+
+def _in_one_line(told: str) -> str:
+    """torch's paragraphs begin with how to load the file unsafely."""
+    name = re.search(r'GLOBAL (\S+)', told)
+    if name:
+        return f'{name[1]} is not allowed in a checkpoint'
+    told = told.split('WeightsUnpickler error:')[-1].strip()
+    return told.splitlines()[0] if told else 'it is not a checkpoint'
 
 
 def _restricted_pickle(table: Dict[Tuple[str, str], Any]) -> Any:
@@ -97,13 +113,26 @@ def _restricted_pickle(table: Dict[Tuple[str, str], Any]) -> Any:
 
 
 def use_everywhere() -> None:
-    """Make MMEngine read every local checkpoint through :func:`load_weights`.
+    """Make MMEngine read every checkpoint of a local path or a URL through :func:`load_weights`.
 
     MMEngine 0.10.7 unpickles freely; OneDL's falls back to that after a warning.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
-    CheckpointLoader.register_scheme(prefixes='', loader=_loader, force=True)
+    CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
+    CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=_load_url, force=True)
 
 
-def _loader(filename: str, map_location: Any = None) -> Any:
+def _load_local(filename: str, map_location: Any = None) -> Any:
     return load_weights(filename, map_location)
+
+
+def _load_url(filename: str, map_location: Any = None, model_dir: Any = None) -> Any:
+    """Download once, into the folder where torch keeps its checkpoints; rank 0 goes first."""
+    from mmengine.dist import barrier, get_rank
+    folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
+    path = os.path.join(folder, os.path.basename(urlparse(filename).path))
+    if get_rank() == 0 and not os.path.isfile(path):
+        os.makedirs(folder, exist_ok=True)
+        torch.hub.download_url_to_file(filename, path)
+    barrier()
+    return load_weights(path, map_location)

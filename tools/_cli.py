@@ -1,16 +1,31 @@
 """What the Python tools share: OpenMMLab's arguments, launchers, one-line errors."""
 import argparse
+import errno
 import os
 import sys
+
+# A checkout that is not installed works from any folder; an installed package comes first.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+_NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 
 def parser(description, epilog=None):
     """An argument parser with the arguments every tool has."""
     from mmengine.config import DictAction
+
+    class KeyValue(DictAction):
+
+        def __call__(self, parser, namespace, values, option_string=None):
+            for value in values:
+                if '=' not in value:
+                    parser.error(f'{option_string} {value}: must be KEY=VALUE')
+            super().__call__(parser, namespace, values, option_string)
+
     result = argparse.ArgumentParser(description=description, epilog=epilog)
     result.add_argument('config', help='config file')
     result.add_argument('--work-dir', help='where logs, checkpoints and results go')
-    result.add_argument('--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+    result.add_argument('--cfg-options', nargs='+', action=KeyValue, metavar='KEY=VALUE',
                         help='override settings of the config; data_root and teacher_ckpt reach '
                         'every place in it')
     result.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
@@ -23,13 +38,14 @@ def parser(description, epilog=None):
 
 def load(args):
     """The config of ``args``; its work dir is the command line's, the config's, or the stem's."""
-    from autokd_mm.engine.config import load_config
+    from autokd_mm.engine.config import check_writable, load_config
     config = load_config(args.config, args.cfg_options)
     if args.work_dir:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):
         stem = os.path.splitext(os.path.basename(args.config))[0]
         config.work_dir = os.path.join('./work_dirs', stem)
+    check_writable(config.work_dir)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return config
 
@@ -60,6 +76,18 @@ def end_distributed():
         torch.distributed.destroy_process_group()
 
 
+def innermost(error):
+    """The mistake as it was raised: builders of MMEngine raise it again with more words."""
+    while isinstance(error.__context__, type(error)):
+        error = error.__context__
+    return error
+
+
+def fail(message):
+    print('error: ' + ' '.join(str(message).split()), file=sys.stderr)
+    sys.exit(2)
+
+
 def run(main):
     """Call ``main``; a mistake of the user's is one line on standard error and exit code 2.
 
@@ -75,19 +103,14 @@ def run(main):
         main()
         end_distributed()
     except ConfigError as error:
-        print(f'error: {error}', file=sys.stderr)
-        sys.exit(2)
+        fail(innermost(error))
     except PermissionError as error:
-        print(f'error: --work-dir: {error.filename} cannot be written ({error.strerror})',
-              file=sys.stderr)
-        sys.exit(2)
+        fail(f'{error.filename}: {error.strerror}')
     except OSError as error:
-        import errno
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EDQUOT):
+        if error.errno not in _NO_ROOM:
             raise
-        print(f'error: --work-dir: {error.filename or "the disk"}: {error.strerror}; what was '
-              'finished is kept, go on with --resume', file=sys.stderr)
-        sys.exit(2)
+        fail(f'--work-dir: {error.filename or "the disk"}: {error.strerror}; what was finished is '
+             'kept, go on with --resume')
     except KeyboardInterrupt:
         print('interrupted; what was finished is kept, go on with --resume', file=sys.stderr)
         sys.exit(130)

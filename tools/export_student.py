@@ -19,8 +19,8 @@ def parse_args():
 
 def main():
     args = parse_args()
-    import torch
-
+    from autokd_mm.engine.config import check_writable
+    from autokd_mm.engine.teacher import save_weights
     from autokd_mm.models.algorithms.teacher import read_checkpoint
     from autokd_mm.space.errors import ConfigError
     weights = read_checkpoint(args.checkpoint, 'CHECKPOINT')
@@ -30,11 +30,8 @@ def main():
     if not student:
         raise ConfigError(f'CHECKPOINT: {args.checkpoint} has no parameter below '
                           f"'{prefix}', so it is not of a distillation")
-    folder = os.path.dirname(os.path.abspath(args.out))
-    os.makedirs(folder, exist_ok=True)
-    unfinished = f'{args.out}.unfinished-{os.getpid()}'
-    torch.save(dict(state_dict=student, meta={}), unfinished)
-    os.replace(unfinished, args.out)
+    check_writable(os.path.dirname(os.path.abspath(args.out)), 'OUT')
+    save_weights(student, args.out)
     size = sum(value.numel() for value in student.values())
     print(f'{args.out}: {len(student)} tensors, {size:,} numbers')
 

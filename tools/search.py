@@ -44,7 +44,7 @@ def main():
     become_worker(args.launcher)
     from autokd_mm.engine import lock
     from autokd_mm.space.errors import ConfigError
-    if 'SearchLoop' not in str(config.get('train_cfg', {}).get('type')):
+    if 'SearchLoop' not in str((config.get('train_cfg') or {}).get('type')):
         raise ConfigError(f'train_cfg.type: {args.config} is not a search config (its train loop '
                           "is not 'mmrazor.SearchLoop'); did you mean tools/train.py?")
     if args.trials is not None:

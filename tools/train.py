@@ -17,7 +17,7 @@ def main():
     args = parse_args()
     config = _cli.load(args)
     from autokd_mm.space.errors import ConfigError
-    if 'SearchLoop' in str(config.train_cfg.get('type')):
+    if 'SearchLoop' in str((config.get('train_cfg') or {}).get('type')):
         raise ConfigError(f'train_cfg.type: {args.config} is a search config; run it with '
                           'tools/search.py and train with the best_distiller.py it writes')
     _cli.start_distributed(config, args.launcher)

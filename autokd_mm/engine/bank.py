@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import shutil
-from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 import numpy as np
 
@@ -88,20 +88,17 @@ def write(path: str, made_from: Mapping[str, Any],
           shapes: Mapping[str, Tuple[Tuple[int, ...], Any]],
           fill: Callable[[Dict[str, np.ndarray]], None]) -> None:
     """Write a bank; nothing is left at ``path`` unless it is complete."""
-    needed = size_in_bytes(shapes)
     parent = os.path.dirname(os.path.abspath(path))
     os.makedirs(parent, exist_ok=True)
-    free = shutil.disk_usage(parent).free
-    if needed + _SPARE > free:
-        raise ConfigError(f'work_dir: the feature bank needs {needed / 2**20:.0f} MiB and '
-                          f'{free / 2**20:.0f} MiB are free at {parent}; make proxy.images or '
-                          'proxy.views smaller, or name another --work-dir')
+    check_room(parent, size_in_bytes(shapes))
     unfinished = f'{path}.unfinished-{os.getpid()}'
     os.makedirs(unfinished)
     try:
         arrays = {name: np.lib.format.open_memmap(os.path.join(unfinished, f'{name}.npy'),
                                                   mode='w+', dtype=dtype, shape=shape)
                   for name, (shape, dtype) in shapes.items()}
+        for name in shapes:
+            _reserve(os.path.join(unfinished, f'{name}.npy'))
         fill(arrays)
         for array in arrays.values():
             array.flush()
@@ -116,6 +113,27 @@ def write(path: str, made_from: Mapping[str, Any],
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
+
+
+def check_room(folder: str, needed: int) -> None:
+    """Refuse to write ``needed`` bytes below ``folder`` where they do not fit.
+
+    Raises:
+        ConfigError: says how much is needed and how much is free.
+    """
+    free = shutil.disk_usage(folder).free
+    if needed + _SPARE > free:
+        raise ConfigError(f'work_dir: the feature bank needs {needed / 2**20:.0f} MiB and '
+                          f'{_SPARE / 2**20:.0f} MiB to spare, {free / 2**20:.0f} MiB are free at '
+                          f'{folder}; make proxy.images or proxy.views smaller, or name another '
+                          '--work-dir')
+
+
+def _reserve(file: str) -> None:
+    """Take the room now: a disk that fills up under a memory map kills the process."""
+    if hasattr(os, 'posix_fallocate'):
+        with open(file, 'rb+') as stream:
+            os.posix_fallocate(stream.fileno(), 0, os.fstat(stream.fileno()).st_size)
 
 
 def size_in_bytes(shapes: Mapping[str, Tuple[Tuple[int, ...], Any]]) -> int:
@@ -140,19 +158,33 @@ def _blocks(file: str, size: int = 1 << 20) -> Iterator[bytes]:
             yield block
 
 
-def differing(found: Mapping[str, Any], expected: Mapping[str, Any]) -> list:
-    """``key: found -> expected`` for every key in which two descriptions differ."""
-    lines = []
+def differing(found: Mapping[str, Any], expected: Mapping[str, Any], below: str = '') -> List[str]:
+    """``key: found there, expected here`` for every key in which two descriptions differ.
+
+    Dicts inside are compared key by key.
+    """
+    lines: List[str] = []
+    expected = json.loads(json.dumps(expected))  # tuples are lists on disk
     for key in sorted(set(found) | set(expected)):
-        here, wanted = found.get(key), json.loads(json.dumps(expected.get(key)))
-        if here != wanted:
-            lines.append(f'{key}: {_short(here)} there, {_short(wanted)} here')
+        here, wanted = found.get(key), expected.get(key)
+        if isinstance(here, dict) and isinstance(wanted, dict):
+            lines += differing(here, wanted, f'{below}{key}.')
+        elif here != wanted:
+            there, here = _around_difference(json.dumps(here), json.dumps(wanted))
+            lines.append(f'{below}{key}: {there} there, {here} here')
     return lines
 
 
-def _short(value: Any, limit: int = 60) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= limit else f'{text[:limit]}...'
+def _around_difference(one: str, other: str, limit: int = 60) -> Tuple[str, str]:
+    """Two texts cut to where they begin to differ."""
+    if max(len(one), len(other)) <= limit:
+        return one, other
+    start = max(0, len(os.path.commonprefix([one, other])) - limit // 3)
+
+    def cut(text: str) -> str:
+        return '...' * (start > 0) + text[start:start + limit] + '...' * (len(text) > start + limit)
+
+    return cut(one), cut(other)
 
 
 def _read_manifest(path: str) -> Dict[str, Any]:

@@ -34,13 +34,19 @@ def capture(model: nn.Module, layers: Mapping[str, str]) -> Iterator[Dict[str, t
 
     Args:
         layers: role -> module name, e.g. ``dict(feature='backbone.layer3')``.
+
+    Raises:
+        ConfigError: no such layer; or its output is not one tensor, or is overwritten in place
+            by what follows it, so that nobody knows what would be compared.
     """
     outputs: Dict[str, torch.Tensor] = {}
+    versions: Dict[str, int] = {}
 
     def keep(role: str) -> Any:
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-            outputs[role] = _tensor(output, layers[role])
+            outputs[role] = _tensor(output, f'layers.{role}', layers[role])
+            versions[role] = outputs[role]._version
 
         return hook
 
@@ -51,13 +57,17 @@ def capture(model: nn.Module, layers: Mapping[str, str]) -> Iterator[Dict[str, t
     finally:
         for handle in handles:
             handle.remove()
+    for role, output in outputs.items():
+        if output._version != versions[role]:
+            raise ConfigError(f'layers.{role}: the output of {layers[role]!r} is overwritten in '
+                              'place by what follows it; name the block around it')
 
 
-def _tensor(output: Any, layer: str) -> torch.Tensor:
+def _tensor(output: Any, key: str, layer: str) -> torch.Tensor:
     if isinstance(output, (tuple, list)) and len(output) == 1:
         output = output[0]
     if not isinstance(output, torch.Tensor):
-        raise ConfigError(f'layers: {layer!r} returns a {type(output).__name__}, not one tensor')
+        raise ConfigError(f'{key}: {layer!r} returns a {type(output).__name__}, not one tensor')
     return output
 
 

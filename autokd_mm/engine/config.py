@@ -1,10 +1,13 @@
 """Loading a config with the command line's options, for all our tools."""
 from __future__ import annotations
 
-import copy
+import logging
+import os
+import tempfile
 from typing import Any, Dict, Optional
 
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
+from mmengine.logging import print_log
 
 from autokd_mm.space.errors import ConfigError
 
@@ -18,41 +21,64 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
 
     ``data_root`` and ``teacher_ckpt`` given in ``cfg_options`` replace the old value wherever it
     stands: under a key of the same name, and as the beginning of another path (an annotation
-    file below the data root).
+    file below the data root). A config that reads no data from a folder, or has no teacher,
+    takes them too, so that one command line fits all.
 
     Raises:
         ConfigError: the file is missing.
     """
     try:
         config = Config.fromfile(path)
-    except FileNotFoundError as error:
+    except OSError as error:  # missing, a folder, not a config file
         raise ConfigError(f'CONFIG: {error}') from None
     options = dict(cfg_options or {})
     for name in PATH_VARIABLES:
         if name in options:
-            if name not in config:
-                raise ConfigError(f'--cfg-options {name}: {path} has no variable {name}')
             value = options.pop(name)
-            value = None if value in ('None', 'none', '') else str(value)
-            if name == 'data_root' and value and str(config[name] or '').endswith('/'):
-                value = value.rstrip('/') + '/'
+            value = None if value in (None, 'None', 'none', '') else str(value)
+            if name not in config:
+                print_log(f'--cfg-options {name}: {path} has no use for it',
+                          level=logging.WARNING)
+                continue
             old = config[name]
-            _replace(config._cfg_dict, name, old, value)
-            config[name] = value
+            if name == 'data_root' and value and str(old or '').endswith('/'):
+                value = value.rstrip('/') + '/'
+            # One pass over everything: a second one could meet the new value as the old one.
+            for key, item in config.to_dict().items():
+                config[key] = _replaced(key, item, name, old, value)
     if options:
         config.merge_from_dict(options)
     return config
 
 
-def _replace(node: Any, name: str, old: Any, new: Any) -> None:
-    items = node.items() if isinstance(node, (dict, ConfigDict)) else enumerate(node)
-    for key, value in list(items):
-        if isinstance(value, (dict, ConfigDict, list)):
-            _replace(value, name, old, new)
-        elif key == name and value == old:
-            node[key] = copy.deepcopy(new)
-        elif old and new and isinstance(value, str) and len(str(old)) > 1:
-            if value == old:
-                node[key] = new
-            elif value.startswith(str(old).rstrip('/') + '/'):
-                node[key] = str(new).rstrip('/') + value[len(str(old).rstrip('/')):]
+def check_writable(folder: str, key: str = '--work-dir') -> None:
+    """Make ``folder`` and write into it, so that a mistake shows before any work.
+
+    Raises:
+        ConfigError: it cannot be made, is a file, is read-only or full.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigError(f'{key}: {folder} cannot be written ({error.strerror}); name a folder '
+                          'that can') from None
+
+
+def _replaced(key: Any, value: Any, name: str, old: Any, new: Any) -> Any:
+    """``value`` with the path ``old`` replaced by ``new`` in it and below it."""
+    if isinstance(value, dict):
+        return type(value)({inner: _replaced(inner, item, name, old, new)
+                            for inner, item in value.items()})
+    if isinstance(value, (list, tuple)):
+        return type(value)(_replaced(None, item, name, old, new) for item in value)
+    if value == old and (key == name or (isinstance(old, str) and len(old) > 1)):
+        return new
+    if new and isinstance(value, str) and isinstance(old, str) and len(old) > 1:
+        stem = old.rstrip('/')
+        if value.startswith(stem + '/'):
+            return str(new).rstrip('/') + value[len(stem):]
+    return value

@@ -23,11 +23,16 @@ _STATES = {TrialState.COMPLETE: 'complete', TrialState.FAIL: 'failed',
 def write_atomically(path: str, text: str) -> None:
     """Replace a file in one step, so that a reader never sees half of it."""
     unfinished = f'{path}.unfinished-{os.getpid()}'
-    with open(unfinished, 'w', newline='') as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(unfinished, path)
+    try:
+        with open(unfinished, 'w', newline='') as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+        raise
 
 
 def ranked(trials: List[FrozenTrial]) -> List[FrozenTrial]:
@@ -81,6 +86,14 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
         result.pop(key, None)
     result.load_from, result.resume, result.launcher = None, False, 'none'
     return result
+
+
+def beside(path: str, folder: str) -> str:
+    """``path`` as MMEngine writes it in a config in ``folder``: by the config's own place where
+    it lies there too, so that the folder can be moved and used from anywhere."""
+    if os.path.dirname(os.path.abspath(path)) == os.path.abspath(folder):
+        return '{{ fileDirname }}/' + os.path.basename(path)
+    return path
 
 
 def write_best(path: str, config: Config, header: List[str]) -> None:

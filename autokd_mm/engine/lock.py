@@ -5,6 +5,8 @@ import os
 from contextlib import contextmanager
 from typing import Callable, Iterator
 
+from autokd_mm.space.errors import ConfigError
+
 
 @contextmanager
 def exclusive(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
@@ -28,9 +30,17 @@ def exclusive(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator
 
 def workers() -> int:
     """How many workers share the work dir (set by ``dist_search.sh`` and ``slurm_search.sh``)."""
-    return max(1, int(os.environ.get('AUTOKD_WORKERS', '1')))
+    return max(1, _number('AUTOKD_WORKERS', 1))
 
 
 def worker() -> int:
     """Number of this worker, from 0."""
-    return int(os.environ.get('AUTOKD_WORKER', '0'))
+    return _number('AUTOKD_WORKER', 0)
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdigit():
+        raise ConfigError(f'{name}={text!r}: the environment variable must be a number, such as '
+                          f'{default}')
+    return int(text)

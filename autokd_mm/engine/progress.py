@@ -1,6 +1,7 @@
 """What a person sees while a search runs."""
 from __future__ import annotations
 
+import io
 import sys
 from contextlib import contextmanager
 from typing import Iterator, List, Optional
@@ -18,11 +19,13 @@ class Display:
     """A progress bar on a terminal; nothing where the output is a file.
 
     Args:
+        enabled: False draws nothing; of several workers on one terminal only one may draw.
         console: where to draw. Defaults to standard error.
     """
 
-    def __init__(self, console: Optional[Console] = None) -> None:
+    def __init__(self, enabled: bool = True, console: Optional[Console] = None) -> None:
         self.console = console or Console(file=sys.stderr)
+        self.enabled = enabled and self.console.is_terminal
         self._progress: Optional[Progress] = None
 
     @contextmanager
@@ -30,10 +33,12 @@ class Display:
         self._progress = Progress(SpinnerColumn(), TextColumn('{task.description}'), BarColumn(),
                                   MofNCompleteColumn(), TextColumn('{task.fields[note]}'),
                                   TimeElapsedColumn(), TextColumn('left'), TimeRemainingColumn(),
-                                  console=self.console, disable=not self.console.is_terminal)
-        with self._progress:
-            yield self
-        self._progress = None
+                                  console=self.console, disable=not self.enabled)
+        try:
+            with self._progress:
+                yield self
+        finally:
+            self._progress = None
 
     def show(self, what: str, done: int, total: int, note: str = '') -> None:
         """Set the bar called ``what``."""
@@ -67,7 +72,6 @@ def best_table(trials: List[FrozenTrial], number: int = 10) -> Table:
 
 def table_text(table: Table, width: int = 150) -> str:
     """The table as plain text for the log."""
-    console = Console(width=width, no_color=True)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get()
+    text = io.StringIO()  # not a terminal, so no escape codes for bold and italic
+    Console(file=text, width=width).print(table)
+    return text.getvalue()

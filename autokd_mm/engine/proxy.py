@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 import shutil
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Callable, Dict, List, Mapping, Tuple
@@ -11,13 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from autokd_mm.engine.bank import FeatureBank
+from autokd_mm.engine.bank import FeatureBank, check_room, size_in_bytes
 from autokd_mm.engine.capture import capture, map_shape
 from autokd_mm.engine.proxy_data import Progress, choose, read_one, read_views
 from autokd_mm.models.distillers import Layers
 from autokd_mm.space.errors import ConfigError, nearest
 
+Shapes = Dict[str, Tuple[Tuple[int, ...], Any]]
 _DTYPES = ('float32', 'float16')
+# One image has nothing to be compared with.
+_LEAST = dict(images=2, held_out=2, epochs=1, batch_size=1, views=1, threads=0, seed=0)
 
 
 @dataclass(frozen=True)
@@ -59,13 +63,11 @@ class ProxySettings:
         if not values.get('batch_size'):
             values['batch_size'] = loader_batch_size
         settings = cls(**values)
-        for key in ('epochs', 'batch_size', 'views'):
-            if not isinstance(getattr(settings, key), int) or getattr(settings, key) < 1:
-                raise ConfigError(f'proxy.{key}={getattr(settings, key)!r}: must be at least 1')
-        if settings.images < 2 or settings.held_out < 2:
-            small = 'images' if settings.images < 2 else 'held_out'
-            raise ConfigError(f'proxy.{small}={getattr(settings, small)}: at least 2 images '
-                              'are needed')
+        for key, least in _LEAST.items():
+            value = getattr(settings, key)
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise ConfigError(f'proxy.{key}={value!r}: must be a whole number, at least '
+                                  f'{least}')
         if settings.batch_size > settings.images:
             raise ConfigError(f'proxy.batch_size={settings.batch_size} is larger than '
                               f'proxy.images={settings.images}')
@@ -97,8 +99,11 @@ def find_layers(student: nn.Module, teacher: nn.Module, names: Mapping[str, Any]
         if key not in valid:
             raise ConfigError(f'layers: {nearest(key, valid)}')
     shapes = {}
+    for who, other in (('student', 'teacher'), ('teacher', 'student')):
+        if names.get(f'{who}_logits') and not names.get(f'{other}_logits'):
+            raise ConfigError(f'layers.{other}_logits is missing: logits are compared with logits')
     for who, model in (('student', student), ('teacher', teacher)):
-        if who not in names:
+        if not names.get(who):
             raise ConfigError(f'layers.{who} is missing: name the module whose output is the '
                               'feature')
         wanted = {key: names[key] for key in (who, f'{who}_logits') if names.get(key)}
@@ -126,39 +131,63 @@ def forward(model: nn.Module, layers: Mapping[str, str],
     return {name: value.detach() for name, value in outputs.items()}
 
 
+def choose_images(settings: ProxySettings, dataset: Any) -> Dict[str, np.ndarray]:
+    """Which training images the proxy takes: sample indices of ``train`` and ``held_out``.
+
+    Raises:
+        ConfigError: more are asked for than there are.
+    """
+    train, held_out = choose(_class_labels(dataset), len(dataset), settings.images,
+                             settings.held_out, settings.seed)
+    return dict(train=train, held_out=held_out)
+
+
 def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any],
-               teacher: nn.Module, teacher_id: str, layers: Layers, classes: int,
+               images: Mapping[str, np.ndarray], teacher: nn.Module,
+               teacher_made_from: Mapping[str, Any], layers: Layers, classes: int,
                warn: Callable[[str], None], progress: Progress) -> Dict[str, FeatureBank]:
     """The banks ``train`` and ``held_out`` below ``folder``, written where they are missing.
 
     Args:
         datasets: ``train`` with the augmenting pipeline, ``held_out`` with the plain one, over
             the same training images.
-        teacher_id: digest of the teacher's weights.
+        images: of :func:`choose_images`.
+        teacher_made_from: JSON values that identify the teacher.
+
+    Raises:
+        ConfigError: a bank there is another one, or the disk is too small for what is missing.
     """
     for left in glob.glob(os.path.join(folder, '*.unfinished-*')):
         shutil.rmtree(left, ignore_errors=True)
-    labels = _class_labels(datasets['train'])
-    total = len(datasets['train'])
-    train, held_out = choose(labels, total, settings.images, settings.held_out, settings.seed)
-    banks = {}
-    for name, indices, views in (('train', train, settings.views), ('held_out', held_out, 1)):
-        banks[name] = _open_bank(os.path.join(folder, name), settings, datasets[name], indices,
-                                 views, teacher, teacher_id, layers, classes, warn, progress)
-    return banks
+    plans = {}
+    for name, views in (('train', settings.views), ('held_out', 1)):
+        plans[name] = _plan(settings, datasets[name], images[name], views, teacher,
+                            teacher_made_from, layers, classes, progress)
+    if len({plan[1]['pixels'][0][1:] for plan in plans.values()}) > 1:
+        sizes = ' and '.join(str(plan[1]['pixels'][0][1:]) for plan in plans.values())
+        raise ConfigError('val_dataloader.dataset.pipeline: it must make images of the size of '
+                          f'train_dataloader.dataset.pipeline, they are {sizes}')
+    missing = [plan[1] for name, plan in plans.items()
+               if not os.path.isdir(os.path.join(folder, name))]
+    if missing:
+        os.makedirs(folder, exist_ok=True)
+        check_room(folder, sum(map(size_in_bytes, missing)))
+    return {name: FeatureBank.open_or_build(os.path.join(folder, name), *plan, warn)
+            for name, plan in plans.items()}
 
 
-def _open_bank(path: str, settings: ProxySettings, dataset: Any, indices: np.ndarray, views: int,
-               teacher: nn.Module, teacher_id: str, layers: Layers, classes: int,
-               warn: Callable[[str], None], progress: Progress) -> FeatureBank:
+def _plan(settings: ProxySettings, dataset: Any, indices: np.ndarray, views: int,
+          teacher: nn.Module, teacher_made_from: Mapping[str, Any], layers: Layers, classes: int,
+          progress: Progress) -> Tuple[Dict[str, Any], Shapes, Callable[[Any], None]]:
+    """What one bank is made from, its arrays, and how to fill them."""
     rows = views * len(indices)
     first = [read_one(dataset, int(index), 0, settings.seed)[0] for index in indices[:8]]
     made_from = dict(
-        teacher=teacher_id, feature=layers.teacher, logits=layers.teacher_logits,
+        teacher_made_from, feature=layers.teacher, logits=layers.teacher_logits,
         dataset=type(dataset).__name__, pipeline=_describe_pipeline(dataset), views=views,
         seed=settings.seed, dtype=settings.dtype, rows=rows, images=_digest([indices]),
         pixels=_digest(first))
-    shapes: Dict[str, Tuple[Tuple[int, ...], Any]] = dict(
+    shapes: Shapes = dict(
         pixels=((rows, *first[0].shape), np.uint8), labels=((rows, ), np.int64),
         feature=((rows, *layers.teacher_shape), settings.dtype))
     wanted = dict(feature=layers.teacher)
@@ -175,17 +204,25 @@ def _open_bank(path: str, settings: ProxySettings, dataset: Any, indices: np.nda
             for name, output in forward(teacher, wanted, pixels).items():
                 target = arrays[name]
                 values = output.float().cpu().numpy().reshape(-1, *target.shape[1:])
-                if not np.isfinite(values).all():
-                    raise ConfigError(f'teacher_ckpt: the teacher\'s {name} is not finite')
-                target[start:start + step] = values
+                with np.errstate(over='ignore'):  # of float16: that is what is looked for
+                    stored = values.astype(target.dtype)
+                if not np.isfinite(stored).all():
+                    raise ConfigError(f'teacher_ckpt: the teacher\'s {name} is not finite in '
+                                      f'{settings.dtype}' + (
+                                          '; use proxy.dtype=float32'
+                                          if np.isfinite(values).all() else ''))
+                target[start:start + step] = stored
             progress('teacher', min(start + step, rows), rows)
 
-    return FeatureBank.open_or_build(path, made_from, shapes, fill, warn)
+    return made_from, shapes, fill
 
 
 def _describe_pipeline(dataset: Any) -> str:
+    while getattr(dataset, 'pipeline', None) is None and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset  # RepeatDataset and the like
     transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
-    return ' '.join(' '.join(repr(transform).split()) for transform in transforms)
+    text = ' '.join(' '.join(repr(transform).split()) for transform in transforms)
+    return re.sub(r' at 0x[0-9a-f]+', '', text)  # the address of one without a repr of its own
 
 
 def _class_labels(dataset: Any) -> Any:

@@ -92,5 +92,23 @@ def make_samples(labels: np.ndarray, device: torch.device) -> List[Any]:
 def held_out_dataset_config(train: Dict[str, Any], val: Dict[str, Any]) -> Dict[str, Any]:
     """The training images behind the pipeline of validation: no augmentation."""
     config = copy.deepcopy(train)
-    config['pipeline'] = copy.deepcopy(val['pipeline'])
+    _set_pipeline(config, _pipeline(val))
     return config
+
+
+def _set_pipeline(config: Dict[str, Any], pipeline: Any) -> None:
+    """Replace the pipeline where the images are read, below wrappers such as RepeatDataset."""
+    inner = config.get('dataset') or config.get('datasets')
+    if inner:
+        config.pop('pipeline', None)
+        for item in inner if isinstance(inner, (list, tuple)) else [inner]:
+            _set_pipeline(item, pipeline)
+    else:
+        config['pipeline'] = copy.deepcopy(pipeline)
+
+
+def _pipeline(config: Dict[str, Any]) -> Any:
+    inner = config.get('dataset') or config.get('datasets')
+    if inner:
+        return _pipeline(inner[0] if isinstance(inner, (list, tuple)) else inner)
+    return config['pipeline']

@@ -24,6 +24,11 @@ from autokd_mm.search.reward import Outcome
 from autokd_mm.space import DistillerSpec
 
 
+# What networks and losses raise when numbers, shapes or memory do not suffice; anything else is a
+# fault of the program. Out of memory is a RuntimeError on a GPU, a MemoryError from NumPy.
+_FAILURES = (RuntimeError, ValueError, ArithmeticError, AssertionError, IndexError, MemoryError)
+
+
 class CandidateFailed(Exception):
     """A distiller that cannot be trained; the message is the reason in one line."""
 
@@ -76,7 +81,8 @@ class ProxyTrainer:
         self.images = len(train.arrays['labels']) // views
         self.samples = {bank.path: make_samples(bank.arrays['labels'], device)
                         for bank in (train, held_out)}
-        self.teacher_feature = torch.from_numpy(np.array(held_out.arrays['feature'])).to(device).float()
+        feature = torch.from_numpy(np.array(held_out.arrays['feature']))
+        self.teacher_feature = feature.to(device).float()
         self.clock = Clock()
 
     def run(self, spec: Optional[DistillerSpec]) -> Outcome:
@@ -91,13 +97,15 @@ class ProxyTrainer:
             with seeded(self.seed, 1):
                 torch.manual_seed(derive(self.seed, 2))
                 candidate = self._build(spec)
+                # Connectors and generators have drawn different amounts for their weights.
+                torch.manual_seed(derive(self.seed, 3))
                 self._train(candidate)
             result = self._measure(candidate.student)
         except CandidateFailed:
             raise
-        except (RuntimeError, ValueError, FloatingPointError) as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0][:300]
-            raise CandidateFailed(f'{type(error).__name__}: {reason}') from error
+        except _FAILURES as error:
+            reason = (str(error).strip() or 'no message').splitlines()[0][:300]
+            raise CandidateFailed(f'{type(error).__name__}: {reason}') from None
         seconds = time.perf_counter() - start
         self.clock.total += seconds
         return Outcome(seconds=seconds, **result)

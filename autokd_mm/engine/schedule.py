@@ -12,40 +12,37 @@ _POINTS = 20000
 
 
 def lr_curve(param_scheduler: Optional[Sequence[Dict[str, Any]]], epochs: int,
-             iterations_per_epoch: int) -> List[float]:
+             iterations_per_epoch: int, lr: float = 1.0) -> List[float]:
     """Learning rate over the full training as factors of the initial one.
 
-    MMEngine's own schedulers are stepped on a stand-in optimiser, so whatever is configured is
-    what comes out. Momentum schedulers are left out.
+    MMEngine's own schedulers are stepped on a stand-in optimiser in the order of its Runner, so
+    whatever is configured is what comes out. Momentum schedulers are left out.
 
     Args:
         param_scheduler: the config of the full training, or ``None`` for a constant rate.
         epochs: its length. Loops that count iterations are one long epoch here.
         iterations_per_epoch: batches per epoch.
+        lr: of the optimiser; some schedulers have absolute rates (``eta_min``).
     """
     if not param_scheduler:
         return [1.0]
     configs = [param_scheduler] if isinstance(param_scheduler, dict) else list(param_scheduler)
-    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
     by_epoch, by_iteration = [], []
     for config in configs:
         config = copy.deepcopy(dict(config))
-        if 'Momentum' in config['type']:
+        if 'Momentum' in str(config['type']):
             continue
-        convert = config.pop('convert_to_iter_based', False)
         each_epoch = config.get('by_epoch', True)
-        if convert and each_epoch:
-            for key in ('begin', 'end', 'T_max', 'milestones', 'step_size'):
-                if key in config:
-                    config[key] = _times(config[key], iterations_per_epoch)
-            each_epoch = config['by_epoch'] = False
-        scheduler = PARAM_SCHEDULERS.build(dict(config, optimizer=optimizer))
-        (by_epoch if each_epoch else by_iteration).append(scheduler)
+        config.setdefault('end', epochs if each_epoch else epochs * iterations_per_epoch)
+        scheduler = PARAM_SCHEDULERS.build(
+            config, default_args=dict(optimizer=optimizer, epoch_length=iterations_per_epoch))
+        (by_epoch if scheduler.by_epoch else by_iteration).append(scheduler)
     curve = []
     steps = iterations_per_epoch if by_iteration else 1
     for _ in range(epochs):
         for _ in range(steps):
-            curve.append(float(optimizer.param_groups[0]['lr']))
+            curve.append(float(optimizer.param_groups[0]['lr']) / lr)
             optimizer.step()
             for scheduler in by_iteration:
                 scheduler.step()
@@ -58,7 +55,3 @@ def lr_curve(param_scheduler: Optional[Sequence[Dict[str, Any]]], epochs: int,
 def factor(curve: Sequence[float], step: int, steps: int) -> float:
     """The curve at the share ``step / steps`` of the training."""
     return curve[min(len(curve) - 1, step * len(curve) // max(steps, 1))]
-
-
-def _times(value: Any, by: int) -> Any:
-    return [item * by for item in value] if isinstance(value, (list, tuple)) else value * by

@@ -11,7 +11,8 @@ import torch
 
 def derive(*keys: int) -> int:
     """One 32-bit seed from several numbers, such as (seed, sample, view)."""
-    return int(np.random.SeedSequence(keys).generate_state(1)[0])
+    # With their number, because SeedSequence takes (1, ) and (1, 0) for the same.
+    return int(np.random.SeedSequence((len(keys), *keys)).generate_state(1)[0])
 
 
 @contextmanager

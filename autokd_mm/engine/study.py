@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -11,81 +11,72 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.engine.bank import differing
+from autokd_mm.engine.journal import JOURNAL, journal_path, open_storage
 from autokd_mm.space.errors import ConfigError
 
-JOURNAL = 'study.journal'
 _NAME = 'autokd_mm'
-_SEARCH, _BASELINE = 'search', 'baseline'
+_SEARCH, _BASELINE, _QUEUED = 'search', 'baseline', 'warm_start'
 # User attributes of a trial. 'interrupted' is also what the tree search looks for.
 INTERRUPTED, RETRY_OF, WORKER, REASON = 'interrupted', 'retry_of', 'worker', 'reason'
 
 
-def journal_path(work_dir: str) -> str:
-    return os.path.join(work_dir, JOURNAL)
-
-
-def open_study(work_dir: str, sampler: BaseSampler, description: Mapping[str, Any],
-               resume: bool, join: bool = False) -> Study:
-    """The search's study in ``work_dir``.
+def check_study(work_dir: str, resume: bool, join: bool = False,
+                description: Optional[Mapping[str, Any]] = None) -> None:
+    """Refuse a work dir that this search cannot use; writes nothing.
 
     Args:
-        work_dir: holds ``study.journal``.
-        sampler: chooses the parameters of new trials.
-        description: JSON values that identify the search (space, teacher, proxy ...).
+        work_dir: holds ``study.journal``, or does not yet.
         resume: a study must be there already.
         join: other workers may have opened it a moment ago, or may not.
+        description: JSON values that identify the search (space, teacher, proxy ...). None where
+            they are not known yet.
 
     Raises:
-        ConfigError: nothing to resume; or a study is there and ``resume`` was not asked for; or
-            it is the study of another search, and what differs.
+        ConfigError: nothing to resume; or trials are there and ``resume`` was not asked for; or
+            they are of another search, and what differs.
     """
     path = journal_path(work_dir)
-    exists = os.path.isfile(path) and os.path.getsize(path) > 0
-    if resume and not exists and not join:
-        raise ConfigError(f'--resume: there is no {JOURNAL} in {work_dir}; leave --resume out to '
-                          'start a search')
-    if exists:
-        drop_torn_line(path)
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
-    names = [study.study_name for study in storage.get_all_studies()]
-    study = optuna.create_study(storage=storage, sampler=sampler, study_name=_NAME,
-                                direction='maximize', load_if_exists=True)
-    if _NAME in names:
-        found = study.user_attrs.get(_SEARCH)
-        if found is not None:
-            differences = differing(found, description)
-            if differences:
-                raise ConfigError(f'work_dir: {work_dir} holds the study of another search '
-                                  f'({"; ".join(differences)}); name another --work-dir')
-            if not resume and not join and study.trials:
-                raise ConfigError(f'work_dir: {work_dir} holds {len(study.trials)} trials of this '
-                                  'search; add --resume to go on with them')
-    if study.user_attrs.get(_SEARCH) is None:
+    if not os.path.isfile(path) or not os.path.getsize(path):
+        if resume and not join:
+            raise ConfigError(f'--resume: there is no {JOURNAL} in {work_dir}; leave --resume out '
+                              'to start a search')
+        return
+    storage = open_storage(path)
+    if _NAME not in [study.study_name for study in storage.get_all_studies()]:
+        return
+    study = optuna.load_study(storage=storage, study_name=_NAME)
+    trials = study.get_trials(deepcopy=False)
+    if not trials and get_baseline(study) is None:
+        return  # nothing has been found out yet: whatever was planned may be changed
+    if description is not None:
+        differences = differing(study.user_attrs.get(_SEARCH) or {}, description)
+        if differences:
+            raise ConfigError(f'work_dir: {work_dir} holds the study of another search '
+                              f'({"; ".join(differences)}); name another --work-dir')
+    if trials and not resume and not join:
+        raise ConfigError(f'work_dir: {work_dir} holds {len(trials)} trials of a search; add '
+                          '--resume to go on with it or name another --work-dir')
+
+
+def open_study(work_dir: str, sampler: BaseSampler, description: Mapping[str, Any]) -> Study:
+    """The search's study in ``work_dir``, which :func:`check_study` has found fit.
+
+    Args:
+        sampler: chooses the parameters of new trials.
+    """
+    study = optuna.create_study(storage=open_storage(journal_path(work_dir)), sampler=sampler,
+                                study_name=_NAME, direction='maximize', load_if_exists=True)
+    if differing(study.user_attrs.get(_SEARCH) or {}, description):
         study.set_user_attr(_SEARCH, dict(description))
     return study
 
 
-def drop_torn_line(path: str) -> None:
-    """Cut an unfinished last line off a journal.
-
-    A process that dies, or a disk that fills up, in the middle of a write leaves a line without
-    its end; Optuna would glue the next entry to it and then refuse the whole file. Nothing that
-    was told to the study is lost: an entry counts once its line is complete.
-    """
-    with open(path, 'rb+') as file:
-        data_end = file.seek(0, os.SEEK_END)
-        position = data_end
-        while position > 0:
-            step = min(4096, position)
-            file.seek(position - step)
-            block = file.read(step)
-            newline = block.rfind(b'\n')
-            if newline >= 0:
-                position = position - step + newline + 1
-                break
-            position -= step
-        if position < data_end:
-            file.truncate(position)
+def enqueue_once(study: Study, params: Sequence[Mapping[str, Any]]) -> None:
+    """Queue the distillers that are tried first, also if an earlier attempt got half way."""
+    if study.user_attrs.get(_QUEUED) is None:
+        for item in params:
+            study.enqueue_trial(dict(item), skip_if_exists=True)
+        study.set_user_attr(_QUEUED, len(params))
 
 
 def worker_name() -> str:
@@ -107,25 +98,27 @@ def take_up_interrupted(study: Study) -> List[int]:
 
     A RUNNING trial of a process that no longer lives on this host is told as failed and marked
     ``interrupted`` (the tree does not count it); its parameters are queued again. What was
-    interrupted and not yet queued is queued as well.
+    interrupted and not yet queued is queued as well. For the holder of the study's lock.
     """
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     queued = []
     for trial in trials:
         if trial.state == TrialState.RUNNING and not _alive(trial):
-            interrupt(study, trial)
+            interrupt(study, trial._trial_id)
         elif not (trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED)):
             continue
         if trial.number not in retried:
-            study.enqueue_trial(trial.params, user_attrs={RETRY_OF: trial.number})
+            # What was queued for a trial counts, also where it died before it asked for it.
+            params = {**trial.system_attrs.get('fixed_params', {}), **trial.params}
+            study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number})
             queued.append(trial.number)
     return queued
 
 
-def interrupt(study: Study, trial: FrozenTrial) -> None:
+def interrupt(study: Study, trial_id: int) -> None:
     """Tell a running trial as failed because its worker ended, not because it is bad."""
-    storage, trial_id = study._storage, trial._trial_id
+    storage = study._storage
     try:
         storage.set_trial_user_attr(trial_id, INTERRUPTED, True)
         storage.set_trial_user_attr(trial_id, REASON, 'interrupted')
@@ -136,7 +129,7 @@ def interrupt(study: Study, trial: FrozenTrial) -> None:
 
 def _alive(trial: FrozenTrial) -> bool:
     worker: Optional[str] = trial.user_attrs.get(WORKER)
-    if not worker:  # died between asking and signing
+    if not worker:  # died between asking and signing, which happen under one lock
         return False
     host, pid, birth = worker.rsplit(':', 2)
     if host != socket.gethostname():
@@ -154,6 +147,11 @@ def finished(study: Study) -> List[FrozenTrial]:
     """Trials that count towards the number asked for, in order."""
     return [trial for trial in study.get_trials(deepcopy=False)
             if trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED)]
+
+
+def running(study: Study) -> List[FrozenTrial]:
+    """Trials that some worker has taken and not finished."""
+    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING, ))
 
 
 def get_baseline(study: Study) -> Optional[Dict[str, float]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import torch
 from mmengine.config import Config
@@ -26,15 +26,27 @@ def teacher_id(teacher: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def made_from(teacher: nn.Module, config: Dict[str, Any]) -> Dict[str, Any]:
+    """JSON values that identify a teacher: its weights, and what a config adds to them, such as
+    the normalisation of its images, which is no part of a state dict."""
+    own = copy.deepcopy(dict(config))
+    own.pop('init_cfg', None)  # where weights came from; they are known by their digest
+    return dict(teacher=teacher_id(teacher), teacher_config=repr(_plain(own)))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str) -> str:
     """Train ``config.model.teacher`` like the student will be, and keep its weights.
 
     Returns:
-        ``<work_dir>/teacher.pth``; nothing is trained when it is there already.
+        ``<work_dir>/teacher.pth``.
     """
     path = os.path.join(work_dir, CHECKPOINT)
-    if os.path.isfile(path):
-        return path
     own = copy.deepcopy(config)
     own.model = own.model.teacher
     own.train_cfg = copy.deepcopy(full_training)
@@ -43,10 +55,20 @@ def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str) 
     own.load_from, own.resume = None, True  # an interrupted training goes on where it was
     runner = Runner.from_cfg(own)
     runner.train()
-    unfinished = f'{path}.unfinished-{os.getpid()}'
-    torch.save(dict(state_dict=runner.model.state_dict()), unfinished)
-    os.replace(unfinished, path)
+    save_weights(runner.model.state_dict(), path)
     return path
+
+
+def save_weights(state_dict: Dict[str, Any], path: str) -> None:
+    """Write a checkpoint of weights alone; ``path`` is there only when it is complete."""
+    unfinished = f'{path}.unfinished-{os.getpid()}'
+    try:
+        torch.save(dict(state_dict=state_dict, meta={}), unfinished)
+        os.replace(unfinished, path)
+    except BaseException:
+        if os.path.exists(unfinished):
+            os.remove(unfinished)
+        raise
 
 
 def evaluate(model: nn.Module, val_loop: Any) -> Dict[str, float]:
@@ -68,12 +90,22 @@ def ensure_teacher(model: Any, config: Config, full_training: Dict[str, Any], wo
     Raises:
         ConfigError: there is no checkpoint and nobody asked to train one.
     """
-    path = config.model.get('teacher_ckpt')
-    if path:
-        return path
-    if not train:
-        raise ConfigError('teacher_ckpt is not set: name the checkpoint of the trained teacher '
-                          '(--cfg-options teacher_ckpt=FILE)')
-    path = train_teacher(config, full_training, work_dir)
-    load_teacher(model.teacher, path)
+    path = find_checkpoint(model.teacher, config, work_dir, train)
+    if path is None:
+        if not train:
+            raise ConfigError('teacher_ckpt is not set: name the checkpoint of the trained '
+                              'teacher (--cfg-options teacher_ckpt=FILE)')
+        path = train_teacher(config, full_training, work_dir)
+        load_teacher(model.teacher, path)
     return path
+
+
+def find_checkpoint(teacher: nn.Module, config: Config, work_dir: str,
+                    train: bool) -> Optional[str]:
+    """The checkpoint that ``teacher`` holds: the config's, or, where teachers are trained here,
+    the one that was trained in this work dir, which is loaded."""
+    path = config.model.get('teacher_ckpt')
+    if not path and train and os.path.isfile(os.path.join(work_dir, CHECKPOINT)):
+        path = os.path.join(work_dir, CHECKPOINT)
+        load_teacher(teacher, path)
+    return path or None

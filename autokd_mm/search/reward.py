@@ -53,11 +53,15 @@ class Reward:
     """
 
     def __init__(self, weights: Optional[Mapping[str, float]] = None) -> None:
+        if weights is not None and not isinstance(weights, Mapping):
+            raise ConfigError('reward must be a dict like dict(calibrated_loss=0.5, gap=0.5), got '
+                              f'{weights!r}')
         self.weights = dict(weights or dict(calibrated_loss=0.5, gap=0.5))
         for term, weight in self.weights.items():
             if term not in TERMS:
                 raise ConfigError(f'reward: {nearest(term, TERMS)}')
-            if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            if isinstance(weight, bool) or not isinstance(weight, (int, float)) \
+                    or not 0 <= weight < math.inf:
                 raise ConfigError(f'reward.{term}: {weight!r} is not a weight >= 0')
         if not sum(self.weights.values()) > 0:
             raise ConfigError('reward: all weights are zero')

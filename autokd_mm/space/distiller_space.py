@@ -7,10 +7,9 @@ from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequ
 
 from autokd_mm.space import rules
 from autokd_mm.space.errors import ConfigError, nearest
-from autokd_mm.space.options import DEFAULT_OPTIONS, NUMERIC_LEVELS
+from autokd_mm.space.options import DEFAULT_OPTIONS, checked_options
 from autokd_mm.space.spec import LEVELS, DistillerSpec
-from autokd_mm.space.walk import GuidedTrial, walk
-
+from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # The earlier levels that decide what a level offers.
 _FEATURE_PATH = ('transform', 'intra', 'patch_grid', 'inter')
@@ -44,11 +43,10 @@ class DistillerSpace:
                  shapes: rules.Shapes = rules.Shapes(),
                  log: Optional[Callable[[str], None]] = None) -> None:
         self.options: Dict[str, Tuple[Any, ...]] = dict(DEFAULT_OPTIONS)
-        for level, choices in (options or {}).items():
-            self.options[level] = _checked_options(level, choices)
+        self.options.update(checked_options(options or {}))
         self.shapes = shapes
         self._log = log if log is not None else logging.getLogger(__name__).debug
-        self._logged: Set[str] = set()
+        self._logged: Set[Tuple[str, Any, str]] = set()
         self._questions: Dict[Tuple[Any, ...], Tuple[str, Tuple[Any, ...]]] = {}
 
     # -- the space itself ---------------------------------------------------------------------
@@ -101,10 +99,10 @@ class DistillerSpace:
             if reason is None:
                 offered.append(option)
             elif self._fault(level, option, chosen, rules.Shapes()) is None:
-                self._say_once(level, option, reason)  # these tensors are the reason
+                self._say_once(level, option, reason, chosen)  # these tensors are the reason
         if not offered:
-            raise ConfigError(f'space.options.{level}: none of {list(self.options[level])} can be '
-                             f'used for these tensors ({self.shapes})')
+            raise ConfigError(f'space.{level}: none of {list(self.options[level])} can be used for '
+                              f'these tensors ({self._fault_of_all(level, chosen)})')
         if len(offered) == len(self.options[level]):
             return level, tuple(offered)
         return f'{level}({"|".join(str(option) for option in offered)})', tuple(offered)
@@ -140,11 +138,18 @@ class DistillerSpace:
         faults = [self._fault(level, option, chosen, shapes) for option in self.options[level]]
         return None if None in faults else faults[0]
 
-    def _say_once(self, level: str, option: Any, reason: str) -> None:
-        line = f'{level}={option} is left out: {reason}'
-        if line not in self._logged:
-            self._logged.add(line)
-            self._log(line)
+    def _fault_of_all(self, level: str, chosen: Dict[str, Any]) -> str:
+        faults = [self._fault(level, option, chosen, self.shapes)
+                  for option in self.options[level]]
+        return '; '.join(dict.fromkeys(str(fault) for fault in faults))
+
+    def _say_once(self, level: str, option: Any, reason: str, chosen: Dict[str, Any]) -> None:
+        if (level, option, reason) in self._logged:
+            return
+        self._logged.add((level, option, reason))
+        before = ', '.join(f'{name}={chosen[name]}' for name in _RULED_BY[level]
+                           if level != 'logits' and chosen.get(name, 'none') != 'none')
+        self._log(f'{level}={option}{" after " if before else ""}{before} is left out: {reason}')
 
     # -- walks over it ------------------------------------------------------------------------
     def count(self) -> int:
@@ -172,12 +177,20 @@ class DistillerSpace:
             ValueError: ``spec`` is not a point of this space; names the level and what it offers.
         """
         guided = GuidedTrial(spec.to_dict())
-        reached = self.suggest(guided)
+        try:
+            reached = self.suggest(guided)
+        except NotOffered as error:
+            reason = None
+            if error.value in self.options[error.level]:
+                reason = self._fault(error.level, error.value, spec.to_dict(), self.shapes)
+            raise ConfigError(f'{error}{f" ({reason})" if reason else ""}') from None
         for level in LEVELS:
-            if getattr(reached, level) != getattr(spec, level):
-                raise ConfigError(f'distiller option {level}={getattr(spec, level)!r} is not a '
-                                 f'point of this space; it offers {getattr(reached, level)!r} '
-                                 'there')
+            wanted, only = getattr(spec, level), getattr(reached, level)
+            if only != wanted:
+                raise ConfigError(
+                    f'distiller option {level}={wanted!r} ' +
+                    ('means nothing beside the other options; leave it out' if only is None else
+                     f'is not a point of this space; it offers {only!r} there'))
         return guided.params
 
     def validate(self, spec: DistillerSpec) -> None:
@@ -188,21 +201,3 @@ class DistillerSpace:
         """The levels with their options, in the order in which they are asked."""
         return [(level, self.options[level]) for level in LEVELS]
 
-
-def _checked_options(level: str, choices: Sequence[Any]) -> Tuple[Any, ...]:
-    if level not in DEFAULT_OPTIONS:
-        raise ConfigError(f'space.options: level {nearest(level, DEFAULT_OPTIONS)}')
-    if isinstance(choices, (str, bytes)) or not isinstance(choices, Sequence):
-        choices = (choices, )
-    values = tuple(choices)
-    if not values:
-        raise ConfigError(f'space.options.{level} is empty; remove it or name at least one option')
-    if len(set(values)) < len(values):
-        raise ConfigError(f'space.options.{level} repeats an option: {list(values)}')
-    for value in values:
-        if level in NUMERIC_LEVELS:
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-                raise ConfigError(f'space.options.{level}: {value!r} is not a positive number')
-        elif value not in DEFAULT_OPTIONS[level]:
-            raise ConfigError(f'space.options.{level}: {nearest(value, DEFAULT_OPTIONS[level])}')
-    return values

@@ -34,24 +34,24 @@ HANDCRAFTED: Dict[str, DistillerSpec] = dict(
     AT=_feature('l2', 5, transform='spatial_attention'),
     # Tung & Mori 2019, eq. 4
     SP=_feature('gram_l2', 5, inter='sample'),
-    # Peng et al. 2019, eq. 6 and 9
+    # Peng et al. 2019, correlation congruence by the Taylor series of the Gaussian kernel
     CC=_feature('correlation', 5, inter='sample'),
-    # Park et al. 2019, eq. 6 and 8
+    # Park et al. 2019, sec. 3.2.1 (distances) and 3.2.2 (angles)
     **{'RKD-D': _feature('rkd_distance', 25, inter='sample'),
        'RKD-A': _feature('rkd_angle', 50, inter='sample')},
-    # Liu et al. 2021, eq. 4
+    # Liu et al. 2021, ICKD-C: inter-channel correlation of whole maps
     ICKD=_feature('gram_l2', 5, inter='channel'),
-    # Shu et al. 2021, eq. 4
+    # Shu et al. 2021, eq. 4 and 5
     CWD=_feature('kl', 1, inter='channel', temperature=4),
-    # Cao et al. 2022, eq. 3
+    # Cao et al. 2022: squared distance of standardised features, 1 - Pearson's correlation
     PKD=_feature('pearson', 5, inter='channel'),
     # Yang et al. 2022, eq. 4
     MGD=_feature('l2', 1, transform='random_mask', mask_ratio=0.5),
     # Zhang & Ma 2021, eq. 4
     FKD=_feature('l2', 1, transform='attention_mask'),
-    # Li et al. 2020, sec. 3.2
+    # Li et al. 2020: correlations between the patches of one image
     LKD=_feature('local_correlation', 5, intra='local', patch_grid=4),
-    # Huang et al. 2022, eq. 9
+    # Huang et al. 2022: inter-class plus intra-class relation
     DIST=_logits('pearson_both', 4, 1),
     # Chen et al. 2021: the hierarchical context loss, without the fusion of stages
     **{'ReviewKD-pooling': _feature('l2', 1, intra='multi_scale')},

@@ -1,7 +1,10 @@
 """The default options of every level (SPACE.md gives the source of each)."""
 from __future__ import annotations
 
-from typing import Any, Dict, Tuple
+import math
+from typing import Any, Dict, Mapping, Sequence, Tuple
+
+from autokd_mm.space.errors import ConfigError, nearest
 
 DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     transform=('logits_only', 'none', 'spatial_attention', 'channel_attention', 'attention_mask',
@@ -27,3 +30,49 @@ RELATION_DISTANCES = ('rkd_distance', 'rkd_angle', 'correlation', 'local_correla
 # Levels whose options are numbers a user may choose freely; the others name an operation.
 NUMERIC_LEVELS = ('mask_ratio', 'patch_grid', 'temperature', 'feature_weight',
                   'logits_temperature', 'logits_weight')
+
+
+def checked_options(options: Mapping[str, Sequence[Any]]) -> Dict[str, Tuple[Any, ...]]:
+    """The option lists a user gave, level by level.
+
+    Raises:
+        ConfigError: an unknown level or option, an empty or repeating list, a number that its
+            operation cannot use.
+    """
+    if not isinstance(options, Mapping):
+        raise ConfigError(f'space must be a dict like dict(temperature=[1, 4]), got {options!r}')
+    return {level: _checked_level(level, choices) for level, choices in options.items()}
+
+
+def _checked_level(level: str, choices: Sequence[Any]) -> Tuple[Any, ...]:
+    if level not in DEFAULT_OPTIONS:
+        raise ConfigError(f'space: level {nearest(level, DEFAULT_OPTIONS)}')
+    if isinstance(choices, (str, bytes)) or not isinstance(choices, Sequence):
+        choices = (choices, )
+    values = tuple(choices)
+    if not values:
+        raise ConfigError(f'space.{level} is empty; remove it or name at least one option')
+    for value in values:
+        if level in NUMERIC_LEVELS:
+            _check_number(level, value)
+        elif not isinstance(value, str) or value not in DEFAULT_OPTIONS[level]:
+            raise ConfigError(f'space.{level}: {nearest(value, DEFAULT_OPTIONS[level])}')
+    if len(set(values)) < len(values):
+        raise ConfigError(f'space.{level} repeats an option: {list(values)}')
+    return values
+
+
+def _check_number(level: str, value: Any) -> None:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool) \
+        and math.isfinite(value)
+    if level == 'mask_ratio':
+        wanted, fits = 'a share between 0 and 1', number and 0 < value < 1
+    elif level == 'patch_grid':
+        wanted, fits = 'a whole number of at least 2', number and isinstance(value, int) \
+            and value >= 2
+    else:
+        wanted, fits = 'a number above 0', number and value > 0
+    if not fits:
+        near = min(DEFAULT_OPTIONS[level], key=lambda option: abs(option - value)) \
+            if number else DEFAULT_OPTIONS[level][0]
+        raise ConfigError(f'space.{level}: {value!r} is not {wanted}; did you mean {near}?')

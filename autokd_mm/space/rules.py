@@ -4,11 +4,15 @@ A rule returns ``None`` when the option is fine and otherwise the reason in word
 kinds of reasons: the option *cannot work* (a 4x4 grid on a 2x2 map), or it *repeats* a distiller
 that is offered elsewhere up to a constant factor (L2 after normalisation is twice the cosine
 distance, supplement eq. 5-8). Neither is offered by ``suggest``; a spec that merely repeats may
-still be written by hand.
+still be written by hand. ``tests/test_space/test_rules.py`` shows by numbers that each rule is
+true. Two kinds of repetition hold in the usual case only: with patches of unequal size (a map
+that the grid does not divide) the mean over patches weights positions a little differently than
+the mean over the map, and the Gram matrix of single numbers is that of their signs as well, which
+after a ReLU are all the same.
 """
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 CANNOT = 'cannot work: '
@@ -26,6 +30,7 @@ class Shapes:
         classes: number of logits, K.
         same: the student's feature has the teacher's shape already.
         has_logits: teacher and student have logits that can be compared.
+        student_positions: H W of the student's feature before the connector, if not the teacher's.
     """
     batch: int = 64
     channels: int = 64
@@ -34,6 +39,7 @@ class Shapes:
     classes: int = 100
     same: bool = True
     has_logits: bool = True
+    student_positions: Optional[int] = None
 
     @property
     def positions(self) -> int:
@@ -41,29 +47,31 @@ class Shapes:
 
 
 def transform_fault(transform: str, shapes: Shapes) -> Optional[str]:
-    one_position, one_channel = shapes.positions == 1, shapes.channels == 1
+    one_position = shapes.positions == 1
     if transform == 'logits_only' and not shapes.has_logits:
         return CANNOT + 'there are no logits to compare'
     if transform in ('spatial_attention', 'random_mask') and one_position:
         return CANNOT + 'the feature has one position'
     if transform == 'channel_attention' and one_position:
         return REPEATS + 'the feature has one position, its mean is the feature itself'
-    if transform == 'channel_attention' and one_channel:
-        return CANNOT + 'the feature has one channel'
-    if transform == 'attention_mask' and one_position and one_channel:
-        return CANNOT + 'the feature is one number'
+    if transform == 'attention_mask' and one_position and shapes.channels == 1:
+        return REPEATS + 'the feature is one number, whose mask is 1'
     return None
 
 
 def connector_fault(connector: str, shapes: Shapes) -> Optional[str]:
+    positions = shapes.positions if shapes.student_positions is None else shapes.student_positions
     if connector == 'identity' and not shapes.same:
         return CANNOT + 'student and teacher differ in shape'
+    if connector == 'conv1x1_bn' and shapes.batch * positions < 2:
+        return CANNOT + 'one value per channel has no variance to normalise by'
+    if connector == 'conv3x3' and positions == 1:
+        return REPEATS + 'on one position only the middle of the kernel counts: conv1x1'
     return None
 
 
 def after_transform(transform: str, shapes: Shapes) -> Shapes:
     """The shapes behind a global transform."""
-    from dataclasses import replace
     if transform == 'spatial_attention':
         return replace(shapes, channels=1)
     if transform == 'channel_attention':
@@ -72,11 +80,13 @@ def after_transform(transform: str, shapes: Shapes) -> Shapes:
 
 
 def intra_fault(intra: str, transform: str, shapes: Shapes) -> Optional[str]:
-    view = after_transform(transform, shapes)
-    if intra == 'multi_scale' and min(view.height, view.width) < 2:
-        return CANNOT + 'a map with one row or column has one scale'
-    if intra == 'local' and min(view.height, view.width) < 2:
-        return CANNOT + 'a map with one row or column has no patches'
+    if intra == 'none':
+        return None
+    if transform == 'channel_attention':
+        return CANNOT + 'channel attention leaves one position'
+    if min(shapes.height, shapes.width) < 2:
+        return (REPEATS + 'a map with one row or column has one scale' if intra == 'multi_scale'
+                else CANNOT + 'a map with one row or column has no patches')
     return None
 
 
@@ -90,23 +100,46 @@ def patch_grid_fault(grid: int, transform: str, shapes: Shapes) -> Optional[str]
 def distance_fault(distance: str, transform: str, intra: str, patch_grid: Optional[int],
                    inter: str, shapes: Shapes) -> Optional[str]:
     """The rule for one distance under everything that was chosen before it."""
-    view = after_transform(transform, shapes)
-    channels, positions = view.channels, view.positions
-    if intra == 'local' and patch_grid:
-        positions = (view.height // patch_grid) * (view.width // patch_grid)
-    local = intra == 'local'
+    view, local = after_transform(transform, shapes), intra == 'local'
+    if distance == 'local_correlation':
+        return _local_correlation_fault(view, patch_grid if local else None, inter)
+    if local and patch_grid:
+        # On a map that the grid does not divide patches differ in size; those on which the
+        # distance says nothing are left out of the loss, so the largest one decides.
+        view = replace(view, height=-(-view.height // patch_grid),
+                       width=-(-view.width // patch_grid))
     # Spatial attention leaves maps of equal norm, as long as nothing pools or cuts them.
     equal_norms = transform == 'spatial_attention' and intra == 'none'
+    fault = _fault(distance, inter, view, local, equal_norms)
+    if fault is None and intra == 'multi_scale' and min(view.height, view.width) == 2:
+        # The one coarser scale is 1x1.
+        coarse = _fault(distance, inter, replace(view, height=1, width=1), local, equal_norms)
+        if coarse is not None and coarse.startswith(CANNOT):
+            return REPEATS + 'on the one coarser scale, 1x1, it says nothing: intra=none'
+    return fault
+
+
+def _local_correlation_fault(view: Shapes, patch_grid: Optional[int],
+                             inter: str) -> Optional[str]:
+    if patch_grid is None or inter != 'none':
+        return CANNOT + 'it compares the patches of one sample: intra=local, inter=none'
+    # Relations need patches of one size: the map is cropped.
+    if view.channels * (view.height // patch_grid) * (view.width // patch_grid) < 2:
+        return CANNOT + 'a patch of one number has no direction'
+    return None
+
+
+def _fault(distance: str, inter: str, view: Shapes, local: bool,
+           equal_norms: bool) -> Optional[str]:
     if inter == 'none':
-        return _plain_fault(distance, channels, positions, local, equal_norms)
+        return _plain_fault(distance, view, local, equal_norms)
     if inter == 'sample':
-        return _sample_fault(distance, channels, positions, local, shapes.batch)
-    return _channel_fault(distance, channels, positions, equal_norms)
+        return _sample_fault(distance, view, local)
+    return _channel_fault(distance, view, equal_norms)
 
 
-def _plain_fault(distance: str, channels: int, positions: int, local: bool,
-                 equal_norms: bool) -> Optional[str]:
-    size = channels * positions
+def _plain_fault(distance: str, view: Shapes, local: bool, equal_norms: bool) -> Optional[str]:
+    size = view.channels * view.positions
     if distance == 'l2':
         return REPEATS + 'the mean over patches is the mean over the map' if local else None
     if distance == 'cosine':
@@ -116,61 +149,62 @@ def _plain_fault(distance: str, channels: int, positions: int, local: bool,
     if distance == 'pearson':
         return CANNOT + 'a correlation needs three numbers' if size < 3 else None
     if distance == 'kl':
-        if channels < 2:
+        if view.channels < 2:
             return CANNOT + 'a softmax over one channel is constant'
         return REPEATS + 'a softmax at each position knows no patches' if local else None
-    if distance == 'local_correlation':
-        return None if local else CANNOT + 'it compares the patches of intra=local'
     return CANNOT + 'it compares relations: inter=sample or channel'
 
 
-def _sample_fault(distance: str, channels: int, positions: int, local: bool,
-                  batch: int) -> Optional[str]:
-    if batch < 2:
+def _sample_fault(distance: str, view: Shapes, local: bool) -> Optional[str]:
+    size = view.channels * view.positions
+    if distance == 'kl':
+        if size < 2:
+            return CANNOT + 'a softmax over one number is constant'
+        if view.positions == 1:
+            return REPEATS + 'at one position it is the softmax over channels of inter=none'
+        return None
+    if view.batch < 2:
         return CANNOT + 'a batch of one has no relations between samples'
-    if distance == 'l2':
-        return REPEATS + 'units are normalised one by one, patches change nothing' if local \
-            else None
     if distance == 'cosine':
         return REPEATS + 'l2 after normalisation is twice the cosine (supplement eq. 5-8)'
-    if distance == 'pearson':
-        if batch < 3:
+    if distance in ('l2', 'pearson'):
+        if distance == 'pearson' and view.batch < 3:
             return CANNOT + 'a correlation needs three samples'
         return REPEATS + 'units are normalised one by one, patches change nothing' if local \
             else None
+    if distance == 'gram_l2':
+        return REPEATS + 'of one number per sample its rows are the batch, as in l2' \
+            if size < 2 else None
+    if distance in ('rkd_distance', 'rkd_angle') and view.batch < 3:
+        return CANNOT + 'it needs three samples'
+    return CANNOT + 'one number has no direction' if size < 2 else None
+
+
+def _channel_fault(distance: str, view: Shapes, equal_norms: bool) -> Optional[str]:
     if distance == 'kl':
-        if channels * positions < 2:
-            return CANNOT + 'a softmax over one number is constant'
-        if positions == 1:
-            return REPEATS + 'at one position it is the softmax over channels of inter=none'
-        return None
-    if distance in ('gram_l2', 'correlation'):
-        return None
-    if distance in ('rkd_distance', 'rkd_angle'):
-        return CANNOT + 'it needs three samples' if batch < 3 else None
-    return CANNOT + 'it compares the patches of one sample: inter=none'
-
-
-def _channel_fault(distance: str, channels: int, positions: int,
-                   equal_norms: bool) -> Optional[str]:
-    if distance == 'l2':
-        if positions == 1:
-            return REPEATS + 'at one position it is inter=sample'
-        return REPEATS + 'the maps have equal norms already' if equal_norms else None
+        if view.positions < 2:
+            return CANNOT + 'a softmax over one position is constant'
+        return REPEATS + 'of one channel it is the kl of inter=sample' if view.channels == 1 \
+            else None
+    if distance == 'gram_l2':
+        if view.channels < 2:
+            return CANNOT + 'the Gram matrix of one channel is constant after normalisation'
+        # Up to signs: rows of channels of unlike sign jump by the same vector.
+        return REPEATS + 'at one position its rows are the feature itself, as in cosine' \
+            if view.positions == 1 else None
+    if distance not in ('l2', 'cosine', 'pearson'):
+        return CANNOT + 'it compares relations between samples'
+    length = view.batch * view.positions
+    if length < (3 if distance == 'pearson' else 2):
+        return CANNOT + f'a channel has {length} value{"s"[:length > 1]} in the batch'
     if distance == 'cosine':
         return REPEATS + 'l2 after normalisation is twice the cosine (supplement eq. 5-8)'
-    if distance == 'pearson':
-        return REPEATS + 'at one position it is inter=sample' if positions == 1 else None
-    if distance == 'kl':
-        if positions < 2:
-            return CANNOT + 'a softmax over one position is constant'
-        return REPEATS + 'of one channel it is the kl of inter=sample' if channels == 1 else None
-    if distance == 'gram_l2':
-        if channels < 2:
-            return CANNOT + 'the Gram matrix of one channel is constant after normalisation'
-        return REPEATS + 'at one position it knows the direction only, as cosine does' \
-            if positions == 1 else None
-    return CANNOT + 'it compares relations between samples'
+    if view.positions == 1:
+        return REPEATS + 'at one position it is inter=sample'
+    if view.batch == 1 and view.channels == 1:
+        return REPEATS + 'of one sample and one channel it is inter=none'
+    return REPEATS + 'the maps have equal norms already' if distance == 'l2' and equal_norms \
+        else None
 
 
 def logits_fault(logits: str, transform: str, shapes: Shapes) -> Optional[str]:
@@ -178,6 +212,8 @@ def logits_fault(logits: str, transform: str, shapes: Shapes) -> Optional[str]:
         return CANNOT + 'nothing would be distilled' if transform == 'logits_only' else None
     if not shapes.has_logits:
         return CANNOT + 'there are no logits to compare'
+    if shapes.classes < 2:
+        return CANNOT + 'a softmax over one class is constant'
     if logits in ('pearson_inter', 'pearson_both') and shapes.classes < 3:
         return CANNOT + 'a correlation over classes needs three classes'
     if logits in ('pearson_intra', 'pearson_both') and shapes.batch < 3:

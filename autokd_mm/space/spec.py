@@ -57,12 +57,15 @@ class DistillerSpec:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: a name is not a level of the space.
+            ValueError: a name is not a level of the space, or ``transform`` is missing.
         """
         from autokd_mm.space.errors import ConfigError, nearest
         for name in values:
             if name not in LEVELS:
                 raise ConfigError(f'distiller option {nearest(name, LEVELS)}')
+        if 'transform' not in values:
+            raise ConfigError("distiller option transform is missing; 'logits_only' distils no "
+                              'feature')
         return cls(**values)
 
     def in_words(self) -> str:

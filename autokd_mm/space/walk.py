@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Sequence, TypeVar
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.space.errors import ConfigError, nearest
 
 T = TypeVar('T')
 
@@ -38,6 +38,22 @@ def walk(suggest: Callable[[Any], T]) -> Iterator[T]:
         path[-1] += 1
 
 
+class NotOffered(ConfigError):
+    """A point leaves the space at ``level``, where its ``value`` is none of the choices."""
+
+    def __init__(self, level: str, value: Any, choices: Sequence[Any]) -> None:
+        if value is None:
+            told = ' is missing; valid: ' + ', '.join(map(str, choices))
+        elif all(isinstance(choice, (int, float)) for choice in [value, *choices]):
+            near = min(choices, key=lambda choice: abs(choice - value))
+            told = (f'={value} is not offered here, did you mean {near}? Valid: '
+                    + ', '.join(map(str, choices)))
+        else:
+            told = '=' + nearest(value, choices).replace(' is unknown', ' is not offered here', 1)
+        super().__init__(f'distiller option {level}{told}')
+        self.level, self.value = level, value
+
+
 class GuidedTrial:
     """Answers every question with the value of its level, and keeps the questions asked."""
 
@@ -47,9 +63,8 @@ class GuidedTrial:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         level = name.split('(')[0]
-        if self.values.get(level) not in choices:
-            offered = ', '.join(str(choice) for choice in choices)
-            raise ConfigError(f'distiller option {level}={self.values.get(level)!r} is not offered '
-                             f'here; valid: {offered}')
-        self.params[name] = self.values[level]
-        return self.values[level]
+        value = self.values.get(level)
+        if value not in choices:
+            raise NotOffered(level, value, choices)
+        self.params[name] = value
+        return value

@@ -5,6 +5,7 @@ train_cfg = dict(
     type='mmrazor.SearchLoop',
     trials=60,
     sampler=dict(type='MCTSSampler'),
+    warm_start=['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
     layers=dict(student='backbone.layer3', teacher='backbone.layer3',
                 student_logits='head.fc', teacher_logits='head.fc'),
     proxy=dict(images=2000, held_out=1000, epochs=4, views=2),

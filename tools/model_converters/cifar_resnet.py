@@ -11,9 +11,12 @@ import sys
 
 import torch
 
-from autokd_mm.models.backbones.cifar_resnet import DEPTHS
-from autokd_mm.models.backbones.convert import convert_checkpoint
-from autokd_mm.safe_load import load_weights
+# A checkout that is not installed works from any folder; an installed package comes first.
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+
+from autokd_mm.models.backbones.cifar_resnet import DEPTHS  # noqa: E402
+from autokd_mm.models.backbones.convert import convert_checkpoint  # noqa: E402
+from autokd_mm.safe_load import load_weights  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:

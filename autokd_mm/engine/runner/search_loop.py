@@ -1,34 +1,29 @@
 """The search as a train loop of MMEngine's Runner."""
 from __future__ import annotations
 
-import copy
+import glob
 import os
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import optuna
 import torch
-from mmengine.registry import DATASETS as ALL_DATASETS
-from mmengine.registry import MODELS as ALL_MODELS
 from mmengine.runner import BaseLoop
 from optuna.trial import TrialState
 
-from autokd_mm.engine import export, lock
+from autokd_mm.engine import export, lock, report
 from autokd_mm.engine import study as studies
+from autokd_mm.engine import teacher as teachers
+from autokd_mm.engine.checks import refuse_unknown
 from autokd_mm.engine.progress import Display, best_table, table_text
-from autokd_mm.engine.proxy import ProxySettings, find_layers, open_banks
-from autokd_mm.engine.proxy_data import held_out_dataset_config, read_one
+from autokd_mm.engine.proxy import ProxySettings, open_banks
 from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
-from autokd_mm.engine.schedule import lr_curve
-from autokd_mm.engine.seeding import seeded
-from autokd_mm.engine.teacher import ensure_teacher, evaluate, teacher_id
+from autokd_mm.engine.task import Task
 from autokd_mm.models.distillers import distiller_config
 from autokd_mm.registry import LOOPS
 from autokd_mm.search import build_sampler
 from autokd_mm.search.reward import Outcome, Reward
-from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
 from autokd_mm.space.errors import ConfigError
-from autokd_mm.space.handcrafted import handcrafted
 
 
 @LOOPS.register_module()
@@ -37,7 +32,9 @@ class SearchLoop(BaseLoop):
 
     The runner's model is a :class:`FrozenTeacherDistill` without losses; its teacher is listened
     to once, its ``architecture`` is the config of the student that every candidate starts from.
-    At the end ``best_distiller.py`` and ``leaderboard.csv`` are in the work dir.
+    At the end ``best_distiller.py`` and ``leaderboard.csv`` are in the work dir. Several workers
+    may search in one work dir: the study tells each what the others do, and two locks let one at
+    a time prepare (``.lock``) or take a trial and write results (``.turn.lock``).
 
     Args:
         runner: MMEngine's runner.
@@ -75,11 +72,13 @@ class SearchLoop(BaseLoop):
                  train_teacher: bool = False,
                  resume: bool = False,
                  dry_run: bool = False,
-                 seed: int = 0) -> None:
+                 seed: int = 0,
+                 **unknown: Any) -> None:
+        refuse_unknown(unknown, type(self).__init__)
         super().__init__(runner, dataloader)
         if not isinstance(trials, int) or trials < 1:
             raise ConfigError(f'train_cfg.trials={trials!r}: must be at least 1')
-        self.full_training, self.layer_names = dict(full_training), layers
+        self.full_training, self.layer_names = dict(full_training), dict(layers)
         self.trials, self.warm_start = trials, warm_start
         self.train_teacher, self.resume, self.dry_run = train_teacher, resume, dry_run
         self.space_options = dict(space or {})
@@ -89,12 +88,12 @@ class SearchLoop(BaseLoop):
         except ValueError as error:
             raise ConfigError(str(error)) from None
         self.reward = Reward(reward)
-        self.proxy = ProxySettings.from_config(proxy or {}, _batch_size(runner))
-        DistillerSpace(self.space_options)  # its mistakes now, before any work
+        self.proxy = ProxySettings.from_config(
+            proxy or {}, int(runner.cfg.train_dataloader.batch_size))
         if self.proxy.threads:
             torch.set_num_threads(self.proxy.threads)
         self.device = next(runner.model.parameters()).device
-        self.display = Display()
+        self.display = Display(enabled=lock.worker() == 0)
         # The runner steps no optimiser here, and its schedulers could not be built for a loop
         # that has no epochs. Candidates have their own (see ProxyTrainer).
         runner.param_schedulers = None
@@ -109,10 +108,13 @@ class SearchLoop(BaseLoop):
     def run(self) -> torch.nn.Module:
         """Search until ``trials`` trials are finished; returns the runner's model."""
         self.runner.call_hook('before_train')
-        work_dir = self.runner.work_dir
         optuna.logging.set_verbosity(optuna.logging.WARNING)
+        work_dir = self.runner.work_dir
+        if not self.dry_run:
+            studies.check_study(work_dir, self.resume, join=lock.workers() > 1)
+        self.task = self._look()
         if self.dry_run:
-            self._dry_run()
+            self._show_plan()
             return self.runner.model
         with self.display.running():
             with lock.exclusive(os.path.join(work_dir, '.lock'),
@@ -123,77 +125,56 @@ class SearchLoop(BaseLoop):
         self.runner.call_hook('after_train')
         return self.runner.model
 
-    # -- before the first trial ---------------------------------------------------------------
-    def _prepare(self, work_dir: str) -> None:
-        _refuse_mixing(self.runner.cfg)
-        self.teacher_ckpt = ensure_teacher(self.runner.model, self.runner.cfg,
-                                           self.full_training, work_dir, self.train_teacher)
+    # -- before the first trial: everything that can be refused, then everything that costs -----
+    def _look(self) -> Task:
+        return Task(self.runner.cfg, self.dataloader, self.runner.model.teacher, self.layer_names,
+                    self.proxy, self.space_options, self.warm_start, self._say)
+
+    def _show_plan(self) -> None:
+        for line in report.plan(self.task.space, self.task.layers, self.task.classes):
+            self._say(line)
         teacher = self.runner.model.teacher
-        student = self._fresh_student()
-        self._look_at_tensors(student, teacher)
-        identity = teacher_id(teacher)
-        self.study = studies.open_study(work_dir, self.sampler, self._description(identity),
-                                        self.resume, join=lock.workers() > 1)
-        self._show_teacher(teacher)
-        banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, self._datasets(), teacher,
-                           identity, self.layers, self.classes, self.runner.logger.warning,
-                           self.display.show)
-        teacher.cpu()  # it has spoken
+        if teachers.find_checkpoint(teacher, self.runner.cfg, self.runner.work_dir,
+                                    self.train_teacher):
+            metrics = teachers.evaluate(teacher, self.runner.val_loop)
+            self._say('teacher: ' + report.metrics_text(metrics))
+        else:
+            self._say('teacher: not trained yet, the search trains it first')
+
+    def _prepare(self, work_dir: str) -> None:
+        with self._turn():
+            for left in glob.glob(os.path.join(work_dir, '*.unfinished-*')):
+                os.remove(left)
+        model, task = self.runner.model, self.task
+        self.teacher_ckpt = teachers.ensure_teacher(model, self.runner.cfg, self.full_training,
+                                                    work_dir, self.train_teacher)
+        made_from = teachers.made_from(model.teacher, self.runner.cfg.model.teacher)
+        curve = task.curve(self.full_training)
+        description = dict(made_from, **task.description(curve), reward=self.reward.weights)
+        studies.check_study(work_dir, self.resume, lock.workers() > 1, description)
+        banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, task.datasets(),
+                           task.images, model.teacher, made_from, task.layers, task.classes,
+                           self.runner.logger.warning, self.display.show)
+        self.study = studies.open_study(work_dir, self.sampler, description)
+        self._show_teacher(model.teacher)
+        model.teacher.cpu()  # it has spoken
         self.trainer = ProxyTrainer(
-            student, self.layers, banks['train'], banks['held_out'], self.proxy.views,
-            self.runner.cfg.optim_wrapper, self._curve(), self.proxy.epochs,
-            self.proxy.batch_size, self.proxy.seed, self.device)
-        self._enqueue_warm_start()
-        queued = studies.take_up_interrupted(self.study)
+            task.student, task.layers, banks['train'], banks['held_out'], self.proxy.views,
+            self.runner.cfg.optim_wrapper, curve, self.proxy.epochs, self.proxy.batch_size,
+            self.proxy.seed, self.device)
+        with self._turn():
+            studies.enqueue_once(self.study, task.first)
+            queued = studies.take_up_interrupted(self.study)
         if queued:
             self._say(f'interrupted trials run again: {", ".join(map(str, queued))}')
         self.baseline = self._baseline()
 
-    def _look_at_tensors(self, student: Any, teacher: Any) -> None:
-        image, _ = read_one(self.dataloader.dataset, 0, 0, self.proxy.seed)
-        pixels = torch.from_numpy(image)[None].repeat(2, 1, 1, 1)
-        self.layers, self.classes = find_layers(student, teacher, self.layer_names, pixels)
-        channels, height, width = self.layers.teacher_shape
-        self.space = DistillerSpace(self.space_options, Shapes(
-            self.proxy.batch_size, channels, height, width, self.classes,
-            self.layers.same_shape, self.classes > 0), log=self._say)
-        self._say(f'{self.space.count():,} distillers')  # the walk also says what is left out
-
-    def _fresh_student(self) -> Any:
-        config = copy.deepcopy(self.runner.cfg.model.architecture)
-        with seeded(self.proxy.seed, 0):
-            student = ALL_MODELS.build(config)
-            student.init_weights()
-        return student.to(self.device)
-
-    def _datasets(self) -> Dict[str, Any]:
-        loaders = self.runner.cfg.train_dataloader, self.runner.cfg.val_dataloader
-        held_out = held_out_dataset_config(loaders[0].dataset, loaders[1].dataset)
-        return dict(train=self.dataloader.dataset, held_out=ALL_DATASETS.build(held_out))
-
-    def _curve(self) -> List[float]:
-        epochs = self.full_training.get('max_epochs')
-        batches = max(1, len(self.dataloader))
-        if not epochs:
-            epochs, batches = 1, int(self.full_training.get('max_iters', batches))
-        return lr_curve(self.runner.cfg.get('param_scheduler'), epochs, batches)
-
-    def _description(self, identity: str) -> Dict[str, Any]:
-        """What makes this search this search; another one may not use its study."""
-        student = copy.deepcopy(self.runner.cfg.model.architecture)
-        return dict(space={level: list(options) for level, options in self.space.levels()},
-                    shapes=vars(self.space.shapes), teacher=identity,
-                    layers=dict(self.layer_names), reward=self.reward.weights,
-                    proxy=self.proxy.to_dict(), student=repr(student.to_dict()),
-                    optim_wrapper=repr(self.runner.cfg.optim_wrapper.to_dict()))
-
-    def _enqueue_warm_start(self) -> None:
-        if self.study.get_trials(deepcopy=False):
-            return
-        for item in self.warm_start:
-            spec = (handcrafted(item, self.layers.same_shape) if isinstance(item, str)
-                    else DistillerSpec.from_dict(dict(item)))
-            self.study.enqueue_trial(self.space.params(spec))
+    def _show_teacher(self, teacher: Any) -> None:
+        if self.study.user_attrs.get('teacher_metrics') is None:
+            self.display.show('evaluating the teacher', 0, 1)
+            metrics = teachers.evaluate(teacher, self.runner.val_loop)
+            self.study.set_user_attr('teacher_metrics', metrics)
+        self._say('teacher: ' + report.metrics_text(self.study.user_attrs['teacher_metrics']))
 
     def _baseline(self) -> Outcome:
         found = studies.get_baseline(self.study)
@@ -205,31 +186,41 @@ class SearchLoop(BaseLoop):
                 raise ConfigError(f'model.architecture: the undistilled student cannot be trained '
                                   f'on the proxy: {failed}') from None
             studies.set_baseline(self.study, found)
-        self._say('undistilled student on the proxy: loss {held_out_loss:.4f}, calibrated '
-                  '{calibrated_loss:.4f}, gap {gap:.4f}, metric {metric:.2%}'.format(**found))
+        self._say(f'undistilled student on the proxy: {report.measured(found)}')
         return Outcome(**found)
 
     # -- the trials ---------------------------------------------------------------------------
+    def _turn(self) -> Any:
+        """One worker at a time takes a trial, or writes what has been found."""
+        return lock.exclusive(os.path.join(self.runner.work_dir, '.turn.lock'))
+
     def _search(self) -> None:
         self.started, self.first_clock = time.perf_counter(), self.trainer.clock.model
         while True:
-            done = studies.finished(self.study)
-            running = [trial for trial in self.study.get_trials(deepcopy=False,
-                                                                states=(TrialState.RUNNING, ))]
-            top = export.best(done)
-            note = f'best {top.value:+.4f}' if top else ''
-            self.display.show('searching', len(done), self.trials, note)
-            if len(done) + len(running) >= self.trials:
+            trial = self._next_trial()
+            if trial is None:
                 return
-            self._one_trial()
-            export.write_leaderboard(os.path.join(self.runner.work_dir, export.LEADERBOARD),
-                                     studies.finished(self.study))
+            self._one_trial(trial)
+            with self._turn():
+                export.write_leaderboard(os.path.join(self.runner.work_dir, export.LEADERBOARD),
+                                         studies.finished(self.study))
 
-    def _one_trial(self) -> None:
-        trial = self.study.ask()
-        try:
+    def _next_trial(self) -> Optional[optuna.Trial]:
+        """The next trial, signed by this worker; None when all are finished or under way."""
+        with self._turn():
+            done = studies.finished(self.study)
+            top = export.best(done)
+            self.display.show('searching', len(done), self.trials,
+                              f'best {top.value:+.4f}' if top else '')
+            if len(done) + len(studies.running(self.study)) >= self.trials:
+                return None
+            trial = self.study.ask()
             trial.set_user_attr(studies.WORKER, studies.worker_name())
-            spec = self.space.suggest(trial)
+            return trial
+
+    def _one_trial(self, trial: optuna.Trial) -> None:
+        try:
+            spec = self.task.space.suggest(trial)
             trial.set_user_attr(export.SPEC, spec.to_dict())
             try:
                 outcome = self.trainer.run(spec)
@@ -243,97 +234,50 @@ class SearchLoop(BaseLoop):
             self.study.tell(trial, reward)
         except BaseException:
             # Ctrl-C, or a fault of the program: the trial says nothing about its distiller.
-            studies.interrupt(self.study, self.study._storage.get_trial(trial._trial_id))
+            studies.interrupt(self.study, trial._trial_id)
             raise
-        self._log(trial.number, reward, outcome, spec)
-
-    def _log(self, number: int, reward: float, outcome: Outcome, spec: DistillerSpec) -> None:
-        self._say(f'trial {number}: reward {reward:+.4f}, loss {outcome.calibrated_loss:.4f}, '
-                  f'gap {outcome.gap:.4f}, metric {outcome.metric:.2%}, {outcome.seconds:.1f} s | '
-                  f'{spec.in_words()}')
-        self.runner.visualizer.add_scalars(dict(reward=reward, **outcome.to_dict()), step=number)
+        self._say(f'trial {trial.number}: reward {reward:+.4f}, loss '
+                  f'{outcome.calibrated_loss:.4f}, gap {outcome.gap:.4f}, metric '
+                  f'{outcome.metric:.2%}, {outcome.seconds:.1f} s | {spec.in_words()}')
+        self.runner.visualizer.add_scalars(dict(reward=reward, **outcome.to_dict()),
+                                           step=trial.number)
 
     # -- behind the last trial ----------------------------------------------------------------
     def _finish(self, work_dir: str) -> None:
-        done = studies.finished(self.study)
         wall = time.perf_counter() - self.started
-        top = export.best(done)
-        export.write_leaderboard(os.path.join(work_dir, export.LEADERBOARD), done)
-        if wall > 0 and len(done):
-            share = 1 - (self.trainer.clock.model - self.first_clock) / wall
-            self._say(f'{len(done)} trials, {wall:.1f} s here, {share:.1%} of it outside forward, '
-                      'backward and optimiser step')
-            self.runner.message_hub.update_scalar('search/outside_model', share)
-        if top is None:
+        leaderboard, path = (os.path.join(work_dir, name)
+                             for name in (export.LEADERBOARD, export.BEST))
+        with self._turn():
+            done, others = studies.finished(self.study), studies.running(self.study)
+            export.write_leaderboard(leaderboard, done)
+            top = export.best(done)
+            if top is not None:
+                self._write_best(path, top, len(done))
+        share = 1 - (self.trainer.clock.model - self.first_clock) / max(wall, 1e-9)
+        self._say(f'{len(done)} trials, {wall:.1f} s here, {share:.1%} of it outside forward, '
+                  'backward and optimiser step')
+        self.runner.message_hub.update_scalar('search/outside_model', share)
+        if others:
+            self._say(f'{len(others)} trials are still with other workers')
+        elif top is None:
             raise ConfigError('no distiller could be trained on the proxy; the reasons are in '
-                              f'{os.path.join(work_dir, export.LEADERBOARD)}')
-        spec = export.spec_of(top)
-        assert spec is not None
-        path = os.path.join(work_dir, export.BEST)
-        config = export.best_config(self.runner.cfg, distiller_config(spec, self.layers),
-                                    self.full_training, self.teacher_ckpt)
-        export.write_best(path, config, self._header(top, spec, len(done)))
+                              f'{leaderboard}')
+        if top is None:
+            return
         self.runner.logger.info('\n' + table_text(best_table(done)))
         if top.value is not None and top.value <= 0:
             self.runner.logger.warning('no distiller was better than none on the proxy')
         self._say(f'the best distiller is in {path}; train with it:\n'
                   f'    python tools/train.py {path}')
 
-    def _header(self, top: Any, spec: DistillerSpec, trials: int) -> List[str]:
-        outcome = top.user_attrs[export.OUTCOME]
-        return [
-            'Distiller found by autokd_mm (Monte Carlo tree search over the space of Auto-KD).',
-            f'  {spec.in_words()}',
-            f'  reward {top.value:+.4f} over the undistilled student (trial {top.number} of '
-            f'{trials}, sampler {self.sampler_config["type"]})',
-            '  proxy: held-out loss {held_out_loss:.4f}, calibrated {calibrated_loss:.4f}, gap '
-            '{gap:.4f}, metric {metric:.2%}'.format(**outcome),
-            '  undistilled: held-out loss {held_out_loss:.4f}, calibrated {calibrated_loss:.4f}, '
-            'gap {gap:.4f}, metric {metric:.2%}'.format(**self.baseline.to_dict()),
-            '', ]
+    def _write_best(self, path: str, top: Any, trials: int) -> None:
+        spec = export.spec_of(top)
+        assert spec is not None
+        config = export.best_config(self.runner.cfg, distiller_config(spec, self.task.layers),
+                                    self.full_training,
+                                    export.beside(self.teacher_ckpt, os.path.dirname(path)))
+        export.write_best(path, config, report.header(
+            top, spec, trials, self.sampler_config['type'], self.baseline.to_dict()))
 
-    # -- small things -------------------------------------------------------------------------
     def _say(self, line: str) -> None:
         self.runner.logger.info(line)
-
-    def _show_teacher(self, teacher: Any) -> None:
-        if self.study.user_attrs.get('teacher_metrics') is None:
-            self.display.show('evaluating the teacher', 0, 1)
-            self.study.set_user_attr('teacher_metrics', evaluate(teacher, self.runner.val_loop))
-        self._say('teacher: ' + _metrics(self.study.user_attrs['teacher_metrics']))
-
-    def _dry_run(self) -> None:
-        teacher = self.runner.model.teacher
-        student = self._fresh_student()
-        self._look_at_tensors(student, teacher)
-        for level, options in self.space.levels():
-            self._say(f'{level:>18}: {", ".join(map(str, options))}')
-        for who in ('student', 'teacher'):
-            shape = ' x '.join(map(str, getattr(self.layers, f'{who}_shape')))
-            logits = getattr(self.layers, f'{who}_logits')
-            self._say(f'{who}: {getattr(self.layers, who)} ({shape}), logits {logits} '
-                      f'({self.classes})')
-        if self.runner.cfg.model.get('teacher_ckpt'):
-            self._say('teacher: ' + _metrics(evaluate(teacher, self.runner.val_loop)))
-        else:
-            self._say('teacher: not trained yet, the search trains it first')
-
-
-def _metrics(metrics: Mapping[str, float]) -> str:
-    return ', '.join(f'{name} {value:.2f}' for name, value in metrics.items())
-
-
-def _batch_size(runner: Any) -> int:
-    return int(runner.cfg.train_dataloader.batch_size)
-
-
-def _refuse_mixing(config: Any) -> None:
-    """Mixed images differ from step to step; no bank can hold the teacher on them."""
-    preprocessors = [config.get('data_preprocessor'),
-                     config.model.architecture.get('data_preprocessor')]
-    train = config.model.architecture.get('train_cfg')
-    if any(p and p.get('batch_augments') for p in preprocessors) or (
-            train and train.get('augments')):
-        raise ConfigError('model.architecture.train_cfg.augments: batch-level mixing (mixup, '
-                          'cutmix) and a cached teacher exclude each other; remove it from the '
-                          'search config')

@@ -1,6 +1,8 @@
 """MMRazor's single-teacher distillation with a teacher that is only listened to."""
 from __future__ import annotations
 
+import contextlib
+import copy
 from typing import Any, Dict, List, Optional, Union
 
 import torch
@@ -33,18 +35,27 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     What differs from :class:`mmrazor.models.SingleTeacherDistill`:
 
     - the teacher is in evaluation mode for good (no Dropout, DropPath or BatchNorm update);
-    - its weights are in no checkpoint and in no exponential moving average;
+    - its weights are in no checkpoint and in no exponential moving average, and copies of the
+      model share it;
     - its checkpoint must fit: see :func:`load_teacher`;
     - it sees images normalised as *it* was trained, whatever the student's ``data_preprocessor``;
     - it runs forward only (``mode='tensor'``), never computes a loss, and does not run at all
       once distillation has stopped or when the distiller records nothing of it;
-    - records are released after every step, and one that was overwritten in place is an error.
+    - activations of both networks write to new tensors (``inplace`` is switched off on every
+      torch), records are released after every step, and a record that was overwritten in place
+      nevertheless is an error.
 
     Args:
         distiller: config of a ``mmrazor.ConfigurableDistiller``.
-        teacher: config of the teacher, or the built model.
-        teacher_ckpt: path of the teacher's checkpoint. ``None`` leaves it as initialised.
+        teacher: config of the teacher, or the built model. A config with no
+            ``data_preprocessor`` says nothing about how the teacher was trained: it then gets the
+            student's images.
+        teacher_ckpt: path of the teacher's checkpoint. With ``None`` a teacher given as a config
+            is initialised by its ``init_cfg``, and a built one stays as it is.
         kwargs: ``architecture`` and the other arguments of ``SingleTeacherDistill``.
+
+    Raises:
+        ConfigError: ``teacher_trainable``, or a checkpoint that does not fit.
     """
 
     def __init__(self,
@@ -54,26 +65,37 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                  **kwargs: Any) -> None:
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
-                             'teacher; use mmrazor.SingleTeacherDistill for that')
+                              'teacher; use mmrazor.SingleTeacherDistill for that')
         super().__init__(distiller=distiller, teacher=teacher, teacher_ckpt=None, **kwargs)
         self._held = _Held(self._modules.pop('teacher'))
+        self._teacher_needs_init = (isinstance(teacher, dict)
+                                    and not getattr(self.teacher, '_is_init', False))
         disable_inplace(self.architecture)
         disable_inplace(self.teacher)
         if teacher_ckpt:
             load_teacher(self.teacher, teacher_ckpt)
+            self._teacher_needs_init = False
         self.teacher.eval()
-        self.renormalise = Renormalise.between(
-            getattr(self.architecture, 'data_preprocessor', None),
-            getattr(self.teacher, 'data_preprocessor', None))
-        self._guards = [
-            RecordGuard(self.distiller.student_recorders).watch(self.student),
-            RecordGuard(self.distiller.teacher_recorders).watch(self.teacher),
-        ]
+        self.renormalise = None
+        if not _says_nothing_of_images(teacher):
+            # The batch comes from this model's preprocessor, which is the student's by default.
+            self.renormalise = Renormalise.between(
+                self.data_preprocessor, getattr(self.teacher, 'data_preprocessor', None))
+        self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
+        self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
+        self._listening = True
 
     @property
     def teacher(self) -> nn.Module:
         """The frozen teacher; not a sub-module."""
         return self._held.module
+
+    def init_weights(self) -> None:
+        """Initialise the student and the connectors; the teacher if nobody has given it weights."""
+        super().init_weights()
+        if self._teacher_needs_init:
+            self.teacher.init_weights()
+            self._teacher_needs_init = False
 
     def loss(self,
              batch_inputs: torch.Tensor,
@@ -82,25 +104,58 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         ``distill.*``.
 
         Args:
-            batch_inputs: N x 3 x H x W, as the student's ``data_preprocessor`` returns them.
+            batch_inputs: N x 3 x H x W, as the model's ``data_preprocessor`` returns them.
             data_samples: N samples with the labels.
+
+        Raises:
+            RuntimeError: a record was overwritten in place; names the layer.
         """
-        distilling = not self.distillation_stopped and self.distiller.loss_forward_mappings
-        if distilling and self.distiller.teacher_recorders.recorders:
-            inputs = batch_inputs if self.renormalise is None else self.renormalise(batch_inputs)
-            self.distiller.set_deliveries_override(False)
-            with torch.no_grad(), self.distiller.teacher_recorders, self.distiller.deliveries:
-                self.teacher(inputs, data_samples, mode='tensor')
-        self.distiller.set_deliveries_override(bool(distilling))
-        with self.distiller.student_recorders, self.distiller.deliveries:
-            student = self.student(batch_inputs, data_samples, mode='loss')
-        losses = add_prefix(student, 'student') if self.calculate_student_loss else {}
-        if distilling:
+        if self.distillation_stopped or not self.distiller.loss_forward_mappings:
+            return self._student_losses(batch_inputs, data_samples)
+        self._listen()
+        try:
+            if self.distiller.teacher_recorders.recorders or self.distiller.deliveries.deliveries:
+                self._run_teacher(batch_inputs, data_samples)
+            self.distiller.set_deliveries_override(True)
+            with self.distiller.student_recorders, self.distiller.deliveries:
+                losses = self._student_losses(batch_inputs, data_samples)
             for guard in self._guards:
                 guard.check()
             losses.update(add_prefix(self.distiller.compute_distill_losses(), 'distill'))
-        clear_records(self.distiller)
+        finally:
+            for guard in self._guards:
+                guard.forget()
+            clear_records(self.distiller)
         return losses
+
+    def _student_losses(self, batch_inputs: torch.Tensor,
+                        data_samples: Optional[List[Any]]) -> Dict[str, torch.Tensor]:
+        frozen = not (self.student_trainable or self.calculate_student_loss)
+        with torch.no_grad() if frozen else contextlib.nullcontext():
+            losses = self.student(batch_inputs, data_samples, mode='loss')
+        return add_prefix(losses, 'student') if self.calculate_student_loss else {}
+
+    def _run_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
+        inputs = batch_inputs if self.renormalise is None else self.renormalise(batch_inputs)
+        self.distiller.set_deliveries_override(False)
+        with torch.no_grad(), self.distiller.teacher_recorders, self.distiller.deliveries:
+            self.teacher(inputs, data_samples, mode='tensor')
+
+    def _listen(self) -> None:
+        """Hook a copy's recorders to the shared teacher, when it first asks for a loss."""
+        if not self._listening:
+            self.distiller.prepare_from_teacher(self.teacher)
+            self._guards[1].watch(self.teacher)
+            self._listening = True
+
+    def __deepcopy__(self, memo: Dict[int, Any]) -> 'FrozenTeacherDistill':
+        twin = self.__class__.__new__(self.__class__)
+        memo[id(self)] = twin
+        for name, value in self.__dict__.items():
+            twin.__dict__[name] = copy.deepcopy(value, memo)
+        # The hooks on the teacher, which is not copied, lead to the original's recorders.
+        twin._listening = False
+        return twin
 
     def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
         nn.Module.train(self, mode)
@@ -110,3 +165,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> nn.Module:
         self.teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
+
+
+def _says_nothing_of_images(teacher: Union[BaseModel, Dict[str, Any]]) -> bool:
+    return (isinstance(teacher, dict) and 'cfg_path' not in teacher
+            and teacher.get('data_preprocessor') is None)

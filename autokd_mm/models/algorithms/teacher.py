@@ -1,14 +1,16 @@
 """Loading weights so that a wrong checkpoint is an error and not a bad teacher."""
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any, Dict
 
 import torch
+from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from autokd_mm.safe_load import load_weights
+from autokd_mm.safe_load import load_weights, use_everywhere
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.models.backbones.convert import to_classifier_state_dict
 
@@ -33,7 +35,8 @@ def load_network(model: nn.Module, path: str, key: str) -> None:
 
     Raises:
         ConfigError: the file is missing or torn, or less than 95 % of the model's parameters
-            (by number of values) are in it with the right shape.
+            (by number of values) are in it, or one is with another shape, as a head for other
+            classes is.
     """
     weights = _strip(read_checkpoint(path, key))
     own = model.state_dict()
@@ -42,31 +45,44 @@ def load_network(model: nn.Module, path: str, key: str) -> None:
             if name in weights and weights[name].shape == own[name].shape}
     total = sum(value.numel() for value in wanted.values())
     share = sum(own[name].numel() for name in fits if name in wanted) / max(total, 1)
+    missing = [name for name in wanted if name not in fits]
     if share < _MATCH:
-        missing = [name for name in wanted if name not in fits]
         raise ConfigError(
             f'{key}: {path} is of another network: {share:.0%} of the parameters of '
             f'{type(model).__name__} are in it, {_MATCH:.0%} are needed (first that is not: '
             f'{missing[0]}; the file begins with {next(iter(weights), "nothing")})')
+    for name in missing:
+        if name in weights:
+            raise ConfigError(
+                f'{key}: {path} is of another network: {name} has shape '
+                f'{tuple(weights[name].shape)} there and {tuple(own[name].shape)} here')
+    if missing:
+        print_log(f'{key}: {path} has no {", ".join(missing[:5])}'
+                  f'{" ..." if len(missing) > 5 else ""}; they stay as initialised',
+                  'current', logging.WARNING)
     model.load_state_dict(fits, strict=False)
     model._is_init = True  # MMEngine's init_weights must not overwrite what was loaded
 
 
 def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     """The state dict in a checkpoint; raises as :func:`load_network` does."""
-    if '://' in str(path):
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    elif not os.path.isfile(path):
+    path = str(path)
+    remote = '://' in path
+    if not remote and not os.path.isfile(os.path.expanduser(path)):
         raise ConfigError(f'{key}: there is no file {path}')
-    else:
-        try:
-            checkpoint = load_weights(path)
-        except Exception as error:
-            reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-            raise ConfigError(f'{key}: {path} cannot be read ({reason})') from None
+    use_everywhere()
+    try:
+        checkpoint = (CheckpointLoader.load_checkpoint(path, map_location='cpu') if remote
+                      else load_weights(path))
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ConfigError(f'{key}: {path} cannot be read ({reason})') from None
     if not isinstance(checkpoint, dict):
         raise ConfigError(f'{key}: {path} holds a {type(checkpoint).__name__}, not a state dict')
-    return checkpoint.get('state_dict', checkpoint)
+    for inner in ('state_dict', 'model'):
+        if isinstance(checkpoint.get(inner), dict):
+            return checkpoint[inner]
+    return checkpoint
 
 
 def _strip(weights: Dict[str, Any]) -> Dict[str, torch.Tensor]:

@@ -6,6 +6,7 @@ from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from torch import Tensor, nn
 
 from autokd_mm.registry import MODELS
+from autokd_mm.space.errors import ConfigError
 
 
 def resize(feature: Tensor, size: Optional[Tuple[int, int]]) -> Tensor:
@@ -29,7 +30,7 @@ def _checked_size(size: Optional[Sequence[int]], name: str) -> Optional[Tuple[in
         return None
     if isinstance(size, (int, str)) or len(size) != 2 or \
             any(not isinstance(side, int) or side < 1 for side in size):
-        raise ValueError(f'{name}.size must be (height, width), got {size!r}')
+        raise ConfigError(f'{name}.size must be (height, width), got {size!r}')
     return (size[0], size[1])
 
 
@@ -37,8 +38,8 @@ def _as_map(feature: Tensor, name: str) -> Tensor:
     if feature.dim() == 2:
         return feature[:, :, None, None]
     if feature.dim() != 4:
-        raise ValueError(f'{name} expects N x C x H x W or N x D, got shape '
-                         f'{tuple(feature.shape)}')
+        raise ConfigError(f'{name} expects N x C x H x W or N x D, got shape '
+                          f'{tuple(feature.shape)}')
     return feature
 
 
@@ -92,10 +93,10 @@ class ConvConnector(BaseConnector):
         super().__init__(init_cfg)
         for key, value in (('in_channels', in_channels), ('out_channels', out_channels)):
             if not isinstance(value, int) or value < 1:
-                raise ValueError(f'ConvConnector.{key} must be a number of channels, got '
-                                 f'{value!r}')
+                raise ConfigError(f'ConvConnector.{key} must be a number of channels, got '
+                                  f'{value!r}')
         if kernel_size not in (1, 3):
-            raise ValueError(f'ConvConnector.kernel_size must be 1 or 3, got {kernel_size!r}')
+            raise ConfigError(f'ConvConnector.kernel_size must be 1 or 3, got {kernel_size!r}')
         self.in_channels = in_channels
         self.size = _checked_size(size, 'ConvConnector')
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size,
@@ -105,8 +106,8 @@ class ConvConnector(BaseConnector):
     def forward_train(self, feature: Tensor) -> Tensor:
         feature = _as_map(feature, 'ConvConnector')
         if feature.shape[1] != self.in_channels:
-            raise ValueError(f'ConvConnector.in_channels is {self.in_channels}, but the feature '
-                             f'has {feature.shape[1]} channels')
+            raise ConfigError(f'ConvConnector.in_channels is {self.in_channels}, but the feature '
+                              f'has {feature.shape[1]} channels')
         feature = self.conv(feature)
         if self.norm is not None:
             feature = self.norm(feature)

@@ -5,7 +5,7 @@ from typing import Optional, Sequence, Tuple
 from torch import Tensor, nn
 
 from autokd_mm.models.transforms.tensors import checked_pair, full_precision
-from autokd_mm.space.errors import nearest
+from autokd_mm.space.errors import ConfigError, nearest
 
 _MANY = 1 << 20
 
@@ -18,7 +18,7 @@ class Distance(nn.Module):
     The teacher is a constant, no input is changed, and autocast is off inside.
 
     What a distance compares needs a smallest length (a softmax over one element is always 1). If
-    the map or the channels are too few, a ``ValueError`` says so; if only the batch is too small,
+    the map or the channels are too few, a ``ConfigError`` says so; if only the batch is too small,
     as the last one of an epoch may be, there is nothing to learn from it and the loss is 0, with
     one warning.
 
@@ -34,7 +34,7 @@ class Distance(nn.Module):
         super().__init__()
         inter = self.inters[0] if inter is None else inter
         if inter not in self.inters:
-            raise ValueError(f'{type(self).__name__}.inter: {nearest(inter, self.inters)}')
+            raise ConfigError(f'{type(self).__name__}.inter: {nearest(inter, self.inters)}')
         self.inter = inter
 
     def compared(self, n: int, c: int, h: int, w: int, patches: int = 1) -> Tuple[int, str]:
@@ -60,12 +60,15 @@ class Distance(nn.Module):
                 f'least {self.minimum}, got {length} in features of shape {shape}')
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        student, teacher = checked_pair(student, teacher, type(self).__name__)
+        return self.compare(*checked_pair(student, teacher, type(self).__name__))
+
+    def compare(self, student: Tensor, teacher: Tensor) -> Tensor:
+        """What ``forward`` returns, for a pair that ``checked_pair`` made."""
         reason = self.why_undefined(student.shape)
         if reason is not None:
             of_any_batch = student.shape[:-4] + (_MANY, ) + student.shape[-3:]
             if self.why_undefined(of_any_batch) is not None:
-                raise ValueError(reason)
+                raise ConfigError(reason)
             warnings.warn(f'{reason}: the loss of such a batch is 0', stacklevel=2)
             return student.sum() * 0
         with full_precision(student):

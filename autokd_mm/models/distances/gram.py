@@ -12,20 +12,20 @@ from autokd_mm.registry import MODELS
 class _GramRowError(torch.autograd.Function):
     """Mean over batch and rows of ||unit(row i of S S') - unit(row i of T T')||^2.
 
-    B x R x D features; the B x R x R Gram matrices are made in blocks of rows that are no larger
-    than the features (or a block's minimum), and the gradient is summed up while they are there.
+    B x R x D features. The B x R x R Gram matrices are made a few samples at a time, and one that
+    is larger than all features a few rows at a time; the gradient is summed up on the way.
     """
 
     @staticmethod
     def forward(ctx, student: Tensor, teacher: Tensor) -> Tensor:
         batch, rows, _ = student.shape
-        limit = max(block_size(student), student.numel())
+        limit = block_size(student)
         needs_grad = ctx.needs_input_grad[0]
         gradient = torch.empty_like(student) if needs_grad else None
         total = student.new_zeros(())
         for of_batch in blocks(batch, rows * rows, limit):
             s, t = student[of_batch], teacher[of_batch]
-            of_rows = list(blocks(rows, len(s) * rows, limit))
+            of_rows = list(blocks(rows, len(s) * rows, max(limit, student.numel())))
             for part in of_rows:
                 unit_s, inverse = _unit_rows(s[:, part] @ s.transpose(1, 2))
                 unit_t, _ = _unit_rows(t[:, part] @ t.transpose(1, 2))
@@ -66,13 +66,13 @@ class GramL2Distance(Distance):
 
     inter='sample':  A in R^{N x CHW};  mean over i of
                      || row_i(A_T A_T') / ||.||_2 - row_i(A_S A_S') / ||.||_2 ||_2^2
-                     (supplement of Auto-KD, eq. 1; Tung & Mori (SP), ICCV 2019, eq. 2-4).
+                     (supplement of Auto-KD, eq. 1; Tung & Mori (SP), ICCV 2019).
     inter='channel': G in R^{C x HW} of each sample, the same, mean over N and C (supplement, eq. 3;
-                     Liu et al. (ICKD), ICCV 2021, eq. 2-3).
+                     Liu et al. (ICKD), ICCV 2021).
 
-    Differences: the printed root over the whole is dropped, and the norm is that of rows, as in
-    SP, whose loss (a sum over 1 / N^2) is ours over N. ICKD divides the sum over C x C by C^2 (ours
-    over C).
+    Differences: the printed root over the whole is dropped (it has no gradient at 0), and the norm,
+    which the print leaves open, is that of rows, as in SP and in ICKD's code. SP sums and divides
+    by N^2, so that it is ours over N; ICKD's code divides the sum by C N^2, which is ours over N.
     """
 
     inters = ('sample', 'channel')

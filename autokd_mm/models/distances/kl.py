@@ -7,6 +7,7 @@ from torch import Tensor
 from autokd_mm.models.distances.base import Distance
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
+from autokd_mm.space.errors import ConfigError
 
 
 class _SoftmaxKL(torch.autograd.Function):
@@ -22,19 +23,23 @@ class _SoftmaxKL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, student: Tensor, teacher: Tensor, tau: float) -> Tensor:
-        needs_grad = ctx.needs_input_grad[0]
-        gradient = torch.empty_like(student) if needs_grad else None
-        total = student.new_zeros(())
-        for part in blocks(len(student), student[0].numel(), block_size(student)):
+        parts = list(blocks(len(student), student[0].numel(), block_size(student)))
+        gradient, total = None, 0
+        for part in parts:
             log_q = _log_softmax(student[part], tau)
             log_p = _log_softmax(teacher[part], tau)
             p = log_p.exp()
             ratio = log_p.sub_(log_q)
             difference = log_q.exp_().sub_(p)
-            if needs_grad:
+            total = total + p.mul_(ratio).add_(difference).sum()
+            if not ctx.needs_input_grad[0]:
+                continue
+            if len(parts) == 1:
+                gradient = difference
+            else:
+                gradient = torch.empty_like(student) if gradient is None else gradient
                 gradient[part] = difference
-            total += p.mul_(ratio).add_(difference).sum()
-        if needs_grad:
+        if gradient is not None:
             ctx.save_for_backward(gradient)
         ctx.tau = tau
         return total.clamp_(min=0)
@@ -55,10 +60,10 @@ class KLDistance(Distance):
     """tau^2 KL(softmax(T / tau) || softmax(S / tau)), the mean over vectors.
 
     inter='none':    softmax over C at each position, mean over N, H, W (pixel-wise distillation,
-                     Liu et al., CVPR 2019, eq. 1; on N x K logits this is KD, Hinton et al. 2015).
+                     Liu et al., CVPR 2019; on N x K logits this is KD, Hinton et al. 2015).
     inter='sample':  softmax over C H W of each sample, mean over N (supplement of Auto-KD, eq. 2).
     inter='channel': softmax over H W of each channel of each sample, mean over N and C
-                     (supplement, eq. 4; Shu et al. (CWD), ICCV 2021, eq. 4-5).
+                     (supplement, eq. 4; Shu et al. (CWD), ICCV 2021).
 
     Args:
         temperature: tau, in units of the feature. tau^2 keeps the gradient's size about the same
@@ -73,7 +78,7 @@ class KLDistance(Distance):
     def __init__(self, temperature: float = 1.0, inter: str = 'none') -> None:
         super().__init__(inter)
         if not temperature > 0:
-            raise ValueError(f'KLDistance.temperature must be above 0, got {temperature}')
+            raise ConfigError(f'KLDistance.temperature must be above 0, got {temperature}')
         self.temperature = float(temperature)
 
     def compared(self, n: int, c: int, h: int, w: int, patches: int = 1) -> Tuple[int, str]:
@@ -86,7 +91,8 @@ class KLDistance(Distance):
     def measure(self, student: Tensor, teacher: Tensor) -> Tensor:
         c, h, w = student.shape[-3:]
         shape, vectors_each = {
-            'none': ((-1, c, h * w), h * w),
+            # Over the last dimension where that is possible: softmax is faster there.
+            'none': ((-1, c, h * w) if h * w > 1 else (-1, c), h * w),
             'sample': ((-1, c * h * w), 1),
             'channel': ((-1, h * w), 1)
         }[self.inter]

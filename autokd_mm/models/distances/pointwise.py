@@ -22,8 +22,8 @@ class _DirectionError(torch.autograd.Function):
     """Mean over all vectors of 1/2 ||s / ||s|| - t / ||t|| ||^2 = 1 - cos(s, t).
 
     Computed as the difference of the two directions and not as 1 minus a product, it is never
-    below 0, exactly 0 for equal inputs, and accurate when they are close. A vector of no length
-    (or, centred, of no spread) has direction 0 and gets no gradient.
+    below 0, and accurate when they are close. A vector of no length (or, centred, of no spread)
+    has direction 0 and gets no gradient.
 
     Works in blocks of whole vectors and keeps only the inputs and three numbers per vector.
     """
@@ -31,28 +31,27 @@ class _DirectionError(torch.autograd.Function):
     @staticmethod
     def forward(ctx, student: Tensor, teacher: Tensor, dims: Tuple[int, ...],
                 centred: bool) -> Tensor:
-        axis, total, stats, parts = _axis_of_blocks(student, dims), 0, [], []
+        axis, total, ctx.parts = _axis_of_blocks(student, dims), 0, []
         for part in blocks(student.shape[axis], student.numel() // student.shape[axis],
                            block_size(student)):
             where = (Ellipsis, part) + (slice(None), ) * (-axis - 1)
             s, mean_s, inverse_s = _direction(student[where], dims, centred)
             t, mean_t, inverse_t = _direction(teacher[where], dims, centred)
             # In place only if _direction made a copy.
-            difference = (s.mul_(inverse_s) if centred else s * inverse_s)
-            difference = difference.addcmul_(t, inverse_t, value=-1)
-            error = difference.square_().sum(dims, keepdim=True)
-            total = total + error.sum() / 2
+            difference = s.mul_(inverse_s) if centred else s * inverse_s
+            error = difference.addcmul_(t, inverse_t, value=-1).square_().sum(dims, keepdim=True)
+            total = total + error.sum()
             if ctx.needs_input_grad[0]:
-                # d/ds = (d - (s^ . d) s^) / ||s||, with d = s^ - t^ and s^ . d as here:
-                along = (error + (inverse_s > 0).to(error) - (inverse_t > 0).to(error)) / 2
+                # With d = s^ - t^: d/ds = (d - (s^ . d) s^) / ||s||, and s^ . d is 1/2 ||d||^2,
+                # or 1 = ||d||^2 where t^ is 0.
+                along = torch.where(inverse_t > 0, error / 2, error)
                 of_s = (1 - along) * inverse_s * inverse_s
                 of_t = -inverse_t * inverse_s
-                stats.append((of_s, of_t, -(of_s * mean_s + of_t * mean_t)))
-                parts.append(where)
-        vectors = student.numel() // _length(student, dims)
-        ctx.vectors, ctx.parts, ctx.stats = vectors, parts, stats
+                constant = -(of_s * mean_s + of_t * mean_t) if centred else None
+                ctx.parts.append((where, of_s, of_t, constant))
+        ctx.vectors = student.numel() // _length(student, dims)
         ctx.save_for_backward(student, teacher)
-        return total / vectors
+        return total / (2 * ctx.vectors)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -60,9 +59,11 @@ class _DirectionError(torch.autograd.Function):
         student, teacher = ctx.saved_tensors
         result = torch.empty_like(student)
         grad = grad / ctx.vectors
-        for where, (of_s, of_t, constant) in zip(ctx.parts, ctx.stats):
+        for where, of_s, of_t, constant in ctx.parts:
             part = torch.mul(student[where], of_s * grad, out=result[where])
-            part.addcmul_(teacher[where], of_t * grad).add_(constant * grad)
+            part.addcmul_(teacher[where], of_t * grad)
+            if constant is not None:
+                part.add_(constant * grad)
         return result, None, None, None
 
 
@@ -81,13 +82,12 @@ def _length(feature: Tensor, dims: Tuple[int, ...]) -> int:
 
 def _direction(vectors: Tensor, dims: Tuple[int, ...], centred: bool):
     """Vectors (less their mean), that mean, and 1 / their length (0 if they have none)."""
-    smallest = torch.full((), 1e-15, dtype=vectors.dtype, device=vectors.device)
-    mean = torch.zeros_like(smallest)
+    mean, smallest = None, 1e-15
     if centred:
         mean = vectors.mean(dims, keepdim=True)
         vectors = vectors - mean
         eps = _ROUNDING * torch.finfo(vectors.dtype).eps * _length(vectors, dims)**0.5
-        smallest = torch.maximum(smallest, mean.abs() * eps)
+        smallest = (mean.abs() * eps).clamp_(min=smallest)
     norm = vectors.square().sum(dims, keepdim=True).sqrt_()
     return vectors, mean, inverse_or_zero(norm, smallest)
 
@@ -151,7 +151,7 @@ class PearsonDistance(Distance):
     r is the cosine of the centred vectors. With inter='channel' this is PKD.
 
     Source: supplement of Auto-KD, section 0.1.2, "Pearson distance"; Cao et al. (PKD), NeurIPS
-    2022, eq. 3-5. MMRazor's ``PKDLoss`` is (M - 1) / M times ours, M = N H W (it standardises with
+    2022. MMRazor's ``PKDLoss`` is (M - 1) / M times ours, M = N H W (it standardises with
     the unbiased deviation and takes the biased mean). A constant vector (spread within the
     rounding error of its mean): see ``direction_error``.
     """

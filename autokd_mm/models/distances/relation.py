@@ -13,6 +13,7 @@ from autokd_mm.models.distances.base import Distance
 from autokd_mm.models.transforms.tensors import (block_size, blocks, full_precision,
                                                  inverse_or_zero)
 from autokd_mm.registry import MODELS
+from autokd_mm.space.errors import ConfigError
 
 # Two vectors nearer than this many rounding errors of their squared distance are the same.
 _ROUNDING = 16.
@@ -115,8 +116,9 @@ class RKDDistance(_SampleRelation):
 
     Features are flattened, N x CHW. With fewer than 3 samples psi does not depend on them.
 
-    Source: Park et al. (RKD), CVPR 2019, eq. 4-6. Difference: features are L2-normalised first, as
-    in MMRazor's ``DistanceWiseRKD(loss_weight=1, with_l2_norm=True)``, which this equals.
+    Source: Park et al. (RKD), CVPR 2019, "Distance-wise distillation loss". Difference: features
+    are L2-normalised first, as in MMRazor's ``DistanceWiseRKD(loss_weight=1, with_l2_norm=True)``,
+    which this equals.
     """
 
     minimum = 3
@@ -188,8 +190,9 @@ class RKDAngle(_SampleRelation):
     Features are flattened, N x CHW. Computed from the N x N squared distances by the law of
     cosines: N^3 numbers in blocks, where e has N^2 CHW.
 
-    Source: Park et al. (RKD), CVPR 2019, eq. 7-9. Difference: features are L2-normalised first, as
-    in MMRazor's ``AngleWiseRKD(loss_weight=1, with_l2_norm=True)``, which this equals.
+    Source: Park et al. (RKD), CVPR 2019, "Angle-wise distillation loss". Difference: features are
+    L2-normalised first, as in MMRazor's ``AngleWiseRKD(loss_weight=1, with_l2_norm=True)``, which
+    this equals.
     """
 
     minimum = 3
@@ -203,14 +206,15 @@ class RKDAngle(_SampleRelation):
 class CorrelationDistance(_SampleRelation):
     """Correlation congruence: mean over all N^2 pairs of (K_ij(S) - K_ij(T))^2.
 
-    K_ij = sum over p = 0..order of exp(-2 gamma) (2 gamma)^p / p! cos(x_i, x_j)^p: the Taylor series
-    of the Gaussian kernel exp(-gamma ||x_i - x_j||^2) of L2-normalised features, N x CHW.
+    K_ij = sum over p = 0..order of exp(-2 gamma) (2 gamma)^p / p! cos(x_i, x_j)^p: the Taylor
+    series of the Gaussian kernel exp(-gamma ||x_i - x_j||^2) of L2-normalised features, N x CHW.
 
     Args:
         gamma: of the kernel, above 0.
         order: of the series, at least 1.
 
-    Source: Peng et al. (CC), ICCV 2019, eq. 6-9, with gamma = 0.4 and order 2 as there.
+    Source: Peng et al. (CC), ICCV 2019, the generalised kernel; gamma = 0.4 and order 2 as
+    there.
     """
 
     minimum = 2
@@ -218,8 +222,8 @@ class CorrelationDistance(_SampleRelation):
     def __init__(self, gamma: float = 0.4, order: int = 2) -> None:
         super().__init__()
         if not gamma > 0 or not isinstance(order, int) or order < 1:
-            raise ValueError(f'CorrelationDistance.gamma must be above 0 and order at least 1, got '
-                             f'{gamma} and {order}')
+            raise ConfigError(f'CorrelationDistance.gamma must be above 0 and order at least 1, '
+                              f'got {gamma} and {order}')
         self.gamma = gamma
         self.order = order
         taylor = [math.exp(-2 * gamma) * (2 * gamma)**p / math.factorial(p)

@@ -15,6 +15,11 @@ _LOGITS_ARGS = dict(logits='distance', logits_temperature='temperature',
 _CONV_ARGS = dict(conv1x1=dict(kernel_size=1),
                   conv1x1_bn=dict(kernel_size=1, norm=True),
                   conv3x3=dict(kernel_size=3))
+# What the losses take where a config written by hand leaves them out.
+_DEFAULTS = dict(loss_feature=dict(transform='none', intra='none', inter='none', distance='l2',
+                                   loss_weight=1),
+                 loss_logits=dict(distance='kl', temperature=4, loss_weight=1))
+_TYPES = dict(loss_feature='FeatureLoss', loss_logits='LogitsLoss')
 
 
 @dataclass(frozen=True)
@@ -82,19 +87,24 @@ def spec_from_config(config: Dict[str, Any]) -> DistillerSpec:
     """Inverse of :func:`distiller_config`.
 
     Raises:
-        ValueError: the config has losses that are not of the space.
+        ValueError: the config has losses or connectors that are not of the space.
     """
     losses = config.get('distill_losses') or {}
     foreign = sorted(set(losses) - {'loss_feature', 'loss_logits'})
     if foreign:
         raise ConfigError(f'model.distiller.distill_losses: {foreign} are not of the search space')
+    for name, loss in losses.items():
+        if str(loss.get('type')).split('.')[-1] != _TYPES[name]:
+            raise ConfigError(f'model.distiller.distill_losses.{name}: {loss.get("type")} is not of '
+                              f'the search space, {_TYPES[name]} is')
     values: Dict[str, Any] = dict(transform='logits_only')
+    for name, names in (('loss_feature', _FEATURE_ARGS), ('loss_logits', _LOGITS_ARGS)):
+        if name in losses:
+            loss = dict(_DEFAULTS[name], **losses[name])
+            values.update({field: loss[arg] for field, arg in names.items()
+                           if loss.get(arg) is not None})
     if 'loss_feature' in losses:
-        values.update({field: losses['loss_feature'][arg] for field, arg in _FEATURE_ARGS.items()
-                       if losses['loss_feature'].get(arg) is not None})
         values['connector'] = _connector_name((config.get('connectors') or {}).get('feature'))
-    if 'loss_logits' in losses:
-        values.update({field: losses['loss_logits'][arg] for field, arg in _LOGITS_ARGS.items()})
     return DistillerSpec.from_dict(values)
 
 
@@ -114,8 +124,9 @@ def _connector_config(name: str, layers: Layers) -> Dict[str, Any]:
 def _connector_name(config: Optional[Dict[str, Any]]) -> str:
     if config is None:
         return 'identity'
+    found = config.get('kernel_size', 1), bool(config.get('norm'))
     for name, args in _CONV_ARGS.items():
-        if (config['kernel_size'], bool(config.get('norm'))) == (args['kernel_size'],
-                                                                 bool(args.get('norm'))):
+        if (str(config.get('type')).split('.')[-1] == 'ConvConnector'
+                and found == (args['kernel_size'], bool(args.get('norm')))):
             return name
     raise ConfigError(f'model.distiller.connectors.feature: {config} is not of the search space')

@@ -47,9 +47,10 @@ def disable_inplace(model: torch.nn.Module) -> None:
 class RecordGuard:
     """Notices that a recorded tensor was changed in place after it was recorded.
 
-    MMRazor turns ``inplace`` of activations off, but ``out += identity`` or ``F.relu_`` behind a
-    recorded BatchNorm still overwrite the record, and the distiller then compares something else
-    than its config says. Hooks on the recorded modules note each tensor's version counter.
+    ``inplace`` of activations is off, but ``out += identity`` or ``F.relu_`` behind a recorded
+    BatchNorm still overwrite the record, and the distiller then compares something else than its
+    config says. Hooks on the recorded modules, behind the recorders' own, note each recorded
+    tensor's version counter.
     """
 
     def __init__(self, manager: RecorderManager) -> None:
@@ -61,16 +62,19 @@ class RecordGuard:
         for name, recorder in self._manager.recorders.items():
             module = modules.get(recorder.source)
             if module is not None:
-                module.register_forward_hook(self._note(name, recorder))
+                module.register_forward_hook(_Note(self, name))
         return self
 
-    def _note(self, name: str, recorder: Any):
+    def note(self, name: str) -> None:
+        """Remember the versions of what the recorder has just been given."""
+        recorder = self._manager.recorders[name]
+        if getattr(recorder, 'recording', False) and recorder.data_buffer:
+            self._versions.setdefault(name, []).extend(
+                (tensor, tensor._version) for tensor in _tensors(recorder.data_buffer[-1]))
 
-        def hook(module: torch.nn.Module, inputs: Any, outputs: Any) -> None:
-            if getattr(recorder, 'recording', False) and isinstance(outputs, torch.Tensor):
-                self._versions.setdefault(name, []).append((outputs, outputs._version))
-
-        return hook
+    def forget(self) -> None:
+        """Let go of the tensors."""
+        self._versions = {}
 
     def check(self) -> None:
         """Raise ``RuntimeError`` if a record was overwritten; forget what was noted."""
@@ -81,3 +85,23 @@ class RecordGuard:
                 raise RuntimeError(
                     f'the output of {source!r} (recorder {name!r}) is overwritten in place by '
                     'what follows it; record the block around it instead')
+
+
+class _Note:
+    """The hook. An object and not a closure, so that a copied model's leads to the copied guard."""
+
+    def __init__(self, guard: RecordGuard, name: str) -> None:
+        self.guard, self.name = guard, name
+
+    def __call__(self, module: torch.nn.Module, inputs: Any, outputs: Any) -> None:
+        self.guard.note(self.name)
+
+
+def _tensors(record: Any) -> List[torch.Tensor]:
+    if isinstance(record, torch.Tensor):
+        return [record]
+    if isinstance(record, Mapping):
+        record = list(record.values())
+    if isinstance(record, (list, tuple)):
+        return [tensor for item in record for tensor in _tensors(item)]
+    return []

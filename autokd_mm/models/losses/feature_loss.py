@@ -14,7 +14,7 @@ from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentio
                                          RandomMaskTransform, SpatialAttentionTransform)
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import nearest
+from autokd_mm.space.errors import ConfigError, nearest
 
 TRANSFORMS = {
     'none': None,
@@ -72,8 +72,9 @@ class FeatureLoss(nn.Module):
         loss_weight: factor of the loss.
 
     Raises:
-        ValueError: an unknown name, or an argument that belongs to an operation that was not
+        ConfigError: an unknown name, or an argument that belongs to an operation that was not
             chosen; in ``forward``, shapes that differ or on which the distance says nothing.
+        ValueError: in ``forward``, an empty batch.
     """
 
     def __init__(self,
@@ -94,21 +95,21 @@ class FeatureLoss(nn.Module):
         _check_only(mask_ratio, 'mask_ratio', 'transform', 'random_mask', transform)
         _check_only(patch_grid, 'patch_grid', 'intra', 'local', intra)
         if not isinstance(loss_weight, (int, float)) or not math.isfinite(loss_weight):
-            raise ValueError(f'FeatureLoss.loss_weight must be a number, got {loss_weight!r}')
+            raise ConfigError(f'FeatureLoss.loss_weight must be a number, got {loss_weight!r}')
         if transform == 'channel_attention' and intra in ('multi_scale', 'local'):
-            raise ValueError(f"FeatureLoss.intra: {intra!r} needs a map, but "
-                             f"transform='channel_attention' leaves 1 x 1; use 'none'")
+            raise ConfigError(f"FeatureLoss.intra: {intra!r} needs a map, but "
+                              f"transform='channel_attention' leaves 1 x 1; use 'none'")
         if distance == 'local_correlation' and intra != 'local':
-            raise ValueError(f"FeatureLoss.intra: distance='local_correlation' compares patches "
-                             f"and needs 'local', got {intra!r}")
+            raise ConfigError(f"FeatureLoss.intra: distance='local_correlation' compares patches "
+                              f"and needs 'local', got {intra!r}")
         if transform == 'random_mask' and channels is None:
-            raise ValueError("FeatureLoss.channels: transform='random_mask' needs the number of "
-                             "channels of the teacher's feature")
+            raise ConfigError("FeatureLoss.channels: transform='random_mask' needs the number of "
+                              "channels of the teacher's feature")
 
-        self.transform = _build(transform, TRANSFORMS, **_given(
+        self.transform = _build('transform', transform, TRANSFORMS, **_given(
             transform == 'random_mask', channels=channels,
             mask_ratio=_DEFAULT_MASK_RATIO if mask_ratio is None else mask_ratio))
-        self.intra = _build(intra, INTRAS, **_given(
+        self.intra = _build('intra', intra, INTRAS, **_given(
             intra == 'local', crop=distance == 'local_correlation',
             patch_grid=_DEFAULT_PATCH_GRID if patch_grid is None else patch_grid))
         self.distance = _build_distance(distance, inter, temperature)
@@ -136,40 +137,44 @@ class FeatureLoss(nn.Module):
 def _check_name(key: str, name: Operation, table) -> None:
     if isinstance(name, dict):
         if key == 'inter' or 'type' not in name:
-            raise ValueError(f'FeatureLoss.{key}: expects one of {", ".join(table)}'
-                             f'{"" if key == "inter" else " or a dict with a type"}, got {name!r}')
+            raise ConfigError(f'FeatureLoss.{key}: expects one of {", ".join(table)}'
+                              f'{"" if key == "inter" else " or a dict with a type"}, got {name!r}')
     elif not is_str(name) or name not in table:
-        raise ValueError(f'FeatureLoss.{key}: {nearest(name, table)}')
+        raise ConfigError(f'FeatureLoss.{key}: {nearest(name, table)}')
 
 
 def _check_only(value, key: str, level: str, owner: str, chosen: Operation) -> None:
     if value is not None and chosen != owner:
-        raise ValueError(f'FeatureLoss.{key} means something only with {level}={owner!r}, got '
-                         f'{value!r} with {level}={chosen!r}')
+        raise ConfigError(f'FeatureLoss.{key} means something only with {level}={owner!r}, got '
+                          f'{value!r} with {level}={chosen!r}')
 
 
 def _given(condition: bool, **arguments) -> Dict:
     return arguments if condition else {}
 
 
-def _build(operation: Operation, table: Dict, **arguments) -> Optional[nn.Module]:
-    if isinstance(operation, dict):
-        # Bare names are looked up in MMRazor's registry (and MMEngine's above it) whatever the
-        # default scope of the task's config is.
-        return MODELS.build(dict(_scope_='mmrazor', **operation))
-    return None if table[operation] is None else table[operation](**arguments)
+def _build(key: str, operation: Operation, table: Dict, **arguments) -> Optional[nn.Module]:
+    if not isinstance(operation, dict):
+        return None if table[operation] is None else table[operation](**arguments)
+    # Bare names are looked up in MMRazor's registry (and MMEngine's above it) whatever the default
+    # scope of the task's config is.
+    with MODELS.switch_scope_and_registry('mmrazor') as registry:
+        name = operation['type']
+        if is_str(name) and registry.get(name) is None:
+            raise ConfigError(f'FeatureLoss.{key}.type: {nearest(name, registry.module_dict)}')
+    return MODELS.build(dict(_scope_='mmrazor', **operation))
 
 
 def _build_distance(distance: Operation, inter: str, temperature: Optional[float]) -> nn.Module:
     if isinstance(distance, dict):
         if inter != 'none':
-            raise ValueError("FeatureLoss.inter: a distance given as a dict brings its own inter, "
-                             f"write it there; got {inter!r}")
-        return _build(distance, DISTANCES)
+            raise ConfigError("FeatureLoss.inter: a distance given as a dict brings its own inter, "
+                              f"write it there; got {inter!r}")
+        return _build('distance', distance, DISTANCES)
     inters: Tuple[str, ...] = tuple(DISTANCES[distance].inters)
     if inter not in inters:
-        raise ValueError(f'FeatureLoss.inter: distance={distance!r} needs one of '
-                         f'{", ".join(map(repr, inters))}, got {inter!r}')
+        raise ConfigError(f'FeatureLoss.inter: distance={distance!r} needs one of '
+                          f'{", ".join(map(repr, inters))}, got {inter!r}')
     arguments: Dict = dict(inter=inter) if len(inters) > 1 else {}
     if distance == 'kl':
         arguments['temperature'] = _DEFAULT_TEMPERATURE if temperature is None else temperature

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from autokd_mm.models.distances import KLDistance, PearsonDistance
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import nearest
+from autokd_mm.space.errors import ConfigError, nearest
 
 LOGITS_DISTANCES = ('kl', 'pearson_inter', 'pearson_intra', 'pearson_both')
 
@@ -29,11 +29,12 @@ class LogitsLoss(nn.Module):
         temperature: tau, in units of a logit.
         loss_weight: factor of the loss.
 
-    Source: Hinton et al. (KD), 2015, section 2; Huang et al. (DIST), NeurIPS 2022, eq. 6-10;
-    supplement of Auto-KD, section 0.1.1, "Logits Distillation". MMRazor's ``KLDivergence(tau)`` is
+    Source: Hinton et al. (KD), 2015, section 2; Huang et al. (DIST), NeurIPS 2022; supplement
+    of Auto-KD, section 0.1.1, "Logits Distillation". MMRazor's ``KLDivergence(tau)`` is
     'kl', ``DISTLoss(tau=tau)`` 'pearson_both' but for the 1e-8 that it adds to the product of the
-    two norms, which at a high temperature and many classes is not small beside it (r is 0.3 % too
-    low at tau = 16 and K = 1000). With fewer than 3 samples 'pearson_intra' is 0.
+    two norms, which at a high temperature and many classes is not small beside it (r is 0.2 % too
+    low at tau = 16 and K = 1000 for logits of unit variance). With fewer than 3 samples
+    'pearson_intra' is 0.
     """
 
     def __init__(self,
@@ -42,11 +43,11 @@ class LogitsLoss(nn.Module):
                  loss_weight: float = 1.0) -> None:
         super().__init__()
         if distance not in LOGITS_DISTANCES:
-            raise ValueError(f'LogitsLoss.distance: {nearest(distance, LOGITS_DISTANCES)}')
+            raise ConfigError(f'LogitsLoss.distance: {nearest(distance, LOGITS_DISTANCES)}')
         if not temperature > 0:
-            raise ValueError(f'LogitsLoss.temperature must be above 0, got {temperature}')
+            raise ConfigError(f'LogitsLoss.temperature must be above 0, got {temperature}')
         if not isinstance(loss_weight, (int, float)) or not math.isfinite(loss_weight):
-            raise ValueError(f'LogitsLoss.loss_weight must be a number, got {loss_weight!r}')
+            raise ConfigError(f'LogitsLoss.loss_weight must be a number, got {loss_weight!r}')
         self.kind = distance
         self.temperature = float(temperature)
         self.loss_weight = float(loss_weight)
@@ -57,13 +58,16 @@ class LogitsLoss(nn.Module):
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = checked_pair(student, teacher, 'LogitsLoss')
         if self.kl is not None:
-            return self.kl(student, teacher) * self.loss_weight
-        student, teacher = ((logits / self.temperature).softmax(1) for logits in (student, teacher))
-        if student[0, 0].numel() > 1:
-            student, teacher = (p.permute(0, 2, 3, 1).flatten(0, 2) for p in (student, teacher))
-        loss = sum(distance(student, teacher) for distance in (self.inter, self.intra)
+            return self.kl.compare(student, teacher) * self.loss_weight
+        student, teacher = (self._probabilities(logits) for logits in (student, teacher))
+        loss = sum(distance.compare(student, teacher) for distance in (self.inter, self.intra)
                    if distance is not None)
         return loss * (self.temperature**2 * self.loss_weight)
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        """N x K x H x W -> N H W x K x 1 x 1."""
+        folded = logits.permute(0, 2, 3, 1).flatten(0, 2)
+        return (folded / self.temperature).softmax(1)[:, :, None, None]
 
     def extra_repr(self) -> str:
         return (f'distance={self.kind!r}, temperature={self.temperature}, '

@@ -55,10 +55,10 @@ class SpatialAttentionTransform(nn.Module):
 
     Shapes: student and teacher N x C x H x W -> two maps N x 1 x H x W (float32 or wider).
 
-    Source: Zagoruyko & Komodakis, ICLR 2017, eq. 1 (F_sum^2) and eq. 2. Differences: the mean over
-    C in place of the sum (no effect after the normalisation), and maps of unit root mean square
-    in place of unit L2 norm, so that losses do not shrink with the map: with ``l2`` this is H W
-    times MMRazor's ``ATLoss``.
+    Source: Zagoruyko & Komodakis, ICLR 2017, section 3.1 (F_sum^2), eq. 2. Differences: the mean
+    over C in place of the sum (no effect after the normalisation), and maps of unit root mean
+    square in place of unit L2 norm, so that losses do not shrink with the map: with ``l2`` this is
+    H W times MMRazor's ``ATLoss``.
     """
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from autokd_mm.models.transforms.tensors import (block_size, blocks, checked_pair,
                                                  full_precision)
 from autokd_mm.registry import MODELS
+from autokd_mm.space.errors import ConfigError
 
 
 def mean_magnitudes(feature: Tensor) -> Tuple[Tensor, Tensor]:
@@ -24,7 +25,7 @@ class AttentionMaskTransform(nn.Module):
     """Attention-guided mask: both features are weighted by the sum of both attentions.
 
     M_s = H W softmax over H W of ((G_s(T) + G_s(S)) / temperature), G_s(F) = mean over C of abs(F)
-    M_c = C softmax over C of ((G_c(T) + G_c(S)) / temperature),     G_c(F) = mean over H W of abs(F)
+    M_c = C softmax over C of ((G_c(T) + G_c(S)) / temperature),     G_c(F) = mean over HW of abs(F)
     S' = S sqrt(M_s M_c),  T' = T sqrt(M_s M_c);  so that ``l2`` of the two is FKD's
     mean of M_s M_c (T - S)^2.
 
@@ -33,16 +34,18 @@ class AttentionMaskTransform(nn.Module):
     Args:
         temperature: of both softmaxes, in units of the feature. FKD's 0.5 by default.
 
-    Source: Zhang & Ma (FKD), ICLR 2021, eq. 1-4. Differences: the masked distance is the mean of
-    squares and not the root of their sum (the root has no gradient at zero and its scale grows
-    with the map), and no gradient flows through the mask, as in the authors' code.
+    Source: Zhang & Ma (FKD), ICLR 2021, "Attention-guided Distillation". Differences: the masked
+    distance is the mean of squares and not the root of their sum (the root has no gradient at zero
+    and its scale grows with the map), and no gradient flows through the mask, as in the authors'
+    code. That code averages two softmaxes, one of each network; ours is the paper's one softmax of
+    the sum, the "sum of teacher and student attention" of Auto-KD's supplement, section 0.1.1.
     """
 
     def __init__(self, temperature: float = 0.5) -> None:
         super().__init__()
         if not temperature > 0:
-            raise ValueError(f'AttentionMaskTransform.temperature must be above 0, got '
-                             f'{temperature}')
+            raise ConfigError(f'AttentionMaskTransform.temperature must be above 0, got '
+                              f'{temperature}')
         self.temperature = temperature
 
     @torch.no_grad()
@@ -77,7 +80,7 @@ class RandomMaskTransform(nn.Module):
         channels: C, the teacher's number of channels.
         mask_ratio: lambda, the probability of a position to be masked, in (0, 1).
 
-    Source: Yang et al. (MGD), ECCV 2022, eq. 2-4. The mask is of Bernoulli draws, one for all
+    Source: Yang et al. (MGD), ECCV 2022, section 3. The mask is of Bernoulli draws, one for all
     channels of a position, as in the authors' code. With ``l2`` this is MMRazor's
     ``MGDConnector`` and ``MGDLoss`` over alpha_mgd * C * H * W.
     In float16 autocast G runs in float32: sums of 9 C products of large activations overflow.
@@ -86,11 +89,11 @@ class RandomMaskTransform(nn.Module):
     def __init__(self, channels: int, mask_ratio: float = 0.65) -> None:
         super().__init__()
         if not isinstance(channels, int) or channels < 1:
-            raise ValueError(f'RandomMaskTransform.channels must be the number of channels of the '
-                             f'teacher, got {channels!r}')
+            raise ConfigError(f'RandomMaskTransform.channels must be the number of channels of the '
+                              f'teacher, got {channels!r}')
         if not 0 < mask_ratio < 1:
-            raise ValueError(f'RandomMaskTransform.mask_ratio must be between 0 and 1, got '
-                             f'{mask_ratio}')
+            raise ConfigError(f'RandomMaskTransform.mask_ratio must be between 0 and 1, got '
+                              f'{mask_ratio}')
         self.channels = channels
         self.mask_ratio = mask_ratio
         self.generation = nn.Sequential(
@@ -101,8 +104,8 @@ class RandomMaskTransform(nn.Module):
         half = student.dtype == torch.float16
         student, teacher = checked_pair(student, teacher, 'RandomMaskTransform')
         if student.shape[1] != self.channels:
-            raise ValueError(f'RandomMaskTransform.channels is {self.channels}, but the features '
-                             f'have {student.shape[1]} channels')
+            raise ConfigError(f'RandomMaskTransform.channels is {self.channels}, but the features '
+                              f'have {student.shape[1]} channels')
         n, _, h, w = student.shape
         keep = torch.rand((n, 1, h, w), device=student.device) <= 1 - self.mask_ratio
         masked = student * keep

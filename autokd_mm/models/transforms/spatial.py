@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
+from autokd_mm.space.errors import ConfigError
 
 Parts = List[Tuple[float, Tensor, Tensor]]
 
@@ -26,7 +27,7 @@ class MultiScaleTransform(nn.Module):
     Args:
         sizes: grids from fine to coarse.
 
-    Source: Chen et al. (ReviewKD), CVPR 2021, section 3.3 and figure 4 (HCL), which is reference
+    Source: Chen et al. (ReviewKD), CVPR 2021, "hierarchical context loss" (HCL), which is reference
     [2] of Auto-KD's supplement, section 0.1.1; weights and the skipping rule as in the authors'
     ``hcl``. There only H is looked at; ours skips by the shorter side, so that nothing is
     enlarged (the same on square and on wide maps).
@@ -36,8 +37,8 @@ class MultiScaleTransform(nn.Module):
         super().__init__()
         if not sizes or any(not isinstance(size, int) or size < 1 for size in sizes) \
                 or sorted(set(sizes), reverse=True) != list(sizes):
-            raise ValueError(f'MultiScaleTransform.sizes must be grid sizes from fine to coarse, '
-                             f'for example (4, 2, 1), got {sizes!r}')
+            raise ConfigError(f'MultiScaleTransform.sizes must be grid sizes from fine to coarse, '
+                              f'for example (4, 2, 1), got {sizes!r}')
         self.sizes = tuple(sizes)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Parts:
@@ -89,8 +90,8 @@ class LocalTransform(nn.Module):
     def __init__(self, patch_grid: int = 2, crop: bool = False) -> None:
         super().__init__()
         if not isinstance(patch_grid, int) or patch_grid < 1:
-            raise ValueError(f'LocalTransform.patch_grid must be a whole number above 0, got '
-                             f'{patch_grid!r}')
+            raise ConfigError(f'LocalTransform.patch_grid must be a whole number above 0, got '
+                              f'{patch_grid!r}')
         self.patch_grid = patch_grid
         self.crop = crop
 
@@ -98,8 +99,8 @@ class LocalTransform(nn.Module):
         student, teacher = checked_pair(student, teacher, 'LocalTransform')
         height, width = student.shape[-2:]
         if min(height, width) < self.patch_grid:
-            raise ValueError(f'LocalTransform.patch_grid is {self.patch_grid}, larger than the '
-                             f'{height} x {width} map')
+            raise ConfigError(f'LocalTransform.patch_grid is {self.patch_grid}, larger than the '
+                              f'{height} x {width} map')
         parts = []
         for rows, patch_rows in self._bands(height):
             for columns, patch_columns in self._bands(width):

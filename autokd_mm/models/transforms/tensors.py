@@ -4,14 +4,16 @@ The student's and the teacher's features are maps, N x C x H x W. Vectors (N x D
 N x D x 1 x 1, and patches come stacked, P x N x C x h x w. The teacher is a constant.
 """
 from contextlib import nullcontext
-from typing import ContextManager, Iterator, Tuple
+from typing import ContextManager, Iterator, Tuple, Union
 
 import torch
 from torch import Tensor
 
-# Elements of a temporary. On a CPU a block of 1 MB stays in the cache and is not paged in anew for
-# each operation; a GPU wants few and large kernels.
-_BLOCK_CPU = 1 << 18
+from autokd_mm.space.errors import ConfigError
+
+# Elements of a temporary. On a CPU a block of 1 MB for each thread stays in the cache and is not
+# paged in anew for each operation; a GPU wants few and large kernels.
+_BLOCK_THREAD = 1 << 18
 _BLOCK_GPU = 1 << 24
 
 
@@ -27,11 +29,11 @@ def checked_pair(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, 
         where: name for the error message.
 
     Raises:
-        ValueError: the shapes differ (a connector is missing), a dimension is empty, or the number
-            of dimensions is none of 2, 4 and 5.
+        ConfigError: the shapes differ: a connector is missing.
+        ValueError: a dimension is empty, or the number of dimensions is none of 2, 4 and 5.
     """
     if student.shape != teacher.shape:
-        raise ValueError(
+        raise ConfigError(
             f'{where}: the student has shape {tuple(student.shape)} and the teacher '
             f'{tuple(teacher.shape)}; a connector is missing (see ConvConnector)')
     if student.dim() not in (2, 4, 5):
@@ -55,7 +57,9 @@ def full_precision(tensor: Tensor) -> ContextManager:
 
 def block_size(tensor: Tensor) -> int:
     """Elements that a temporary of a blockwise computation may have."""
-    return _BLOCK_CPU if tensor.device.type == 'cpu' else _BLOCK_GPU
+    if tensor.device.type == 'cpu':
+        return _BLOCK_THREAD * torch.get_num_threads()
+    return _BLOCK_GPU
 
 
 def blocks(length: int, elements_each: int, limit: int) -> Iterator[slice]:
@@ -68,12 +72,10 @@ def blocks(length: int, elements_each: int, limit: int) -> Iterator[slice]:
         yield slice(start, min(start + step, length))
 
 
-def inverse_or_zero(norm: Tensor, smallest: float = 1e-15) -> Tensor:
+def inverse_or_zero(norm: Tensor, smallest: Union[float, Tensor] = 1e-15) -> Tensor:
     """1 / norm, and 0 where the norm is not above ``smallest``.
 
     What has no length has no direction either: it is normalised to zero and, unlike with an
     epsilon in the denominator, gets a zero gradient and not one of 1 / epsilon.
     """
-    usable = norm > smallest
-    return torch.where(usable, 1 / torch.where(usable, norm, torch.ones_like(norm)),
-                       torch.zeros_like(norm))
+    return (norm > smallest) / norm.clamp(min=smallest)

@@ -1,5 +1,5 @@
 # A thousand 8x8 images: sixteen iterations an epoch, seconds altogether.
-optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4))
+optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1, momentum=0.9, weight_decay=5e-4))
 param_scheduler = dict(
     type='CosineAnnealingLR', by_epoch=True, T_max=30, convert_to_iter_based=True)
 

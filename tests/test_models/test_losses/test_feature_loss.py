@@ -5,6 +5,7 @@ from torch import nn
 
 from autokd_mm.models.losses import FeatureLoss
 from autokd_mm.registry import MODELS
+from autokd_mm.space.errors import ConfigError
 
 
 @MODELS.register_module()
@@ -140,11 +141,13 @@ def test_operations_of_a_user(scope):
     (dict(distance='local_correlation'), "FeatureLoss.intra: .* needs 'local', got 'none'"),
     (dict(transform='channel_attention', intra='local'), "FeatureLoss.intra: 'local' needs a map"),
     (dict(distance=dict(type='KLDistance'), inter='sample'), 'brings its own inter'),
+    (dict(distance=dict(type='KLDistanc')), "FeatureLoss.distance.type: 'KLDistanc' is unknown, "
+                                            "did you mean 'KLDistance'"),
     (dict(loss_weight='5'), 'FeatureLoss.loss_weight must be a number'),
     (dict(distance='kl', temperature=-1), 'KLDistance.temperature must be above 0'),
 ])
 def test_errors_name_the_key_and_the_nearest_value(arguments, message):
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(ConfigError, match=message) as error:
         FeatureLoss(**arguments)
     assert '\n' not in str(error.value)
 

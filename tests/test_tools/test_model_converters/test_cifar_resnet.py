@@ -14,7 +14,7 @@ SCRIPT = ROOT / 'tools' / 'model_converters' / 'cifar_resnet.py'
 
 
 def run(*args):
-    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS='1')
+    environment = dict(os.environ, OMP_NUM_THREADS='1')
     return subprocess.run([sys.executable, str(SCRIPT), *map(str, args)], env=environment,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

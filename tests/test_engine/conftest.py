@@ -1,0 +1,73 @@
+"""The tiny search, taken apart: networks, images and banks without a runner."""
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DATASETS, DefaultScope
+
+from autokd_mm.engine.proxy import ProxySettings, choose_images, find_layers, open_banks
+from autokd_mm.engine.proxy_data import held_out_dataset_config
+from autokd_mm.engine.proxy_trainer import ProxyTrainer
+from autokd_mm.engine.teacher import made_from
+from autokd_mm.models.algorithms import load_teacher
+from autokd_mm.models.distillers import disable_inplace
+from autokd_mm.registry import MODELS
+
+
+@pytest.fixture(autouse=True)
+def scope():
+    """What a Runner sets from ``default_scope``."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        yield
+
+
+@pytest.fixture(scope='module')
+def parts(tmp_path_factory, tiny_config, tiny_teacher):
+    """``config``, ``settings``, ``student``, ``teacher``, ``datasets``, ``layers``, ``classes``;
+    ``banks(folder, **settings)`` and ``trainer(banks, **arguments)`` make the rest."""
+    path = tmp_path_factory.mktemp('parts') / 'tiny.py'
+    path.write_text(tiny_config(str(tiny_teacher)))
+    config = Config.fromfile(str(path))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        torch.manual_seed(1)
+        student, teacher = (MODELS.build(copy.deepcopy(config.model[name]))
+                            for name in ('architecture', 'teacher'))
+        student.init_weights()
+        disable_inplace(student)
+        load_teacher(teacher, str(tiny_teacher))
+        train = config.train_dataloader.dataset
+        datasets = dict(train=DATASETS.build(train), held_out=DATASETS.build(
+            held_out_dataset_config(train, config.val_dataloader.dataset)))
+    settings = ProxySettings.from_config(config.train_cfg.proxy, 64)
+    layers, classes = find_layers(student, teacher, config.train_cfg.layers,
+                                  torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+
+    def banks(folder, warn=pytest.fail, progress=lambda *args: None, datasets=datasets, **values):
+        chosen = ProxySettings(**{**settings.to_dict(), **values})
+        return open_banks(str(folder), chosen, datasets, choose_images(chosen, datasets['train']),
+                          teacher, made_from(teacher, config.model.teacher), layers, classes,
+                          warn, progress)
+
+    def trainer(banks, **values):
+        arguments = dict(views=settings.views, optim_wrapper=config.optim_wrapper, curve=[1.0],
+                         epochs=2, batch_size=32, seed=0, device=torch.device('cpu'))
+        return ProxyTrainer(student, layers, banks['train'], banks['held_out'],
+                            **{**arguments, **values})
+
+    return SimpleNamespace(config=config, settings=settings, student=student, teacher=teacher,
+                           datasets=datasets, layers=layers, classes=classes, banks=banks,
+                           trainer=trainer)
+
+
+@pytest.fixture(scope='module')
+def banks(parts, tmp_path_factory):
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        return parts.banks(tmp_path_factory.mktemp('bank'))
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)

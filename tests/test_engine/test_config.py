@@ -1,0 +1,107 @@
+import os
+
+import pytest
+
+from autokd_mm.engine.config import check_writable, load_config
+from autokd_mm.space.errors import ConfigError
+
+TEXT = '''
+data_root = 'data/cifar10'
+teacher_ckpt = {teacher!r}
+dataset = dict(type='A', data_root=data_root, ann_file='data/cifar10/ann.txt',
+               files=['data/cifar10', 'data/cifar100/x', 'other'],
+               nested=[dict(data_root=data_root)], pair=(dict(data_root=data_root), 1))
+train_dataloader = dict(batch_size=2, dataset=dataset)
+val_dataloader = train_dataloader
+model = dict(teacher_ckpt=teacher_ckpt, init_cfg=dict(checkpoint=teacher_ckpt), other=None)
+'''
+
+
+@pytest.fixture
+def write(tmp_path):
+
+    def write(teacher='old.pth', text=TEXT):
+        path = tmp_path / 'config.py'
+        path.write_text(text.format(teacher=teacher))
+        return str(path)
+
+    return write
+
+
+@pytest.mark.parametrize('root', ['/new', '/new/', 'data/cifar10/below', 'data', 'data/cifar10'])
+def test_data_root_reaches_every_place_once(write, root):
+    config = load_config(write(), dict(data_root=root))
+    assert config.data_root == root
+    for loader in (config.train_dataloader, config.val_dataloader):
+        data = loader.dataset
+        places = [data.data_root, data.files[0], data.nested[0].data_root, data.pair[0].data_root]
+        assert places == [root] * 4
+        assert data.ann_file == f'{root.rstrip("/")}/ann.txt'
+        assert data.files[1:] == ['data/cifar100/x', 'other']
+        assert isinstance(data.pair, tuple)
+
+
+def test_slash_at_the_end_stays(write):
+    text = TEXT.replace("data_root = 'data/cifar10'", "data_root = 'data/cifar10/'")
+    config = load_config(write(text=text), dict(data_root='/new'))
+    assert config.data_root == config.val_dataloader.dataset.data_root == '/new/'
+    assert config.train_dataloader.dataset.ann_file == '/new/ann.txt'
+
+
+@pytest.mark.parametrize('old, new', [('old.pth', 'new.pth'), (None, 'new.pth'),
+                                      ('old.pth', None)])
+def test_teacher_ckpt(write, old, new):
+    config = load_config(write(old), dict(teacher_ckpt=new))
+    assert config.teacher_ckpt == config.model.teacher_ckpt == new
+    assert config.model.init_cfg.checkpoint == (new if old else None)
+    assert config.model.other is None
+
+
+@pytest.mark.parametrize('nothing', ['None', 'none', ''])
+def test_none_on_the_command_line(write, nothing):
+    assert load_config(write(), dict(teacher_ckpt=nothing)).model.teacher_ckpt is None
+
+
+def test_nested_keys_still_work_and_win(write):
+    config = load_config(write(), {'data_root': '/new', 'train_dataloader.batch_size': 7,
+                                   'train_dataloader.dataset.data_root': '/special',
+                                   'new.key': 1})
+    assert config.train_dataloader.batch_size == 7 and config.new.key == 1
+    assert config.train_dataloader.dataset.data_root == '/special'
+    assert config.val_dataloader.dataset.data_root == '/new'
+    assert config.val_dataloader.batch_size == 2
+
+
+def test_config_without_the_variable_takes_the_option_too(tmp_path, capsys):
+    path = tmp_path / 'config.py'
+    path.write_text('a = 1\n')
+    config = load_config(str(path), dict(data_root='/x', teacher_ckpt='t', a=2))
+    assert config.to_dict() == dict(a=2)
+    out = ''.join(capsys.readouterr())
+    assert '--cfg-options data_root' in out and '--cfg-options teacher_ckpt' in out
+
+
+@pytest.mark.parametrize('name', ['missing.py', '.', 'config.txt'])
+def test_no_config(tmp_path, name):
+    (tmp_path / 'config.txt').write_text('a = 1\n')
+    with pytest.raises(ConfigError, match='CONFIG: '):
+        load_config(str(tmp_path / name))
+
+
+def test_writable(tmp_path):
+    check_writable(str(tmp_path / 'a' / 'b'))
+    assert os.listdir(str(tmp_path / 'a' / 'b')) == []
+
+
+def test_not_writable(tmp_path, monkeypatch):
+    (tmp_path / 'file').write_text('')
+    for path in ('file', 'file/below'):
+        with pytest.raises(ConfigError, match='--work-dir: .*file.* cannot be written'):
+            check_writable(str(tmp_path / path))
+
+    def read_only(*args, **kwargs):
+        raise OSError(30, 'Read-only file system')
+
+    monkeypatch.setattr(os, 'makedirs', read_only)
+    with pytest.raises(ConfigError, match='OUT: /x cannot be written .Read-only file system'):
+        check_writable('/x', 'OUT')

@@ -1,0 +1,186 @@
+"""The search end to end, in this process."""
+import ast
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from optuna.trial import TrialState
+
+from autokd_mm.engine.export import spec_of
+from autokd_mm.engine.proxy_trainer import ProxyTrainer
+from autokd_mm.models.distillers import spec_from_config
+from autokd_mm.registry import MODELS
+from autokd_mm.space import LEVELS
+
+COLUMNS = ['trial', 'state', 'reward', 'held_out_loss', 'gap', 'metric', 'seconds', 'reason']
+
+
+def leaderboard(folder):
+    with open(str(folder / 'leaderboard.csv'), newline='') as file:
+        return list(csv.DictReader(file))
+
+
+def test_what_is_left_in_the_work_dir(search, study_of):
+    folder = search()
+    study = study_of(folder)
+    assert [trial.state for trial in study.trials] == [TrialState.COMPLETE] * 3
+    assert {path.name for path in (folder / 'bank').iterdir()} == {'train', 'held_out'}
+    assert not list(folder.glob('*.unfinished*'))
+
+    rows = leaderboard(folder)
+    assert [column for column in COLUMNS if column not in rows[0]] == []
+    assert [level for level in LEVELS if level not in rows[0]] == []
+    rewards = [float(row['reward']) for row in rows]
+    assert rewards == sorted(rewards, reverse=True) and len(rows) == 3
+    assert {row['state'] for row in rows} == {'complete'}
+
+    best = study.best_trial
+    assert int(rows[0]['trial']) == best.number
+    path = folder / 'best_distiller.py'
+    ast.parse(path.read_text())
+    comment = [line for line in path.read_text().splitlines() if line.startswith('#')]
+    assert any(f'reward {best.value:+.4f}' in line for line in comment)
+    assert any(spec_of(best).in_words() in line for line in comment)
+    config = Config.fromfile(str(path))
+    assert config.model.distiller.type == 'mmrazor.ConfigurableDistiller'
+    assert spec_from_config(config.model.distiller) == spec_of(best)
+    assert 'SearchLoop' not in path.read_text() and '_base_' not in path.read_text()
+    assert config.train_cfg.max_epochs == 1
+    assert type(MODELS.build(config.model.distiller)).__name__ == 'ConfigurableDistiller'
+
+
+def test_reward_is_the_gain_over_the_undistilled_student(search, study_of):
+    study = study_of(search('--trials', 2))
+    baseline = study.user_attrs['baseline']
+    for trial in study.trials:
+        outcome = trial.user_attrs['outcome']
+        gains = [np.clip((baseline[term] - outcome[term]) / abs(baseline[term]), -1, 1)
+                 for term in ('calibrated_loss', 'gap')]
+        assert trial.value == pytest.approx(np.mean(gains), abs=1e-12)
+
+
+def test_log_says_what_a_person_wants_to_know(search, tool, search_config, tmp_path):
+    out = tool('search', search_config, '--work-dir', tmp_path / 'work')
+    for words in ('teacher: accuracy/top1', 'undistilled student on the proxy', 'distillers',
+                  'trial 0: reward', 'best 10 distillers', 'outside forward, backward',
+                  f'python tools/train.py {tmp_path / "work" / "best_distiller.py"}'):
+        assert words in out
+    assert '\x1b[' not in (next((tmp_path / 'work').glob('2*/*.log'))).read_text()
+    scalars = next((tmp_path / 'work').glob('2*/vis_data/scalars.json')).read_text().splitlines()
+    assert [json.loads(line)['step'] for line in scalars if 'reward' in line] == [0, 1, 2]
+
+
+def test_dry_run_writes_no_study_and_no_bank(tool, search_config, tmp_path):
+    out = tool('search', search_config, '--work-dir', tmp_path / 'work', '--dry-run')
+    for words in ('transform: logits_only, none, spatial_attention', 'logits_weight: 0.1',
+                  'distillers', 'student: backbone.layer3 (16 x 2 x 2), logits head.fc (10)',
+                  'teacher: backbone.layer3 (32 x 2 x 2), logits head.fc (10)',
+                  'teacher: accuracy/top1', 'a 4x4 grid needs a map of at least 4x4'):
+        assert words in out, words
+    assert not [name for name in ('study.journal', 'bank', 'leaderboard.csv', 'teacher.pth')
+                if (tmp_path / 'work' / name).exists()]
+
+
+def test_two_searches_are_bit_identical(search, study_of):
+    first, second = (study_of(search(work_dir=name)) for name in ('one', 'two'))
+    assert first.user_attrs['search'] == second.user_attrs['search']
+    for name in ('held_out_loss', 'calibrated_loss', 'gap', 'metric'):
+        assert first.user_attrs['baseline'][name] == second.user_attrs['baseline'][name]
+    assert [(trial.params, trial.value) for trial in first.trials] == [
+        (trial.params, trial.value) for trial in second.trials]
+
+
+def test_warm_start_comes_first(search, search_config, study_of):
+    text = search_config.read_text() + "train_cfg['warm_start'] = ['KD', 'AT', dict(" \
+        "transform='none', connector='conv1x1', intra='none', inter='none', distance='l2', " \
+        'feature_weight=1)]\n'
+    search_config.write_text(text)
+    study = study_of(search('--trials', 4))
+    words = [spec_of(trial).in_words() for trial in study.trials]
+    assert words[0] == 'logits kl (T=4) x1'
+    assert words[1] == 'spatial attention > l2 via conv1x1 x5'
+    assert words[2] == 'feature > l2 via conv1x1 x1'
+    assert len(study.trials) == 4
+
+
+def test_other_samplers_and_a_space_of_ones_own(search, study_of):
+    study = study_of(search('--cfg-options', 'train_cfg.sampler.type=TPESampler',
+                            'train_cfg.space.transform=[logits_only]',
+                            'train_cfg.space.logits=[kl]',
+                            'train_cfg.reward.metric=1.0'))
+    assert {spec_of(trial).in_words().split(' (')[0] for trial in study.trials} == {'logits kl'}
+    baseline = study.user_attrs['baseline']['metric']
+    for trial in study.trials:
+        gain = (trial.user_attrs['outcome']['metric'] - baseline) / max(baseline, 1e-12)
+        assert trial.value == pytest.approx(np.clip(gain, -1, 1))
+
+
+def nan_loss(self, loss):
+    return loss * float('nan')
+
+
+def out_of_memory(self, loss):
+    raise torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB\nmore lines')
+
+
+def host_memory(self, loss):
+    raise MemoryError()
+
+
+def bad_shapes(self, loss):
+    return loss + torch.zeros(2, 3) @ torch.zeros(2, 3)
+
+
+def asserted(self, loss):
+    raise AssertionError('preds_S.shape == preds_T.shape')
+
+
+@pytest.mark.parametrize('fault, reason', [
+    (nan_loss, 'the loss is nan at step 1 of 2'),
+    (out_of_memory, 'OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB'),
+    (host_memory, 'MemoryError'),
+    (bad_shapes, 'RuntimeError: mat1 and mat2 shapes cannot be multiplied'),
+    (asserted, 'AssertionError: preds_S.shape == preds_T.shape'),
+])
+def test_failing_candidate_is_recorded_and_the_search_goes_on(search, study_of, monkeypatch,
+                                                              fault, reason):
+    run, calls = ProxyTrainer._loss, []
+
+    def loss(self, candidate, *args):
+        value = run(self, candidate, *args)
+        if candidate.distiller.distill_losses:  # not the baseline
+            calls.append(id(candidate))
+            if len(set(calls)) == 1:
+                return fault(self, value)
+        return value
+
+    monkeypatch.setattr(ProxyTrainer, '_loss', loss)
+    folder = search()
+    study = study_of(folder)
+    assert [trial.state for trial in study.trials] == [
+        TrialState.FAIL, TrialState.COMPLETE, TrialState.COMPLETE]
+    assert reason in study.trials[0].user_attrs['reason']
+    assert 'interrupted' not in study.trials[0].user_attrs
+    last = leaderboard(folder)[-1]
+    assert last['state'] == 'failed' and reason in last['reason'] and last['reward'] == ''
+    assert last['transform'] == spec_of(study.trials[0]).transform
+
+
+def test_fault_of_the_program_stops_and_is_not_the_distillers(search, study_of, monkeypatch,
+                                                              tmp_path):
+    run = ProxyTrainer.run
+
+    def broken(self, spec):
+        if spec is not None:
+            raise TypeError('a bug')
+        return run(self, spec)
+
+    monkeypatch.setattr(ProxyTrainer, 'run', broken)
+    with pytest.raises(TypeError, match='a bug'):
+        search()
+    monkeypatch.undo()
+    trial = study_of(tmp_path / 'work').trials[0]
+    assert trial.state == TrialState.FAIL and trial.user_attrs['interrupted'] is True

@@ -1,0 +1,103 @@
+import copy
+
+import pytest
+import torch
+from mmengine.runner import Runner
+
+from autokd_mm.engine import teacher as teachers
+from autokd_mm.space.errors import ConfigError
+
+
+def test_identity_is_of_the_weights(parts):
+    own = copy.deepcopy(parts.teacher)
+    assert teachers.teacher_id(own) == teachers.teacher_id(parts.teacher)
+    own.backbone.bn1.running_mean += 1e-3
+    assert teachers.teacher_id(own) != teachers.teacher_id(parts.teacher)
+
+
+def test_made_from_knows_what_a_state_dict_does_not(parts):
+    config = parts.config.model.teacher
+    found = teachers.made_from(parts.teacher, config)
+    other = copy.deepcopy(config)
+    other.data_preprocessor.std = [1.0]
+    assert teachers.made_from(parts.teacher, other)['teacher_config'] != found['teacher_config']
+    other = copy.deepcopy(config)
+    other.init_cfg = dict(type='Pretrained', checkpoint='moved.pth')
+    assert teachers.made_from(parts.teacher, other) == found
+
+
+@pytest.fixture
+def setting(parts, tmp_path):
+    config = copy.deepcopy(parts.config)
+    config.model.teacher_ckpt = config.teacher_ckpt = None
+    config.work_dir = str(tmp_path)
+    return config, dict(by_epoch=True, max_epochs=1, val_interval=1), str(tmp_path)
+
+
+class Model:
+
+    def __init__(self, teacher):
+        self.teacher = copy.deepcopy(teacher)
+        torch.nn.init.zeros_(self.teacher.head.fc.weight)
+
+
+def test_trained_once_and_kept(parts, setting, monkeypatch, tmp_path):
+    config, full, folder = setting
+    model = Model(parts.teacher)
+    assert teachers.find_checkpoint(model.teacher, config, folder, True) is None
+    path = teachers.ensure_teacher(model, config, full, folder, True)
+    assert path == str(tmp_path / 'teacher.pth')
+    assert model.teacher.head.fc.weight.abs().sum() > 0
+    assert (tmp_path / 'teacher' / 'epoch_1.pth').is_file()
+    assert not list(tmp_path.glob('*.unfinished*'))
+
+    monkeypatch.setattr(Runner, 'from_cfg', lambda config: pytest.fail('trained again'))
+    again = Model(parts.teacher)
+    assert teachers.ensure_teacher(again, config, full, folder, True) == path
+    assert teachers.teacher_id(again.teacher) == teachers.teacher_id(model.teacher)
+    assert config.model.type == 'mmrazor.FrozenTeacherDistill' and config.work_dir == folder
+
+
+def test_what_lies_there_is_taken_only_where_teachers_are_trained(parts, setting, tmp_path):
+    config, full, folder = setting
+    teachers.save_weights(parts.teacher.state_dict(), str(tmp_path / 'teacher.pth'))
+    with pytest.raises(ConfigError, match='teacher_ckpt is not set.*teacher_ckpt=FILE'):
+        teachers.ensure_teacher(Model(parts.teacher), config, full, folder, False)
+    config.model.teacher_ckpt = 'given.pth'
+    model = Model(parts.teacher)
+    assert teachers.ensure_teacher(model, config, full, folder, True) == 'given.pth'
+    assert model.teacher.head.fc.weight.abs().sum() == 0  # the algorithm has loaded it already
+
+
+def test_torn_write_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    path = tmp_path / 'teacher.pth'
+    teachers.save_weights(dict(a=torch.ones(1)), str(path))
+    before = path.read_bytes()
+
+    def full(value, file):
+        open(file, 'wb').write(b'half')
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr(torch, 'save', full)
+    with pytest.raises(OSError):
+        teachers.save_weights(dict(a=torch.zeros(1)), str(path))
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_evaluate(parts):
+    from types import SimpleNamespace
+
+    from mmengine.evaluator import Evaluator
+    config = parts.config
+    loader = Runner.build_dataloader(config.val_dataloader)
+    loop = SimpleNamespace(dataloader=loader, evaluator=Evaluator(config.val_evaluator))
+    found = teachers.evaluate(parts.teacher.train(), loop)
+    correct = 0
+    parts.teacher.eval()
+    for index in range(len(loader.dataset)):
+        sample = loader.dataset[index]
+        data = parts.teacher.data_preprocessor(dict(inputs=[sample['inputs']]), False)
+        correct += int(parts.teacher(data['inputs']).argmax()) == int(
+            sample['data_samples'].gt_label)
+    assert found == {'accuracy/top1': pytest.approx(100 * correct / len(loader.dataset))}
+    assert found['accuracy/top1'] > 50

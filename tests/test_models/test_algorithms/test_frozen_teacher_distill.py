@@ -1,0 +1,347 @@
+import copy
+from types import MethodType
+
+import pytest
+import torch
+from mmengine.hooks import EMAHook
+from mmengine.model import ExponentialMovingAverage
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import Runner
+from mmrazor.engine.hooks import StopDistillHook
+
+from autokd_mm.registry import MODELS
+from autokd_mm.safe_load import load_weights, use_everywhere
+
+SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.02, momentum=0.9))
+
+
+def step(model, batch):
+    """Losses of one batch, before any optimiser."""
+    data = model.data_preprocessor(copy.deepcopy(batch), True)
+    return model(**data, mode='loss')
+
+
+def calls_of(module):
+    """A list that grows with every forward of ``module``."""
+    calls = []
+    module.register_forward_hook(lambda *_: calls.append(1))
+    return calls
+
+
+# ---------------------------------------------------------------------- training
+def test_the_losses_of_a_step(build, batch):
+    model = build().train()
+    losses = step(model, batch)
+    assert set(losses) == {'student.loss', 'distill.loss_feature', 'distill.loss_logits'}
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in model.student.parameters())
+    assert all(parameter.grad is not None for parameter in model.distiller.parameters())
+    assert not any(parameter.requires_grad or parameter.grad is not None
+                   for parameter in model.teacher.parameters())
+
+
+@pytest.mark.parametrize('with_labels', [True, False])
+def test_training_lowers_the_loss(build, batch, with_labels):
+    model = build(calculate_student_loss=with_labels).train()
+    optim = build_optim_wrapper(model, SGD)
+    logs = [model.train_step(copy.deepcopy(batch), optim) for _ in range(15)]
+    # A teacher that knows nothing contradicts the labels: together only the sum must fall.
+    for name in ['loss'] if with_labels else logs[0]:
+        assert logs[-1][name] < logs[0][name], name
+    assert not torch.equal(build().student.head.fc.weight, model.student.head.fc.weight)
+
+
+def test_the_same_losses_as_mmrazor_where_mmrazor_is_right(build, batch):
+    """No Dropout, one preprocessing: the teacher's BatchNorm is in evaluation mode in both."""
+    ours, theirs = build().train(), build('SingleTeacherDistill')
+    theirs.train()
+    theirs.load_state_dict(dict(ours.state_dict(), **{
+        f'teacher.{name}': value for name, value in ours.teacher.state_dict().items()}))
+    losses, expected = step(ours, batch), step(theirs, batch)
+    for name in losses:
+        torch.testing.assert_close(losses[name], expected[name])
+
+
+def test_without_a_loss_of_the_student(build, batch):
+    model = build(calculate_student_loss=False).train()
+    assert set(step(model, batch)) == {'distill.loss_feature', 'distill.loss_logits'}
+    model = build(calculate_student_loss=False, student_trainable=False).train()
+    sum(step(model, batch).values()).backward()
+    assert all(parameter.grad is None for parameter in model.student.parameters())
+    assert all(parameter.grad is not None for parameter in model.distiller.connectors.parameters())
+
+
+def test_autocast(build, batch):
+    model = build().train()
+    with torch.autocast('cpu', dtype=torch.bfloat16):
+        losses = step(model, batch)
+    assert all(loss.isfinite() for loss in losses.values())
+    assert losses['distill.loss_feature'].dtype == torch.float32
+    sum(losses.values()).backward()
+
+
+def test_an_empty_distiller_is_the_plain_student(build, batch):
+    model = build(distiller=dict(type='mmrazor.ConfigurableDistiller')).train()
+    calls = calls_of(model.teacher)
+    assert set(step(model, batch)) == {'student.loss'} and not calls
+
+
+def test_the_teacher_is_never_trained(build):
+    with pytest.raises(ValueError, match='^model.teacher_trainable: FrozenTeacherDistill never '
+                                         'trains its teacher; use mmrazor.SingleTeacherDistill'):
+        build(teacher_trainable=True)
+
+
+# ---------------------------------------------------------------------- who sees the teacher
+def test_the_optimiser_sees_student_and_connectors_only(build):
+    model = build()
+    seen = {id(parameter) for group in build_optim_wrapper(model, SGD).param_groups
+            for parameter in group['params']}
+    assert seen == {id(parameter) for part in (model.student, model.distiller)
+                    for parameter in part.parameters()}
+    assert not seen & {id(parameter) for parameter in model.teacher.parameters()}
+
+
+def test_no_walk_over_the_model_meets_the_teacher(build):
+    model = build()
+    assert not [name for name, _ in model.named_modules() if 'teacher' in name]
+    assert not [name for name, _ in model.named_parameters() if 'teacher' in name]
+    assert not [name for name in model.state_dict() if 'teacher' in name]
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.float64])
+def test_the_teacher_moves_with_the_model(build, dtype):
+    model = build(teacher=teacher_of_another_kind()).to(dtype)
+    assert {parameter.dtype for parameter in model.teacher.parameters()} == {dtype}
+    assert model.renormalise.scale.dtype == dtype
+    assert model.float() is model
+    assert {parameter.dtype for parameter in model.teacher.parameters()} == {torch.float32}
+    model.to('meta')
+    assert {parameter.device.type for parameter in model.teacher.parameters()} == {'meta'}
+
+
+def test_train_returns_the_model_and_leaves_the_teacher_alone(build):
+    model = build()
+    assert model.train() is model and model.eval() is model and model.train(True) is model
+    assert model.training and model.student.training
+    assert not any(module.training for module in model.teacher.modules())
+    model.eval()
+    assert not model.student.training
+
+
+# ---------------------------------------------------------------------- preprocessing
+def teacher_of_another_kind(**changes):
+    return dict(
+        type='ImageClassifier',
+        data_preprocessor=dict(dict(type='ClsDataPreprocessor', mean=[100., 110., 120.],
+                                    std=[60., 61., 62.], to_rgb=False), **changes),
+        backbone=dict(type='mmrazor.CifarResNet', depth=8, base_channels=8),
+        neck=dict(type='GlobalAveragePooling'),
+        head=dict(type='LinearClsHead', num_classes=10, in_channels=32,
+                  loss=dict(type='CrossEntropyLoss')))
+
+
+def seen_by_the_teacher(model, batch):
+    seen = []
+    model.teacher.backbone.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    step(model.train(), batch)
+    return seen[0]
+
+
+@pytest.mark.parametrize('changes', [
+    dict(), dict(to_rgb=True), dict(mean=None, std=None), dict(mean=None, std=None, to_rgb=True)])
+def test_the_teacher_sees_its_own_normalisation(build, batch, changes):
+    model = build(teacher=teacher_of_another_kind(**changes))
+    expected = model.teacher.data_preprocessor(copy.deepcopy(batch))['inputs']
+    torch.testing.assert_close(seen_by_the_teacher(model, batch), expected.float())
+
+
+def test_a_teacher_with_the_same_preprocessing_sees_the_same_tensor(build, batch):
+    model = build()
+    assert model.renormalise is None
+    expected = model.data_preprocessor(copy.deepcopy(batch))['inputs']
+    assert torch.equal(seen_by_the_teacher(model, batch), expected)
+
+
+def test_a_teacher_that_says_nothing_of_images_sees_the_students(build, batch):
+    """As in configs with one ``data_preprocessor`` for all."""
+    model = build(teacher=dict(teacher_of_another_kind(), data_preprocessor=None))
+    assert model.renormalise is None
+    expected = model.data_preprocessor(copy.deepcopy(batch))['inputs']
+    assert torch.equal(seen_by_the_teacher(model, batch), expected)
+
+
+def test_the_preprocessor_of_the_model_wins_over_the_students(build, batch):
+    """MMEngine hands a config's top-level ``data_preprocessor`` to the algorithm."""
+    own = dict(type='ClsDataPreprocessor', mean=[1., 2., 3.], std=[4., 5., 6.], to_rgb=False)
+    model = build(data_preprocessor=own, teacher=teacher_of_another_kind())
+    expected = model.teacher.data_preprocessor(copy.deepcopy(batch))['inputs']
+    torch.testing.assert_close(seen_by_the_teacher(model, batch), expected.float())
+
+
+# ---------------------------------------------------------------------- initial weights
+def test_a_built_teacher_keeps_its_weights(build):
+    teacher = build().teacher.eval()
+    weight = teacher.head.fc.weight.detach().clone()
+    model = build(teacher=teacher)
+    model.init_weights()
+    assert model.teacher is teacher and torch.equal(teacher.head.fc.weight, weight)
+
+
+def test_a_configured_teacher_is_initialised_by_its_init_cfg(build):
+    config = teacher_of_another_kind()
+    config['backbone']['init_cfg'] = [dict(type='Constant', layer='Conv2d', val=0.125)]
+    model = build(teacher=config)
+    model.init_weights()
+    assert bool((model.teacher.backbone.conv1.weight == 0.125).all())
+    assert not any(parameter.requires_grad for parameter in model.teacher.parameters())
+
+
+def test_a_loaded_teacher_keeps_its_weights(build, tmp_path):
+    path = str(tmp_path / 'teacher.pth')
+    weights = {name: torch.full_like(value, 0.25)
+               for name, value in build().teacher.state_dict().items()}
+    torch.save(dict(state_dict=weights), path)
+    model = build(teacher_ckpt=path)
+    model.init_weights()
+    assert bool((model.teacher.head.fc.weight == 0.25).all())
+
+
+# ---------------------------------------------------------------------- copies and averages
+def test_a_copy_after_a_step_trains_by_itself(build, batch):
+    model = build().train()
+    losses = step(model, batch)
+    sum(losses.values()).backward()
+    model.zero_grad()
+    for twin in (copy.deepcopy(model), copy.deepcopy(copy.deepcopy(model))):
+        assert twin.teacher is model.teacher and twin.student is not model.student
+        again = step(twin, batch)
+        for name, loss in losses.items():
+            torch.testing.assert_close(again[name], loss)
+        sum(again.values()).backward()
+        assert twin.student.head.fc.weight.grad is not None
+        assert model.student.head.fc.weight.grad is None
+    assert set(step(model, batch)) == set(losses)
+
+
+def test_the_average_has_no_teacher(build, batch):
+    model = build().train()
+    average = ExponentialMovingAverage(model)
+    step(model, batch)
+    average.update_parameters(model)
+    assert not [name for name in average.state_dict() if 'teacher' in name]
+    assert average.module.teacher is model.teacher
+
+
+# ---------------------------------------------------------------------- when it does not run
+def test_the_teacher_does_not_run_at_validation(build, batch):
+    model = build().eval()
+    calls = calls_of(model.teacher)
+    predictions = model.val_step(copy.deepcopy(batch))
+    assert len(predictions) == 8 and not calls
+    assert model.test_step(copy.deepcopy(batch)) and not calls
+    assert model(torch.rand(1, 3, 16, 16)).shape == (1, 10) and not calls
+
+
+def test_the_teacher_does_not_run_once_distillation_has_stopped(build, batch):
+    model = build().train()
+    calls = calls_of(model.teacher)
+    hook = StopDistillHook(stop_epoch=1)
+
+    class Run:
+        epoch, logger = 0, type('Quiet', (), dict(info=lambda self, text: None))()
+
+    run = Run()
+    run.model = model
+    hook.before_train_epoch(run)
+    assert len(step(model, batch)) == 3 and len(calls) == 1
+    run.epoch = 1
+    hook.before_train_epoch(run)
+    for _ in range(2):
+        assert set(step(model, batch)) == {'student.loss'} and len(calls) == 1
+    # Nothing is kept of the steps.
+    assert not any(guard._versions for guard in model._guards)
+    assert not any(recorder.data_buffer for recorder in
+                   model.distiller.student_recorders.recorders.values())
+
+
+# ---------------------------------------------------------------------- overwritten records
+def overwriting(model):
+    """``out += identity`` behind the last BatchNorm of the student, as many ResNets do."""
+    def forward(self, x):
+        out = self.bn2(self.conv2(self.relu1(self.bn1(self.conv1(x)))))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu2(out)
+
+    block = model.student.backbone.layer3[-1]
+    block.forward = MethodType(forward, block)
+    return model.train()
+
+
+def recorded_at(configs, layer):
+    return configs[1](student_recorders=dict(
+        feature=dict(type='mmrazor.ModuleOutputs', source=layer),
+        logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')))
+
+
+def test_an_overwritten_record_is_an_error_that_names_the_layer(build, batch, configs):
+    model = overwriting(build(distiller=recorded_at(configs, 'backbone.layer3.0.bn2')))
+    for _ in range(2):  # and nothing is left over from the first
+        with pytest.raises(RuntimeError, match="the output of 'backbone.layer3.0.bn2' .recorder "
+                                               "'feature'. is overwritten in place"):
+            step(model, batch)
+    assert not any(guard._versions for guard in model._guards)
+    twin = copy.deepcopy(model)
+    with pytest.raises(RuntimeError, match='overwritten in place'):
+        step(twin, batch)
+
+
+def test_a_record_around_it_is_fine(build, batch, configs):
+    assert len(step(overwriting(build(distiller=recorded_at(configs, 'backbone.layer3'))),
+                    batch)) == 3
+
+
+# ---------------------------------------------------------------------- under a Runner
+class Images(torch.utils.data.Dataset):
+
+    def __init__(self, batch):
+        self.batch = batch
+
+    def __len__(self):
+        return len(self.batch['inputs'])
+
+    def __getitem__(self, index):
+        return {name: values[index] for name, values in self.batch.items()}
+
+
+def test_checkpoints_and_averages_of_a_runner_have_no_teacher(build, batch, tmp_path):
+    """Two epochs with EMA, distillation stopped after the first, then resumed."""
+    use_everywhere()
+
+    def run(resume):
+        loader = dict(dataset=Images(batch), batch_size=4, num_workers=0,
+                      sampler=dict(type='DefaultSampler', shuffle=False),
+                      collate_fn=dict(type='pseudo_collate'))
+        model = build()
+        calls = calls_of(model.teacher)
+        runner = Runner(
+            model=model, work_dir=str(tmp_path), train_dataloader=loader,
+            train_cfg=dict(by_epoch=True, max_epochs=3 if resume else 2), optim_wrapper=SGD,
+            default_hooks=dict(checkpoint=dict(type='CheckpointHook', interval=1)),
+            custom_hooks=[EMAHook(), StopDistillHook(1)], resume=resume,
+            load_from=str(tmp_path / 'epoch_2.pth') if resume else None, log_level='ERROR',
+            default_scope='mmengine', experiment_name=f'frozen-teacher-{tmp_path.name}-{resume}')
+        runner.train()
+        return model, calls
+
+    model, calls = run(False)
+    assert len(calls) == 2  # both batches of the first epoch
+    saved = load_weights(str(tmp_path / 'epoch_2.pth'))
+    assert not [name for part in ('state_dict', 'ema_state_dict') for name in saved[part]
+                if 'teacher' in name]
+    assert any(name.startswith('distiller.connectors') for name in saved['state_dict'])
+    assert len(run(True)[1]) == 0
+
+
+def test_it_is_registered():
+    assert MODELS.get('mmrazor.FrozenTeacherDistill').__name__ == 'FrozenTeacherDistill'

@@ -1,0 +1,263 @@
+import optuna
+import pytest
+from optuna.samplers import RandomSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+
+from autokd_mm.search import MCTSSampler
+from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec, Shapes
+from autokd_mm.space.handcrafted import HANDCRAFTED
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+SAMPLERS = dict(random=RandomSampler, tpe=TPESampler, mcts=MCTSSampler)
+
+
+def value_of(spec):
+    """Any number that depends on the distiller."""
+    return sum(hash_of(item) for item in spec.to_dict().items())
+
+
+def hash_of(item):
+    return sum(ord(letter) for letter in str(item)) % 17 / 17
+
+
+def spec(**options):
+    return DistillerSpec.from_dict(dict(dict(
+        transform='none', connector='identity', intra='none', inter='none', distance='l2',
+        feature_weight=1), **options))
+
+
+# ---------------------------------------------------------------------- under Optuna
+@pytest.mark.parametrize('sampler', SAMPLERS)
+@pytest.mark.parametrize('storage', ['memory', 'journal'])
+def test_300_trials_under_any_sampler(sampler, storage, tmp_path, monkeypatch):
+    """Optuna refuses a parameter whose choices change; some are offered only in part."""
+    monkeypatch.setattr('os.fsync', lambda file: None)  # nobody pulls the plug here
+    if storage == 'journal':
+        storage = JournalStorage(JournalFileBackend(str(tmp_path / 'study.journal')))
+    else:
+        storage = None
+    # 7x7: 4x4 grids cut unequal patches; options are restricted in many places.
+    space = DistillerSpace(shapes=Shapes(height=7, width=7))
+    study = optuna.create_study(storage=storage, sampler=SAMPLERS[sampler](seed=0),
+                                direction='maximize')
+    study.optimize(lambda trial: value_of(space.suggest(trial)), n_trials=300)
+    specs = [space.suggest(optuna.trial.FixedTrial(trial.params)) for trial in study.trials]
+    assert len(specs) == 300 and len(set(specs)) > 150
+    for trial, found in zip(study.trials, specs):
+        assert space.params(found) == trial.params
+        assert trial.value == value_of(found)
+
+
+@pytest.mark.parametrize('sampler', SAMPLERS)
+def test_any_sampler_on_any_tensors(sampler, shapes):
+    space = DistillerSpace(shapes=shapes)
+    study = optuna.create_study(sampler=SAMPLERS[sampler](seed=1), direction='maximize')
+    study.optimize(lambda trial: value_of(space.suggest(trial)), n_trials=25)
+    names = {name for trial in study.trials for name in trial.params}
+    assert {name.split('(')[0] for name in names} <= set(LEVELS)
+
+
+def test_one_study_serves_one_space_in_any_process(tmp_path, monkeypatch):
+    """The names of the parameters come from the options and the tensors alone."""
+    monkeypatch.setattr('os.fsync', lambda file: None)
+    path = str(tmp_path / 'study.journal')
+    for seed in range(3):
+        study = optuna.create_study(storage=JournalStorage(JournalFileBackend(path)),
+                                    study_name='one', load_if_exists=True,
+                                    sampler=TPESampler(seed=seed, n_startup_trials=5))
+        space = DistillerSpace(shapes=Shapes(height=4, width=4))
+        study.optimize(lambda trial, space=space: value_of(space.suggest(trial)), n_trials=30)
+    assert len(study.trials) == 90
+
+
+# ---------------------------------------------------------------------- count, enumerate
+def test_count_is_the_number_of_distinct_specs(shapes, small):
+    space = DistillerSpace(small, shapes)
+    specs = list(space.enumerate())
+    assert space.count() == len(specs) == len(set(specs)) > 0
+    for found in specs[::max(1, len(specs) // 50)]:
+        space.validate(found)
+
+
+@pytest.mark.parametrize('options', [
+    dict(distance=['kl'], transform=['none'], logits=['none']),
+    dict(transform=['logits_only']),
+    dict(transform=['random_mask'], mask_ratio=[0.4, 0.6], logits=['none', 'kl']),
+    dict(intra=['local'], patch_grid=[3], connector=['conv1x1'], feature_weight=[2.5],
+         logits=['pearson_both'], temperature=[1, 2, 3]),
+])
+def test_count_of_reduced_spaces(options):
+    space = DistillerSpace(options)
+    specs = list(space.enumerate())
+    assert space.count() == len(specs) == len(set(specs)) > 0
+    for level, choices in options.items():
+        assert {getattr(found, level) for found in specs} - {None, 'none'} <= set(choices)
+
+
+def test_the_space_of_the_supplement_has_104064_distillers(supplement):
+    """Counted by hand, with four temperatures wherever there is kl.
+
+    Distances after no transform, by inter: none l2, cosine, pearson, 4 kl; sample l2, pearson,
+    4 kl, gram_l2; channel the same. After patches less what patches leave as it is: none cosine,
+    pearson; sample 4 kl, gram_l2; channel all.
+    """
+    whole, patches = 7 + 7 + 7, 2 + 5 + 7
+    plain = whole + whole + 2 * patches  # intra: none, multi_scale, local at two grids
+    # One map of unit norm: no softmax over one channel, no Gram of one channel; cosine and
+    # channel-wise l2 repeat l2 until pooling or cutting changes the norms.
+    spatial = (2 + 7 + 1) + (3 + 7 + 2) + 2 * (2 + 5 + 2)
+    # One position: none l2, cosine, pearson, 4 kl; sample l2, pearson, gram_l2.
+    channel = 7 + 3
+    # none, attention_mask, random_mask at three ratios
+    features = ((1 + 1 + 3) * plain + spatial + channel) * 4  # weights
+    logits = 4 * 4 * 4  # distance, temperature, weight
+    assert features * (1 + logits) + logits == 104_064 == supplement.count()
+
+
+def test_the_default_space():
+    space = DistillerSpace()
+    assert space.count() == 506_544
+    assert [level for level, _ in space.levels()] == list(LEVELS)
+
+
+def test_the_method_of_hand_crafted_points():
+    space = DistillerSpace()
+    for point in HANDCRAFTED.values():
+        space.validate(point)
+
+
+# ---------------------------------------------------------------------- params
+@pytest.mark.parametrize('sampler', SAMPLERS)
+def test_an_enqueued_spec_is_what_suggest_returns(sampler, shapes, small):
+    space = DistillerSpace(small, shapes)
+    specs = list(space.enumerate())
+    specs = specs[::max(1, len(specs) // 12)]
+    study = optuna.create_study(sampler=SAMPLERS[sampler](seed=0))
+    for wanted in specs:
+        study.enqueue_trial(space.params(wanted))
+    assert [space.suggest(study.ask()) for _ in specs] == specs
+
+
+def test_a_spec_that_was_stored_as_numbers_of_another_type():
+    """JSON and configs may turn 1 into 1.0."""
+    study, space = optuna.create_study(), DistillerSpace()
+    study.enqueue_trial(space.params(spec(feature_weight=25.0)))
+    assert space.suggest(study.ask()).feature_weight == 25
+
+
+# ---------------------------------------------------------------------- what is not offered
+def test_options_that_cannot_work_are_not_offered_and_the_log_says_why_once(small):
+    lines = []
+    space = DistillerSpace(small, Shapes(2, 16, 2, 2, 2, False), log=lines.append)
+    specs = list(space.enumerate())
+    said = list(lines)
+    assert space.count() == len(specs) and list(space.enumerate()) == specs and lines == said
+    assert len(set(lines)) == len(lines) and not any('\n' in line for line in lines)
+    assert 'connector=identity is left out: cannot work: student and teacher differ in shape' \
+        in lines
+    assert ('patch_grid=4 after intra=local is left out: cannot work: a 4x4 grid needs a map of at '
+            'least 4x4') in lines
+    assert ('distance=rkd_angle after inter=sample is left out: cannot work: it needs three samples'
+            ) in lines
+    assert ('logits=pearson_inter is left out: cannot work: a correlation over classes needs three '
+            'classes') in lines
+    for level, option in (('connector', 'identity'), ('patch_grid', 4), ('logits', 'pearson_inter'),
+                          ('distance', 'rkd_angle')):
+        assert option not in {getattr(found, level) for found in specs}
+
+
+def test_what_any_tensors_leave_out_is_not_logged():
+    lines = []
+    DistillerSpace(log=lines.append).count()
+    assert lines == []
+
+
+def test_without_logits_every_distiller_has_a_feature(small):
+    space = DistillerSpace(small, Shapes(has_logits=False))
+    assert all(found.has_feature and not found.has_logits for found in space.enumerate())
+
+
+def test_student_of_another_size():
+    """The connector works on the student's own map."""
+    shapes = Shapes(batch=1, same=False, student_positions=1)
+    connectors = {found.connector for found in
+                  DistillerSpace(dict(transform=['none'], logits=['none']), shapes).enumerate()}
+    assert connectors == {'conv1x1'}
+
+
+# ---------------------------------------------------------------------- mistakes
+@pytest.mark.parametrize('options, message', [
+    (dict(temprature=[1]), "space: level 'temprature' is unknown, did you mean 'temperature'?"),
+    (dict(distance=['l3']), "space.distance: 'l3' is unknown, did you mean 'l2'? Valid: l2, cos"),
+    (dict(distance=[['l2']]), """space.distance: "['l2']" is unknown, did you mean 'l2'?"""),
+    (dict(inter=[True]), "space.inter: 'True' is unknown. Valid: none, sample, channel"),
+    (dict(inter=[]), 'space.inter is empty; remove it or name at least one option'),
+    (dict(inter=['none', 'none']), "space.inter repeats an option: ['none', 'none']"),
+    (dict(temperature=[1, 1.0]), 'space.temperature repeats an option: [1, 1.0]'),
+    (dict(mask_ratio=[0.5, 1.0]), 'space.mask_ratio: 1.0 is not a share between 0 and 1; did you '
+                                  'mean 0.75?'),
+    (dict(mask_ratio=0), 'space.mask_ratio: 0 is not a share between 0 and 1; did you mean 0.5?'),
+    (dict(patch_grid=1), 'space.patch_grid: 1 is not a whole number of at least 2; did you mean 2'),
+    (dict(patch_grid=[4.0]), 'space.patch_grid: 4.0 is not a whole number of at least 2; did you '
+                             'mean 4?'),
+    (dict(temperature=[0]), 'space.temperature: 0 is not a number above 0; did you mean 1?'),
+    (dict(temperature=[float('inf')]), 'space.temperature: inf is not a number above 0'),
+    (dict(temperature=[float('nan')]), 'space.temperature: nan is not a number above 0'),
+    (dict(feature_weight=['5']), "space.feature_weight: '5' is not a number above 0"),
+    (dict(feature_weight=[True]), 'space.feature_weight: True is not a number above 0'),
+    (dict(logits_weight=[-1]), 'space.logits_weight: -1 is not a number above 0; did you mean 0.1'),
+    ([('inter', 'none')], 'space must be a dict like dict(temperature=[1, 4]), got ['),
+])
+def test_wrong_options(options, message):
+    with pytest.raises(ValueError) as info:
+        DistillerSpace(options)
+    assert str(info.value).startswith(message) and '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize('options, shapes, message', [
+    (dict(transform='logits_only', logits='none'), Shapes(),
+     "space.transform: none of ['logits_only'] can be used for these tensors (cannot work: "
+     'nothing would be distilled)'),
+    (dict(transform='logits_only'), Shapes(has_logits=False),
+     "space.transform: none of ['logits_only'] can be used for these tensors (cannot work: there "
+     'are no logits to compare)'),
+    (dict(transform='none', connector='identity'), Shapes(same=False),
+     "space.connector: none of ['identity'] can be used for these tensors (cannot work: student "
+     'and teacher differ in shape)'),
+    (dict(transform='none', intra='local', distance='local_correlation'), Shapes(1, 4, 1, 1),
+     "space.transform: none of ['none'] can be used for these tensors (cannot work: a map with one "
+     'row or column has no patches)'),
+])
+def test_a_space_with_nothing_in_it(options, shapes, message):
+    with pytest.raises(ValueError) as info:
+        DistillerSpace(options, shapes).count()
+    assert str(info.value) == message
+
+
+@pytest.mark.parametrize('point, message', [
+    (spec(distance='cosine', inter='sample'),
+     "distiller option distance='cosine' is not offered here. Valid: l2, pearson, kl, gram_l2, "
+     'rkd_distance, rkd_angle, correlation (repeats: l2 after normalisation is twice the cosine '
+     '(supplement eq. 5-8))'),
+    (spec(distance='pearsn'), "distiller option distance='pearsn' is not offered here, did you "
+                              "mean 'pearson'? Valid: l2, cosine, pearson, kl"),
+    (spec(feature_weight=20), 'distiller option feature_weight=20 is not offered here, did you '
+                              'mean 25? Valid: 1, 5, 25, 50'),
+    (spec(distance='kl'), 'distiller option temperature is missing; valid: 1, 4, 8, 16'),
+    (spec(temperature=4), 'distiller option temperature=4 means nothing beside the other options; '
+                          'leave it out'),
+    (DistillerSpec('logits_only'), "distiller option logits='none' is not offered here. Valid: kl, "
+                                   'pearson_inter, pearson_intra, pearson_both (cannot work: '
+                                   'nothing would be distilled)'),
+])
+def test_a_spec_outside_the_space(point, message):
+    with pytest.raises(ValueError) as info:
+        DistillerSpace().params(point)
+    assert str(info.value) == message
+
+
+def test_a_spec_against_the_only_option_of_a_level():
+    with pytest.raises(ValueError, match="feature_weight=1 is not a point of this space; it "
+                                         'offers 5 there'):
+        DistillerSpace(dict(feature_weight=[5])).params(spec())

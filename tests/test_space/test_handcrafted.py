@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from autokd_mm.models.distillers import Layers, distiller_config, spec_from_config
+from autokd_mm.registry import MODELS
+from autokd_mm.space import DistillerSpace, Shapes
+from autokd_mm.space.handcrafted import HANDCRAFTED, NOT_IN_SPACE, handcrafted
+
+CONFIGS = Path(__file__).parents[2] / 'configs' / 'distill'
+SUFFIX = '_resnet56_resnet20_cifar10.py'
+# layer3 of ResNet-56 and ResNet-20 on 32 x 32 images
+LAYERS = Layers('backbone.layer3', 'backbone.layer3', 'head.fc', 'head.fc', (64, 8, 8), (64, 8, 8))
+SAID_BY_THE_ISSUE = {'KD', 'FitNet', 'AT', 'SP', 'CC', 'RKD-D', 'RKD-A', 'ICKD', 'CWD', 'PKD', 'MGD',
+                     'FKD', 'FGD', 'LKD', 'DIST', 'ReviewKD', 'CRD'}
+
+
+def test_every_method_is_a_point_or_says_why_not():
+    assert SAID_BY_THE_ISSUE <= set(HANDCRAFTED) | set(NOT_IN_SPACE)
+    assert not set(HANDCRAFTED) & set(NOT_IN_SPACE)
+
+
+@pytest.mark.parametrize('name', HANDCRAFTED)
+@pytest.mark.parametrize('same', [True, False])
+def test_a_method_is_a_point_of_the_default_space(name, same):
+    point = handcrafted(name, same)
+    assert DistillerSpace(shapes=Shapes(same=same)).params(point)
+    assert point.connector == ((None, 'identity') if same else (None, 'conv1x1'))[point.has_feature]
+
+
+@pytest.mark.parametrize('name', HANDCRAFTED)
+def test_its_config_has_this_very_distiller(name):
+    config = Config.fromfile(str(CONFIGS / (name.lower() + SUFFIX)))
+    written, point = config.model.distiller.to_dict(), handcrafted(name)
+    made = distiller_config(point, LAYERS)
+    assert spec_from_config(written) == point
+    assert {key: value for key, value in written.items() if value} == \
+        {key: value for key, value in made.items() if value}
+    again = Config.fromstring(config.pretty_text, '.py')
+    assert again.model.distiller.to_dict() == written
+
+
+def test_there_is_no_other_config_of_this_pair():
+    names = {path.name[:-len(SUFFIX)] for path in CONFIGS.glob('*' + SUFFIX)}
+    assert names == {name.lower() for name in HANDCRAFTED}
+
+
+@pytest.mark.parametrize('name', ['KD', 'MGD', 'LKD'])
+def test_its_config_builds(name):
+    """The whole model; the losses of all are built in test_from_spec."""
+    config = Config.fromfile(str(CONFIGS / (name.lower() + SUFFIX)))
+    config.model.teacher.backbone.depth = 8  # saves seconds
+    config.model.teacher_ckpt = None
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(config.model)
+    kinds = {type(loss).__name__ for loss in model.distiller.distill_losses.values()}
+    assert kinds == {'LogitsLoss' if name == 'KD' else 'FeatureLoss'}
+
+
+@pytest.mark.parametrize('name, message', [
+    ('CRD', 'warm_start: CRD is not in the space: it contrasts every sample with a memory bank'),
+    ('ReviewKD', 'warm_start: ReviewKD is not in the space: it fuses several student stages'),
+    ('FGD', 'warm_start: FGD is not in the space: it weights foreground and background by'),
+    ('MDG', "warm_start: 'MDG' is unknown, did you mean 'MGD'? Valid: KD, FitNet, AT"),
+])
+def test_what_is_not_a_point_is_refused_with_the_reason(name, message):
+    with pytest.raises(ValueError) as info:
+        handcrafted(name)
+    assert str(info.value).startswith(message) and '\n' not in str(info.value)

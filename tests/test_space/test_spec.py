@@ -1,0 +1,48 @@
+import dataclasses
+
+import pytest
+
+from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec
+
+
+def test_to_dict_and_back(shapes, small):
+    for spec in list(DistillerSpace(small, shapes).enumerate())[::97]:
+        values = spec.to_dict()
+        assert DistillerSpec.from_dict(values) == spec
+        assert None not in values.values()
+        assert list(values) == [level for level in LEVELS if level in values]
+
+
+def test_the_fields_are_the_levels():
+    assert LEVELS == tuple(field.name for field in dataclasses.fields(DistillerSpec))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        DistillerSpec('none').transform = 'random_mask'
+
+
+@pytest.mark.parametrize('values, message', [
+    (dict(transform='none', distnace='l2'), "distiller option 'distnace' is unknown, did you mean "
+                                            "'distance'?"),
+    (dict(logits='kl'), "distiller option transform is missing; 'logits_only' distils no feature"),
+])
+def test_mistakes(values, message):
+    with pytest.raises(ValueError) as info:
+        DistillerSpec.from_dict(values)
+    assert str(info.value).startswith(message) and '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize('spec, words', [
+    (DistillerSpec('logits_only', logits='kl', logits_temperature=4, logits_weight=0.5),
+     'logits kl (T=4) x0.5'),
+    (DistillerSpec('random_mask', 0.65, 'conv1x1', 'local', 2, 'channel', 'kl', 8, 25),
+     'random mask 0.65 > local 2x2 > channel-wise > kl (T=8) via conv1x1 x25'),
+    (DistillerSpec('none', None, 'identity', 'multi_scale', None, 'none', 'l2', None, 1,
+                   'pearson_both', 1, 5),
+     'feature > multi-scale > l2 x1 + logits pearson_both (T=1) x5'),
+])
+def test_in_words(spec, words):
+    assert spec.in_words() == words
+
+
+def test_words_tell_distillers_apart(small):
+    words = [spec.in_words() for spec in DistillerSpace(small).enumerate()]
+    assert len(set(words)) == len(words)
