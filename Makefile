@@ -46,8 +46,9 @@ search: $(STAMP)
 	$(PY) tools/search.py configs/search/digits.py --trials $(TRIALS) --work-dir $(WORK_DIR) \
 	  $(if $(wildcard $(WORK_DIR)/study.journal),--resume) $(ARGS)
 
+# Two processes of one thread: on tensors this small, threads wait longer than they work.
 test: $(STAMP)
-	$(PY) -m pytest tests $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -1,9 +1,9 @@
 """Reading checkpoints without running what they say.
 
 ``torch.load(weights_only=True)`` refuses the training checkpoints of MMEngine, because their
-message hub keeps ``HistoryBuffer`` objects and NumPy scalars. These few names are allowed here,
-on top of what torch itself allows, and nothing else. torch 2.1 cannot be told names, so there a
-restricted unpickler with the same table stands behind it.
+message hub keeps ``HistoryBuffer`` objects and NumPy scalars. What it refuses is read by an
+unpickler that knows these few names, on top of tensors and plain containers, and nothing else:
+the same one on every torch (2.1 cannot be told names, later ones refuse plain containers).
 """
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import codecs
 import collections
 import os
 import pickle
-import re
 from types import SimpleNamespace
 from typing import Any, Dict, Tuple
 from urllib.parse import urlparse
@@ -69,29 +68,11 @@ def load_weights(path: str, map_location: Any = 'cpu') -> Any:
     path = os.path.expanduser(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f'{path} can not be found.')
-    table = _allowed()
-    if hasattr(torch.serialization, 'safe_globals'):
-        names = [(value, f'{module}.{name}')
-                 for (module, name), value in {**_PLAIN, **table}.items()]
-        try:
-            with torch.serialization.safe_globals(names):
-                return torch.load(path, map_location=map_location, weights_only=True)
-        except pickle.UnpicklingError as error:
-            raise pickle.UnpicklingError(_in_one_line(str(error))) from None
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
         return torch.load(path, map_location=map_location, weights_only=False,
-                          pickle_module=_restricted_pickle(table))
-
-
-def _in_one_line(told: str) -> str:
-    """torch's paragraphs begin with how to load the file unsafely."""
-    name = re.search(r'GLOBAL (\S+)', told)
-    if name:
-        return f'{name[1]} is not allowed in a checkpoint'
-    told = told.split('WeightsUnpickler error:')[-1].strip()
-    return told.splitlines()[0] if told else 'it is not a checkpoint'
+                          pickle_module=_restricted_pickle(_allowed()))
 
 
 def _restricted_pickle(table: Dict[Tuple[str, str], Any]) -> Any:

@@ -123,7 +123,7 @@ def test_spec_to_config_to_spec_is_the_identity(drawn):
     assert distiller_config(spec_from_config(config), layers) == config
 
 
-@bounded(20)
+@bounded(10)
 @given(distillers())
 def test_spec_to_a_file_to_spec_is_the_identity(drawn):
     spec, layers, _, _ = drawn

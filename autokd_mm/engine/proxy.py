@@ -79,11 +79,12 @@ class ProxySettings:
         return asdict(self)
 
 
-def find_layers(student: nn.Module, teacher: nn.Module, names: Mapping[str, Any],
+def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
                 pixels: torch.Tensor) -> Tuple[Layers, int]:
     """Run both networks once and read the shapes at the named layers.
 
     Args:
+        model: the :class:`FrozenTeacherDistill` with the teacher.
         names: ``student`` and ``teacher`` (the features), ``student_logits`` and
             ``teacher_logits`` (may be missing).
         pixels: B x C x H x W, uint8.
@@ -102,12 +103,12 @@ def find_layers(student: nn.Module, teacher: nn.Module, names: Mapping[str, Any]
     for who, other in (('student', 'teacher'), ('teacher', 'student')):
         if names.get(f'{who}_logits') and not names.get(f'{other}_logits'):
             raise ConfigError(f'layers.{other}_logits is missing: logits are compared with logits')
-    for who, model in (('student', student), ('teacher', teacher)):
+    for who, network in (('student', student), ('teacher', model.teacher)):
         if not names.get(who):
             raise ConfigError(f'layers.{who} is missing: name the module whose output is the '
                               'feature')
         wanted = {key: names[key] for key in (who, f'{who}_logits') if names.get(key)}
-        outputs = forward(model, wanted, pixels)
+        outputs = forward(network, wanted, inputs_for(model, pixels, network is model.teacher))
         shapes.update({key: map_shape(value) for key, value in outputs.items()})
     classes = shapes.get('student_logits', (0, ))[0]
     if 'teacher_logits' in shapes and 'student_logits' in shapes:
@@ -119,15 +120,20 @@ def find_layers(student: nn.Module, teacher: nn.Module, names: Mapping[str, Any]
                   names.get('teacher_logits'), shapes['student'], shapes['teacher']), classes
 
 
-@torch.no_grad()
-def forward(model: nn.Module, layers: Mapping[str, str],
-            pixels: torch.Tensor) -> Dict[str, torch.Tensor]:
-    """Outputs of the named layers for uint8 images, behind the model's own preprocessing."""
-    model.eval()
+def inputs_for(model: nn.Module, pixels: torch.Tensor, teacher: bool) -> torch.Tensor:
+    """uint8 images as a :class:`FrozenTeacherDistill` gives them to its student or teacher."""
     device = next(model.parameters()).device
     inputs = model.data_preprocessor(dict(inputs=pixels.to(device)), training=False)['inputs']
-    with capture(model, layers) as outputs:
-        model(inputs, mode='tensor')
+    return model.renormalise(inputs) if teacher and model.renormalise is not None else inputs
+
+
+@torch.no_grad()
+def forward(network: nn.Module, layers: Mapping[str, str],
+            inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
+    """Outputs of the named layers in evaluation mode."""
+    network.eval()
+    with capture(network, layers) as outputs:
+        network(inputs, mode='tensor')
     return {name: value.detach() for name, value in outputs.items()}
 
 
@@ -143,7 +149,7 @@ def choose_images(settings: ProxySettings, dataset: Any) -> Dict[str, np.ndarray
 
 
 def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any],
-               images: Mapping[str, np.ndarray], teacher: nn.Module,
+               images: Mapping[str, np.ndarray], model: nn.Module,
                teacher_made_from: Mapping[str, Any], layers: Layers, classes: int,
                warn: Callable[[str], None], progress: Progress) -> Dict[str, FeatureBank]:
     """The banks ``train`` and ``held_out`` below ``folder``, written where they are missing.
@@ -152,6 +158,7 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
         datasets: ``train`` with the augmenting pipeline, ``held_out`` with the plain one, over
             the same training images.
         images: of :func:`choose_images`.
+        model: the :class:`FrozenTeacherDistill` with the teacher.
         teacher_made_from: JSON values that identify the teacher.
 
     Raises:
@@ -161,7 +168,7 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
         shutil.rmtree(left, ignore_errors=True)
     plans = {}
     for name, views in (('train', settings.views), ('held_out', 1)):
-        plans[name] = _plan(settings, datasets[name], images[name], views, teacher,
+        plans[name] = _plan(settings, datasets[name], images[name], views, model,
                             teacher_made_from, layers, classes, progress)
     if len({plan[1]['pixels'][0][1:] for plan in plans.values()}) > 1:
         sizes = ' and '.join(str(plan[1]['pixels'][0][1:]) for plan in plans.values())
@@ -177,7 +184,7 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
 
 
 def _plan(settings: ProxySettings, dataset: Any, indices: np.ndarray, views: int,
-          teacher: nn.Module, teacher_made_from: Mapping[str, Any], layers: Layers, classes: int,
+          model: nn.Module, teacher_made_from: Mapping[str, Any], layers: Layers, classes: int,
           progress: Progress) -> Tuple[Dict[str, Any], Shapes, Callable[[Any], None]]:
     """What one bank is made from, its arrays, and how to fill them."""
     rows = views * len(indices)
@@ -201,7 +208,8 @@ def _plan(settings: ProxySettings, dataset: Any, indices: np.ndarray, views: int
         step = max(settings.batch_size, 1)
         for start in range(0, rows, step):
             pixels = torch.from_numpy(np.array(arrays['pixels'][start:start + step]))
-            for name, output in forward(teacher, wanted, pixels).items():
+            inputs = inputs_for(model, pixels, teacher=True)
+            for name, output in forward(model.teacher, wanted, inputs).items():
                 target = arrays[name]
                 values = output.float().cpu().numpy().reshape(-1, *target.shape[1:])
                 with np.errstate(over='ignore'):  # of float16: that is what is looked for

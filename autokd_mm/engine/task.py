@@ -15,7 +15,6 @@ from autokd_mm.engine.seeding import seeded
 from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.registry import MODELS
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted
 
 
@@ -25,7 +24,8 @@ class Task:
     Args:
         config: of the runner.
         dataloader: of the training images.
-        teacher: listened to once; its weights do not matter yet.
+        model: the :class:`FrozenTeacherDistill`; its teacher is listened to once, the weights do
+            not matter yet.
         layers: names of the layers (see :func:`find_layers`).
         proxy: how much of the training a candidate gets.
         space: option lists that replace the default ones, by level.
@@ -43,19 +43,21 @@ class Task:
         ConfigError: every mistake that the config has in these.
     """
 
-    def __init__(self, config: Any, dataloader: Any, teacher: Any, layers: Mapping[str, Any],
+    def __init__(self, config: Any, dataloader: Any, model: Any, layers: Mapping[str, Any],
                  proxy: ProxySettings, space: Mapping[str, Any],
                  warm_start: Sequence[Union[str, Mapping[str, Any]]],
                  say: Callable[[str], None]) -> None:
         self.config, self.dataloader, self.proxy = config, dataloader, proxy
         self.layer_names = dict(layers)
-        device = next(teacher.parameters()).device
-        self.student = _fresh_student(config, proxy.seed).to(device)
+        self.student = _fresh_student(config, proxy.seed)
+        # The full training takes the algorithm's, which is the student's own by default.
+        self.student.data_preprocessor = model.data_preprocessor
+        self.student.to(next(model.parameters()).device)
         refuse_mixing(config, self.student)
         self.images = choose_images(proxy, dataloader.dataset)
         image, _ = read_one(dataloader.dataset, int(self.images['train'][0]), 0, proxy.seed)
         self.layers, self.classes = find_layers(
-            self.student, teacher, self.layer_names,
+            model, self.student, self.layer_names,
             torch.from_numpy(image)[None].repeat(2, 1, 1, 1))
         self.space = self._space(space, say)
         self.first = [self.space.params(
@@ -66,11 +68,8 @@ class Task:
         channels, height, width = self.layers.teacher_shape
         shapes = Shapes(self.proxy.batch_size, channels, height, width, self.classes,
                         self.layers.same_shape, self.classes > 0)
-        try:
-            space = DistillerSpace(options, shapes, log=say)
-            say(f'{space.count():,} distillers')  # the walk also says what is left out
-        except ConfigError as error:
-            raise ConfigError(str(error).replace('space.options', 'space')) from None
+        space = DistillerSpace(options, shapes, log=say)
+        say(f'{space.count():,} distillers')  # the walk also says what is left out
         return space
 
     def datasets(self) -> Dict[str, Any]:

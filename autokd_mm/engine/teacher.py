@@ -26,12 +26,22 @@ def teacher_id(teacher: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def made_from(teacher: nn.Module, config: Dict[str, Any]) -> Dict[str, Any]:
+def made_from(teacher: nn.Module, config: Config) -> Dict[str, Any]:
     """JSON values that identify a teacher: its weights, and what a config adds to them, such as
     the normalisation of its images, which is no part of a state dict."""
-    own = copy.deepcopy(dict(config))
+    own = own_config(config)
     own.pop('init_cfg', None)  # where weights came from; they are known by their digest
     return dict(teacher=teacher_id(teacher), teacher_config=repr(_plain(own)))
+
+
+def own_config(config: Config) -> Dict[str, Any]:
+    """``config.model.teacher``; where it says nothing of how images are normalised, as the
+    student's are."""
+    own = copy.deepcopy(config.model.teacher)
+    if own.get('data_preprocessor') is None and 'cfg_path' not in own:
+        own.data_preprocessor = copy.deepcopy(
+            config.get('data_preprocessor') or config.model.architecture.get('data_preprocessor'))
+    return own
 
 
 def _plain(value: Any) -> Any:
@@ -48,7 +58,7 @@ def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str) 
     """
     path = os.path.join(work_dir, CHECKPOINT)
     own = copy.deepcopy(config)
-    own.model = own.model.teacher
+    own.model = own_config(config)
     own.train_cfg = copy.deepcopy(full_training)
     own.work_dir = os.path.join(work_dir, 'teacher')
     own.experiment_name = f'teacher_of_{os.path.basename(os.path.normpath(work_dir))}'
@@ -71,15 +81,20 @@ def save_weights(state_dict: Dict[str, Any], path: str) -> None:
         raise
 
 
-def evaluate(model: nn.Module, val_loop: Any) -> Dict[str, float]:
-    """The metrics of ``model`` on the validation dataloader."""
-    model.eval()
+def evaluate(model: Any, val_loop: Any) -> Dict[str, float]:
+    """The metrics of a :class:`FrozenTeacherDistill`'s teacher on the validation dataloader."""
+    teacher = model.teacher.eval()
     loader, evaluator = val_loop.dataloader, val_loop.evaluator
     if hasattr(loader.dataset, 'metainfo'):
         evaluator.dataset_meta = loader.dataset.metainfo
     with torch.no_grad():
         for data in loader:
-            evaluator.process(data_samples=model.val_step(data), data_batch=data)
+            ready = model.data_preprocessor(data, False)
+            inputs = ready['inputs']
+            if model.renormalise is not None:
+                inputs = model.renormalise(inputs)
+            found = teacher(inputs, ready['data_samples'], mode='predict')
+            evaluator.process(data_samples=found, data_batch=data)
     return evaluator.evaluate(len(loader.dataset))
 
 

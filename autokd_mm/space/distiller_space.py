@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set,
                     Tuple)
 
 from autokd_mm.space import rules
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.options import DEFAULT_OPTIONS, checked_options
 from autokd_mm.space.spec import LEVELS, DistillerSpec
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
@@ -14,7 +15,7 @@ from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 # The earlier levels that decide what a level offers.
 _FEATURE_PATH = ('transform', 'intra', 'patch_grid', 'inter')
 _RULED_BY: Dict[str, Tuple[str, ...]] = dict(
-    {level: () for level in LEVELS},
+    dict.fromkeys(LEVELS, ()),
     intra=('transform', ), patch_grid=('transform', 'intra'), inter=_FEATURE_PATH[:3],
     distance=_FEATURE_PATH, logits=('transform', ))
 
@@ -40,11 +41,11 @@ class DistillerSpace:
 
     def __init__(self,
                  options: Optional[Mapping[str, Sequence[Any]]] = None,
-                 shapes: rules.Shapes = rules.Shapes(),
+                 shapes: Optional[rules.Shapes] = None,
                  log: Optional[Callable[[str], None]] = None) -> None:
         self.options: Dict[str, Tuple[Any, ...]] = dict(DEFAULT_OPTIONS)
         self.options.update(checked_options(options or {}))
-        self.shapes = shapes
+        self.shapes = shapes or rules.Shapes()
         self._log = log if log is not None else logging.getLogger(__name__).debug
         self._logged: Set[Tuple[str, Any, str]] = set()
         self._questions: Dict[Tuple[Any, ...], Tuple[str, Tuple[Any, ...]]] = {}
@@ -161,13 +162,14 @@ class DistillerSpace:
         leaves: Dict[str, int] = {}
         for values in walk(self._suggest_feature):
             leaves[values['transform']] = leaves.get(values['transform'], 0) + 1
-        return sum(number * sum(1 for _ in walk(lambda t, n=name: self._suggest_logits(t, n)))
+        return sum(number * sum(1 for _ in walk(partial(self._suggest_logits, transform=name)))
                    for name, number in leaves.items())
 
     def enumerate(self) -> Iterator[DistillerSpec]:
         """Every distiller once, in the order of the options."""
         for values in walk(self._suggest_feature):
-            for logits in walk(lambda t: self._suggest_logits(t, values['transform'])):
+            rest = partial(self._suggest_logits, transform=values['transform'])
+            for logits in walk(rest):
                 yield DistillerSpec(**values, **logits)
 
     def params(self, spec: DistillerSpec) -> Dict[str, Any]:

@@ -69,7 +69,7 @@ class DistillerSpec:
         return cls(**values)
 
     def in_words(self) -> str:
-        """One line for people: ``spatial attention -> kl over channels (T=4) x25 + KD (T=4) x1``."""
+        """One line: ``spatial attention > sample-wise > kl (T=4) x25 + logits kl (T=4) x1``."""
         parts = []
         if self.has_feature:
             steps = [self.transform.replace('_', ' ')]

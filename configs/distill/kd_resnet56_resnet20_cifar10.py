@@ -6,7 +6,11 @@ model = dict(
         student_recorders=dict(logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
         teacher_recorders=dict(logits=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
         distill_losses=dict(
-            loss_logits=dict(type='mmrazor.LogitsLoss', distance='kl', temperature=4, loss_weight=1)),
+            loss_logits=dict(
+                type='mmrazor.LogitsLoss',
+                distance='kl',
+                temperature=4,
+                loss_weight=1)),
         loss_forward_mappings=dict(
             loss_logits=dict(
                 student=dict(recorder='logits', from_student=True),

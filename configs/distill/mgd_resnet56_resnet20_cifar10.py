@@ -3,8 +3,10 @@ _base_ = '../_base_/pairs/resnet56_resnet20_cifar10.py'
 
 model = dict(
     distiller=dict(
-        student_recorders=dict(feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
-        teacher_recorders=dict(feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
+        student_recorders=dict(
+            feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
+        teacher_recorders=dict(
+            feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
         distill_losses=dict(
             loss_feature=dict(
                 type='mmrazor.FeatureLoss',

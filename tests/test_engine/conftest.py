@@ -12,8 +12,6 @@ from autokd_mm.engine.proxy import ProxySettings, choose_images, find_layers, op
 from autokd_mm.engine.proxy_data import held_out_dataset_config
 from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.teacher import made_from
-from autokd_mm.models.algorithms import load_teacher
-from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.registry import MODELS
 
 
@@ -33,23 +31,20 @@ def parts(tmp_path_factory, tiny_config, tiny_teacher):
     config = Config.fromfile(str(path))
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         torch.manual_seed(1)
-        student, teacher = (MODELS.build(copy.deepcopy(config.model[name]))
-                            for name in ('architecture', 'teacher'))
-        student.init_weights()
-        disable_inplace(student)
-        load_teacher(teacher, str(tiny_teacher))
+        model = MODELS.build(copy.deepcopy(config.model))
+        model.init_weights()
+        student, teacher = model.architecture, model.teacher
         train = config.train_dataloader.dataset
         datasets = dict(train=DATASETS.build(train), held_out=DATASETS.build(
             held_out_dataset_config(train, config.val_dataloader.dataset)))
     settings = ProxySettings.from_config(config.train_cfg.proxy, 64)
-    layers, classes = find_layers(student, teacher, config.train_cfg.layers,
+    layers, classes = find_layers(model, student, config.train_cfg.layers,
                                   torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
 
     def banks(folder, warn=pytest.fail, progress=lambda *args: None, datasets=datasets, **values):
         chosen = ProxySettings(**{**settings.to_dict(), **values})
         return open_banks(str(folder), chosen, datasets, choose_images(chosen, datasets['train']),
-                          teacher, made_from(teacher, config.model.teacher), layers, classes,
-                          warn, progress)
+                          model, made_from(teacher, config), layers, classes, warn, progress)
 
     def trainer(banks, **values):
         arguments = dict(views=settings.views, optim_wrapper=config.optim_wrapper, curve=[1.0],
@@ -57,9 +52,9 @@ def parts(tmp_path_factory, tiny_config, tiny_teacher):
         return ProxyTrainer(student, layers, banks['train'], banks['held_out'],
                             **{**arguments, **values})
 
-    return SimpleNamespace(config=config, settings=settings, student=student, teacher=teacher,
-                           datasets=datasets, layers=layers, classes=classes, banks=banks,
-                           trainer=trainer)
+    return SimpleNamespace(config=config, settings=settings, model=model, student=student,
+                           teacher=teacher, datasets=datasets, layers=layers, classes=classes,
+                           banks=banks, trainer=trainer)
 
 
 @pytest.fixture(scope='module')

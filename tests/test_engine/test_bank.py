@@ -50,7 +50,8 @@ def test_written_once_and_read_by_row(open_bank, fill, warnings, tmp_path):
     assert fill.calls == 1 and warnings == []
     assert bank.rows('feature', np.array([4, 0])).tolist() == [
         [[24, 25, 26], [27, 28, 29]], [[0, 1, 2], [3, 4, 5]]]
-    assert isinstance(bank.arrays['labels'], np.memmap) and not bank.arrays['labels'].flags.writeable
+    labels = bank.arrays['labels']
+    assert isinstance(labels, np.memmap) and not labels.flags.writeable
     assert [path.name for path in (tmp_path / 'bank').iterdir()] == ['train']
     manifest = json.loads((tmp_path / 'bank/train/manifest.json').read_text())
     assert manifest['made_from'] == dict(teacher='abc', views=2, layers=['a', 'b'])

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from autokd_mm.engine import bank as bank_module
-from autokd_mm.engine.proxy import ProxySettings, choose_images, find_layers, forward
+from autokd_mm.engine.proxy import ProxySettings, choose_images, find_layers, forward, inputs_for
 from autokd_mm.space.errors import ConfigError
 
 Usage = namedtuple('Usage', 'total used free')
@@ -39,7 +39,7 @@ def test_bad_settings(config, words):
 def test_layers_and_shapes(parts):
     assert parts.layers.student_shape == (16, 2, 2) and parts.layers.teacher_shape == (32, 2, 2)
     assert parts.classes == 10 and not parts.layers.same_shape
-    layers, classes = find_layers(parts.student, parts.teacher,
+    layers, classes = find_layers(parts.model, parts.student,
                                   dict(student='neck', teacher='backbone.layer3'), PIXELS)
     assert layers.student_shape == (16, 1, 1) and classes == 0 and layers.student_logits is None
 
@@ -54,18 +54,18 @@ def test_layers_and_shapes(parts):
 ])
 def test_bad_layers(parts, change, words):
     with pytest.raises(ConfigError, match=words):
-        find_layers(parts.student, parts.teacher, {**parts.config.train_cfg.layers, **change},
+        find_layers(parts.model, parts.student, {**parts.config.train_cfg.layers, **change},
                     PIXELS)
 
 
 def test_missing_layer_key(parts):
     with pytest.raises(ConfigError, match='layers.teacher is missing'):
-        find_layers(parts.student, parts.teacher, dict(student='neck'), PIXELS)
+        find_layers(parts.model, parts.student, dict(student='neck'), PIXELS)
 
 
 def test_different_classes(parts):
     with pytest.raises(ConfigError, match='teacher has 32 classes and the student 10'):
-        find_layers(parts.student, parts.teacher,
+        find_layers(parts.model, parts.student,
                     {**parts.config.train_cfg.layers, 'teacher_logits': 'neck'}, PIXELS)
 
 
@@ -94,6 +94,24 @@ def test_bank_holds_the_teacher_on_those_pixels(parts, tmp_path, dtype, rel):
     assert np.array_equal(labels[:64], labels[64:]) and set(np.bincount(labels)) <= {12, 14}
     pixels = banks['train'].arrays['pixels']
     assert (pixels[:64] != pixels[64:]).any()
+
+
+def test_each_network_gets_its_images_as_in_training(parts):
+    """A teacher with statistics of its own, and one whose config says nothing of images."""
+    import copy
+
+    from autokd_mm.registry import MODELS
+    pixels = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
+    config = copy.deepcopy(parts.config.model)
+    config.teacher.data_preprocessor.update(mean=[10.0], std=[20.0])
+    model = MODELS.build(config)
+    expected = (pixels.float() - 10) / 20
+    assert torch.allclose(inputs_for(model, pixels, teacher=True), expected, atol=1e-5)
+    expected = (pixels.float() - 78.35) / 95.95
+    assert torch.allclose(inputs_for(model, pixels, teacher=False), expected, atol=1e-5)
+    config.teacher.pop('data_preprocessor')
+    model = MODELS.build(config)
+    assert torch.allclose(inputs_for(model, pixels, teacher=True), expected, atol=1e-5)
 
 
 def test_held_out_images_are_not_augmented(parts, banks):
@@ -215,8 +233,9 @@ def test_teacher_that_is_not_finite(parts, tmp_path, monkeypatch):
 
 def test_forward_leaves_the_teacher_alone(parts):
     before = {name: value.clone() for name, value in parts.teacher.state_dict().items()}
+    pixels = torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8)
     out = forward(parts.teacher.train(), dict(feature='backbone.layer3'),
-                  torch.randint(0, 256, (4, 1, 8, 8), dtype=torch.uint8))
+                  inputs_for(parts.model, pixels, teacher=True))
     assert out['feature'].shape == (4, 32, 2, 2) and not out['feature'].requires_grad
     assert all(torch.equal(value, before[name])
                for name, value in parts.teacher.state_dict().items())

@@ -100,15 +100,18 @@ def test_loader_workers_do_not_matter(augmented):
 class Bad:
     """A dataset whose samples are what a test makes them."""
 
-    def __init__(self, inputs, label=torch.tensor([1])):
+    def __init__(self, inputs, label):
         self.sample = dict(inputs=inputs, data_samples=type('Sample', (), dict(gt_label=label)))
 
     def __getitem__(self, index):
         return self.sample
 
 
+ONE = torch.tensor([1])
+
+
 @pytest.mark.parametrize('sample, words', [
-    (Bad(torch.zeros(1, 8, 8)), 'train_pipeline: the proxy keeps images as uint8.*float32'),
+    (Bad(torch.zeros(1, 8, 8), ONE), 'train_pipeline: the proxy keeps images as uint8.*float32'),
     (Bad(torch.zeros(1, 8, 8).byte(), None), 'one class label'),
     (Bad(torch.zeros(1, 8, 8).byte(), torch.tensor([1, 2])), 'one class label'),
 ])
@@ -119,7 +122,7 @@ def test_sample_that_is_no_image_with_a_class(sample, words):
 
 def test_images_of_different_size():
     with pytest.raises(ConfigError, match='images of the proxy differ in size'):
-        read_views(Bad(torch.zeros(1, 6, 8).byte()), np.arange(2), 1, 0,
+        read_views(Bad(torch.zeros(1, 6, 8).byte(), ONE), np.arange(2), 1, 0,
                    np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.int64))
 
 

@@ -17,7 +17,7 @@ def look(parts):
     def look(config=parts.config, space=(), warm_start=(), say=lambda line: None, **values):
         arguments = dict(layers=config.train_cfg.layers, proxy=parts.settings)
         arguments.update(values)
-        return Task(config, loader, parts.teacher, space=dict(space), warm_start=warm_start,
+        return Task(config, loader, parts.model, space=dict(space), warm_start=warm_start,
                     say=say, **arguments)
 
     return look
@@ -49,8 +49,8 @@ def test_first_distillers_get_the_connector_they_need(look):
 @pytest.mark.parametrize('values, words', [
     (dict(warm_start=['FitNett']), "warm_start: 'FitNett' is unknown, did you mean 'FitNet'"),
     (dict(warm_start=['CRD']), 'CRD is not in the space'),
-    (dict(warm_start=[dict(transfrom='none')]), "'transfrom' is unknown, did you mean 'transform'"),
-    (dict(space=dict(distnce=['l2'])), "space: level 'distnce' is unknown, did you mean 'distance'"),
+    (dict(warm_start=[dict(transfrom='none')]), "'transfrom' is unknown.*mean 'transform'"),
+    (dict(space=dict(distnce=['l2'])), "space: level 'distnce' is unknown.*mean 'distance'"),
     (dict(space=dict(distance=['l3'])), "space.distance: 'l3' is unknown"),
     (dict(space=dict(transform=['attention'])), "space.transform: 'attention' is unknown"),
     (dict(space=dict(transform=['logits_only'], logits=['none'])), 'space.transform: none of'),

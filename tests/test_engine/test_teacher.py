@@ -16,14 +16,21 @@ def test_identity_is_of_the_weights(parts):
 
 
 def test_made_from_knows_what_a_state_dict_does_not(parts):
-    config = parts.config.model.teacher
-    found = teachers.made_from(parts.teacher, config)
-    other = copy.deepcopy(config)
-    other.data_preprocessor.std = [1.0]
+    found = teachers.made_from(parts.teacher, parts.config)
+    other = copy.deepcopy(parts.config)
+    other.model.teacher.data_preprocessor.std = [1.0]
     assert teachers.made_from(parts.teacher, other)['teacher_config'] != found['teacher_config']
-    other = copy.deepcopy(config)
-    other.init_cfg = dict(type='Pretrained', checkpoint='moved.pth')
+    other = copy.deepcopy(parts.config)
+    other.model.teacher.init_cfg = dict(type='Pretrained', checkpoint='moved.pth')
     assert teachers.made_from(parts.teacher, other) == found
+
+
+def test_teacher_that_says_nothing_of_images_is_trained_on_the_students(parts):
+    config = copy.deepcopy(parts.config)
+    config.model.teacher.pop('data_preprocessor')
+    config.model.architecture.data_preprocessor.mean = [1.5]
+    assert teachers.own_config(config).data_preprocessor.mean == [1.5]
+    assert teachers.own_config(parts.config).data_preprocessor.mean == [78.35]
 
 
 @pytest.fixture
@@ -91,7 +98,7 @@ def test_evaluate(parts):
     config = parts.config
     loader = Runner.build_dataloader(config.val_dataloader)
     loop = SimpleNamespace(dataloader=loader, evaluator=Evaluator(config.val_evaluator))
-    found = teachers.evaluate(parts.teacher.train(), loop)
+    found = teachers.evaluate(parts.model.train(), loop)
     correct = 0
     parts.teacher.eval()
     for index in range(len(loader.dataset)):

@@ -43,7 +43,7 @@ def test_300_trials_under_any_sampler(sampler, storage, tmp_path, monkeypatch):
                                 direction='maximize')
     study.optimize(lambda trial: value_of(space.suggest(trial)), n_trials=300)
     specs = [space.suggest(optuna.trial.FixedTrial(trial.params)) for trial in study.trials]
-    assert len(specs) == 300 and len(set(specs)) > 150
+    assert len(specs) == 300 and len(set(specs)) > 50
     for trial, found in zip(study.trials, specs):
         assert space.params(found) == trial.params
         assert trial.value == value_of(found)

@@ -13,12 +13,12 @@ CONFIGS = Path(__file__).parents[2] / 'configs' / 'distill'
 SUFFIX = '_resnet56_resnet20_cifar10.py'
 # layer3 of ResNet-56 and ResNet-20 on 32 x 32 images
 LAYERS = Layers('backbone.layer3', 'backbone.layer3', 'head.fc', 'head.fc', (64, 8, 8), (64, 8, 8))
-SAID_BY_THE_ISSUE = {'KD', 'FitNet', 'AT', 'SP', 'CC', 'RKD-D', 'RKD-A', 'ICKD', 'CWD', 'PKD', 'MGD',
-                     'FKD', 'FGD', 'LKD', 'DIST', 'ReviewKD', 'CRD'}
+NAMED = {'KD', 'FitNet', 'AT', 'SP', 'CC', 'RKD-D', 'RKD-A', 'ICKD', 'CWD', 'PKD', 'MGD', 'FKD',
+         'FGD', 'LKD', 'DIST', 'ReviewKD', 'CRD'}
 
 
 def test_every_method_is_a_point_or_says_why_not():
-    assert SAID_BY_THE_ISSUE <= set(HANDCRAFTED) | set(NOT_IN_SPACE)
+    assert NAMED <= set(HANDCRAFTED) | set(NOT_IN_SPACE)
     assert not set(HANDCRAFTED) & set(NOT_IN_SPACE)
 
 

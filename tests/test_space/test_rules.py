@@ -124,8 +124,8 @@ def test_what_repeats_is_offered_elsewhere(measured):
         if fault in (rules.transform_fault(name[0], Shapes(*shape)),
                      rules.intra_fault(name[1], name[0], Shapes(*shape))):
             # The transform itself changes nothing: the rest has its own verdict without it.
-            transform = name[0] if rules.transform_fault(name[0], Shapes(*shape)) is None else 'none'
-            plain = values[(transform, 'none', None) + name[3:]]
+            first = 'none' if rules.transform_fault(name[0], Shapes(*shape)) else name[0]
+            plain = values[(first, 'none', None) + name[3:]]
             assert (unit - plain / plain.norm()).norm() < SAME, (name, fault)
             continue
         if any((unit - other).norm() < SAME for other in units.values()):

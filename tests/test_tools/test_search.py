@@ -58,7 +58,7 @@ def refused(search, tmp_path):
      ['space.transform', "did you mean 'spatial_attention'"]),
     ('train_cfg.space.distance=[cosin]', ['space.distance', "did you mean 'cosine'"]),
     ('train_cfg.space.temperatur=[1]', ['space', "did you mean 'temperature'"]),
-    ('train_cfg.space.temperature=[0]', ['space.temperature', 'positive']),
+    ('train_cfg.space.temperature=[0]', ['space.temperature', 'above 0']),
     ('train_cfg.proxy.image=100', ['proxy', "did you mean 'images'"]),
     ('train_cfg.proxy.images=0', ['proxy.images=0', 'at least 2']),
     ('train_cfg.proxy.images=1', ['proxy.images=1', 'at least 2']),
@@ -68,14 +68,16 @@ def refused(search, tmp_path):
     ('train_cfg.sampelr.type=MCTSSampler', ['train_cfg', "did you mean 'sampler'"]),
     ('train_cfg.trials=0', ['train_cfg.trials=0']),
     ('train_cfg.warm_start=[FITNET]', ['warm_start', "'FITNET' is unknown", 'FitNet']),
-    ('model.teacher.head.num_classes=12', ['teacher has 12 classes and the student 10']),
-    ('model.architecture.train_cfg.augments=[dict(type=\'Mixup\',alpha=0.2)]',
+    ('model.teacher.head.num_classes=12', ['teacher_ckpt', 'head.fc', '12', '10']),
+    ('model.teacher.head.num_classes=12 teacher_ckpt=None train_cfg.train_teacher=True', ['teacher has 12 classes and the student 10']),
+    ('model.architecture.train_cfg.augments.type=Mixup '
+     'model.architecture.train_cfg.augments.alpha=0.2',
      ['model.architecture.train_cfg', 'mixup', 'cached teacher']),
     ('teacher_ckpt=None', ['teacher_ckpt is not set', '--cfg-options teacher_ckpt=FILE']),
     ('train_dataloader.dataset.split=trian', ['split', "did you mean 'train'"]),
 ])
 def test_mistake_in_the_config_is_one_line(refused, option, words):
-    line = refused('--cfg-options', option)
+    line = refused('--cfg-options', *option.split())
     assert [word for word in words if word not in line] == []
 
 

@@ -127,7 +127,7 @@ class SearchLoop(BaseLoop):
 
     # -- before the first trial: everything that can be refused, then everything that costs -----
     def _look(self) -> Task:
-        return Task(self.runner.cfg, self.dataloader, self.runner.model.teacher, self.layer_names,
+        return Task(self.runner.cfg, self.dataloader, self.runner.model, self.layer_names,
                     self.proxy, self.space_options, self.warm_start, self._say)
 
     def _show_plan(self) -> None:
@@ -136,7 +136,7 @@ class SearchLoop(BaseLoop):
         teacher = self.runner.model.teacher
         if teachers.find_checkpoint(teacher, self.runner.cfg, self.runner.work_dir,
                                     self.train_teacher):
-            metrics = teachers.evaluate(teacher, self.runner.val_loop)
+            metrics = teachers.evaluate(self.runner.model, self.runner.val_loop)
             self._say('teacher: ' + report.metrics_text(metrics))
         else:
             self._say('teacher: not trained yet, the search trains it first')
@@ -148,15 +148,15 @@ class SearchLoop(BaseLoop):
         model, task = self.runner.model, self.task
         self.teacher_ckpt = teachers.ensure_teacher(model, self.runner.cfg, self.full_training,
                                                     work_dir, self.train_teacher)
-        made_from = teachers.made_from(model.teacher, self.runner.cfg.model.teacher)
+        made_from = teachers.made_from(model.teacher, self.runner.cfg)
         curve = task.curve(self.full_training)
         description = dict(made_from, **task.description(curve), reward=self.reward.weights)
         studies.check_study(work_dir, self.resume, lock.workers() > 1, description)
         banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, task.datasets(),
-                           task.images, model.teacher, made_from, task.layers, task.classes,
+                           task.images, model, made_from, task.layers, task.classes,
                            self.runner.logger.warning, self.display.show)
         self.study = studies.open_study(work_dir, self.sampler, description)
-        self._show_teacher(model.teacher)
+        self._show_teacher(model)
         model.teacher.cpu()  # it has spoken
         self.trainer = ProxyTrainer(
             task.student, task.layers, banks['train'], banks['held_out'], self.proxy.views,
@@ -169,10 +169,10 @@ class SearchLoop(BaseLoop):
             self._say(f'interrupted trials run again: {", ".join(map(str, queued))}')
         self.baseline = self._baseline()
 
-    def _show_teacher(self, teacher: Any) -> None:
+    def _show_teacher(self, model: Any) -> None:
         if self.study.user_attrs.get('teacher_metrics') is None:
             self.display.show('evaluating the teacher', 0, 1)
-            metrics = teachers.evaluate(teacher, self.runner.val_loop)
+            metrics = teachers.evaluate(model, self.runner.val_loop)
             self.study.set_user_attr('teacher_metrics', metrics)
         self._say('teacher: ' + report.metrics_text(self.study.user_attrs['teacher_metrics']))
 

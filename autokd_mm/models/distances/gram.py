@@ -9,6 +9,10 @@ from autokd_mm.models.transforms.tensors import block_size, blocks, inverse_or_z
 from autokd_mm.registry import MODELS
 
 
+# Elements of a Gram matrix that are made at once even if the features are fewer.
+_SMALL = 1 << 18
+
+
 class _GramRowError(torch.autograd.Function):
     """Mean over batch and rows of ||unit(row i of S S') - unit(row i of T T')||^2.
 
@@ -19,7 +23,7 @@ class _GramRowError(torch.autograd.Function):
     @staticmethod
     def forward(ctx, student: Tensor, teacher: Tensor) -> Tensor:
         batch, rows, _ = student.shape
-        limit = block_size(student)
+        limit = min(block_size(student), max(_SMALL, student.numel()))
         needs_grad = ctx.needs_input_grad[0]
         gradient = torch.empty_like(student) if needs_grad else None
         total = student.new_zeros(())

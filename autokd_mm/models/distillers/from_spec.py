@@ -95,8 +95,8 @@ def spec_from_config(config: Dict[str, Any]) -> DistillerSpec:
         raise ConfigError(f'model.distiller.distill_losses: {foreign} are not of the search space')
     for name, loss in losses.items():
         if str(loss.get('type')).split('.')[-1] != _TYPES[name]:
-            raise ConfigError(f'model.distiller.distill_losses.{name}: {loss.get("type")} is not of '
-                              f'the search space, {_TYPES[name]} is')
+            raise ConfigError(f'model.distiller.distill_losses.{name}: {loss.get("type")} is not '
+                              f'of the search space, {_TYPES[name]} is')
     values: Dict[str, Any] = dict(transform='logits_only')
     for name, names in (('loss_feature', _FEATURE_ARGS), ('loss_logits', _LOGITS_ARGS)):
         if name in losses:

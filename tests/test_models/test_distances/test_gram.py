@@ -18,6 +18,7 @@ def test_equals_the_equation(inter):
 def test_gradcheck(inter, limit, monkeypatch):
     """Also in blocks of single rows, as for a Gram matrix larger than the features."""
     monkeypatch.setattr(gram, 'block_size', lambda _: limit)
+    monkeypatch.setattr(gram, '_SMALL', limit)
     for shape in ((4, 3, 2, 2), (5, 2, 1, 1), (2, 6, 1, 1)):
         student, teacher = ref.random_pair(0, shape, shape, torch.float64)
         assert torch.autograd.gradcheck(GramL2Distance(inter), (student, teacher))

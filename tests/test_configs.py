@@ -1,0 +1,152 @@
+"""Every shipped config is parsed and built, with no download and no file of weights."""
+import ast
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from mmengine.runner import Runner
+
+from autokd_mm.engine.config import load_config
+from autokd_mm.engine.runner import SearchLoop
+from autokd_mm.models.distillers import spec_from_config
+from autokd_mm.registry import MODELS
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
+ALL = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob('**/*.py')
+             if '_base_' not in path.parts)
+SEARCH = [name for name in ALL if name.startswith('search')]
+
+
+def images_of(name):
+    """Channels, size and classes of the images in a config's name."""
+    data = Path(name).stem.split('_')[-1] if '_' in Path(name).stem else Path(name).stem
+    return dict(digits=(1, 8, 10), cifar10=(3, 32, 10), cifar100=(3, 32, 100)).get(data)
+
+
+@pytest.fixture
+def cifar(tmp_path):
+    """Tiny batches in the layout of CIFAR-10 and CIFAR-100."""
+    generator = np.random.default_rng(0)
+    for folder, label, classes, names in (
+            ('cifar-10-batches-py', 'labels', 10, ('data_batch_1', 'test_batch')),
+            ('cifar-100-python', 'fine_labels', 100, ('train', 'test'))):
+        (tmp_path / 'data' / folder).mkdir(parents=True)
+        for name in names:
+            batch = {'data': generator.integers(0, 256, (200, 3072), dtype=np.uint8),
+                     label: (np.arange(200) % classes).tolist()}
+            (tmp_path / 'data' / folder / name).write_bytes(pickle.dumps(batch, 2))
+    return tmp_path / 'data'
+
+
+def test_there_are_configs_of_every_kind():
+    kinds = {name.split('/')[0] for name in ALL}
+    assert {'search', 'distill', 'vanilla'} <= kinds and 'search/digits.py' in ALL
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_parsed_and_built(name):
+    config = load_config(str(CONFIGS / name), dict(data_root='/data/here', teacher_ckpt='None'))
+    places = paths(config.to_dict())
+    assert places.get('teacher_ckpt', {None}) == {None}
+    assert places.get('data_root', {'/data/here'}) == {'/data/here'}
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = config.model
+        if 'architecture' not in model:
+            model = dict(model, data_preprocessor=config.data_preprocessor)
+        model = MODELS.build(model)
+    known = images_of(name)
+    if known is None:
+        return
+    channels, size, classes = known
+    model.eval()
+    for network in [model.architecture, model.teacher] if 'architecture' in config.model \
+            else [model]:
+        with torch.no_grad():
+            assert network(torch.zeros(2, channels, size, size)).shape == (2, classes)
+
+
+@pytest.mark.parametrize('name', [name for name in ALL if name.startswith('distill/')
+                                  and images_of(name)])
+def test_hand_crafted_config_is_a_point_of_the_space_and_its_layers_exist(name):
+    config = load_config(str(CONFIGS / name), dict(teacher_ckpt='None'))
+    spec = spec_from_config(config.model.distiller)
+    assert spec.has_feature or spec.has_logits
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(config.model)
+    for who, network in (('student', model.architecture), ('teacher', model.teacher)):
+        modules = dict(network.named_modules())
+        recorders = config.model.distiller[f'{who}_recorders']
+        assert recorders and all(item.source in modules for item in recorders.values())
+
+
+def paths(node, found=None):
+    """Every value of the keys data_root and teacher_ckpt."""
+    found = {} if found is None else found
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, (dict, list, tuple)):
+            paths(value, found)
+        elif key in ('data_root', 'teacher_ckpt'):
+            found.setdefault(key, set()).add(value)
+    return found
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_paths_reach_every_place(name):
+    plain = paths(load_config(str(CONFIGS / name)).to_dict())
+    config = load_config(str(CONFIGS / name), {
+        'data_root': '/elsewhere', 'teacher_ckpt': 'mine.pth',
+        'optim_wrapper.optimizer.lr': 0.125, 'train_dataloader.num_workers': 7})
+    found = paths(config.to_dict())
+    assert set(found) == set(plain)
+    assert found.get('data_root', {'/elsewhere'}) == {'/elsewhere'}
+    assert found.get('teacher_ckpt', {'mine.pth'}) == {'mine.pth'}
+    assert config.optim_wrapper.optimizer.lr == 0.125 and config.train_dataloader.num_workers == 7
+    if 'architecture' in config.model:
+        assert config.model.teacher_ckpt == 'mine.pth'
+
+
+@pytest.mark.parametrize('name', SEARCH)
+def test_search_loop_is_built_and_looks_at_the_tensors(name, cifar, tmp_path):
+    config = load_config(str(CONFIGS / name), {
+        'data_root': str(cifar), 'teacher_ckpt': 'None',
+        'train_cfg.proxy.images': 64, 'train_cfg.proxy.held_out': 32,
+        'train_dataloader.num_workers': 0})
+    config.work_dir, config.log_level = str(tmp_path / 'work'), 'ERROR'
+    config.experiment_name = f'built_{Path(name).stem}'
+    threads = torch.get_num_threads()
+    runner = Runner.from_cfg(config)
+    loop = runner.build_train_loop(config.train_cfg)
+    assert isinstance(loop, SearchLoop)
+    task = loop._look()
+    torch.set_num_threads(threads)
+    assert task.classes == images_of(name if 'cifar' in name else 'digits.py')[2]
+    assert task.space.count() > 10_000
+    assert not (tmp_path / 'work' / 'study.journal').exists()
+
+
+def test_dry_run_on_cifar(tool, cifar, tmp_path):
+    """The teacher is measured on the test images of data_root."""
+    name = CONFIGS / 'search' / 'resnet56_resnet20_cifar10.py'
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        teacher = MODELS.build(load_config(str(name)).model.teacher)
+    torch.save(teacher.state_dict(), str(tmp_path / 'teacher.pth'))
+    out = tool('search', name, '--work-dir', tmp_path / 'work', '--dry-run', '--cfg-options',
+               f'data_root={cifar}', f'teacher_ckpt={tmp_path / "teacher.pth"}',
+               'train_cfg.proxy.images=64', 'train_cfg.proxy.held_out=32',
+               'val_dataloader.num_workers=0')
+    assert 'teacher: accuracy/top1' in out
+    assert 'student: backbone.layer3 (64 x 8 x 8), logits head.fc (10)' in out
+    assert 'teacher: backbone.layer3 (64 x 8 x 8)' in out
+
+
+def test_what_a_search_wrote_takes_other_paths_too(search, tmp_path):
+    best = search('--trials', 1) / 'best_distiller.py'
+    tree = ast.parse(best.read_text())
+    assert all(isinstance(node, (ast.Assign, ast.Expr)) for node in tree.body)
+    config = load_config(str(best), {'teacher_ckpt': 'mine.pth', 'data_root': '/unused',
+                                     'train_cfg.max_epochs': 3})
+    assert paths(config.to_dict()) == {'teacher_ckpt': {'mine.pth'}}
+    assert config.train_cfg.max_epochs == 3

@@ -1,0 +1,93 @@
+"""tools/train.py: what a search found, alone and on two processes."""
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from autokd_mm.engine.config import load_config
+from autokd_mm.safe_load import load_weights
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def best(search):
+    """best_distiller.py of a search that had to find a connector and a logits loss."""
+    folder = search('--trials', 1, '--cfg-options', 'train_cfg.space.transform=[random_mask]',
+                    'train_cfg.space.logits=[kl]')
+    return folder / 'best_distiller.py'
+
+
+def test_trains_what_the_search_wrote(tool, best, tmp_path):
+    out = tool('train', best, '--work-dir', tmp_path / 'train')
+    assert 'distill.loss_feature' in out and 'distill.loss_logits' in out
+    assert 'accuracy/top1' in out
+    checkpoint = load_weights(str(tmp_path / 'train' / 'epoch_1.pth'))
+    names = list(checkpoint['state_dict'])
+    assert not [name for name in names if 'teacher' in name]
+    assert all(name.startswith(('architecture.', 'distiller.')) for name in names)
+    assert any(name.startswith('distiller.connectors.') for name in names)
+    numbers = sum(value.numel() for value in checkpoint['state_dict'].values())
+    teacher = load_config(str(best)).model.teacher
+    from mmengine.registry import DefaultScope
+
+    from autokd_mm.registry import MODELS
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        student = MODELS.build(load_config(str(best)).model.architecture)
+        assert MODELS.build(teacher) is not None
+    assert numbers < 1.2 * sum(v.numel() for v in student.state_dict().values()) + 30_000
+
+
+def test_resume_goes_on(tool, best, tmp_path):
+    tool('train', best, '--work-dir', tmp_path / 'train')
+    out = tool('train', best, '--work-dir', tmp_path / 'train', '--resume', '--cfg-options',
+               'train_cfg.max_epochs=2')
+    assert 'Epoch(train) [2]' in out and 'Epoch(train) [1]' not in out
+    assert (tmp_path / 'train' / 'epoch_2.pth').exists()
+
+
+def test_options(tool, best, tmp_path):
+    with pytest.raises(tool.Ended) as ended:
+        tool('train', best, '--work-dir', tmp_path / 'a', '--cfg-options',
+             'teacher_ckpt=/nowhere/t.pth')
+    assert 'teacher_ckpt: there is no file /nowhere/t.pth' in ended.value.line
+    with pytest.raises(tool.Ended) as ended:
+        tool('train', ROOT / 'configs/search/digits.py', '--work-dir', tmp_path / 'b')
+    assert 'tools/search.py' in ended.value.line
+    with pytest.raises(tool.Ended) as ended:
+        tool('train', best, '--work-dir', tmp_path / 'c', '--auto-scale-lr', '--cfg-options',
+             'auto_scale_lr=None')
+    assert 'auto_scale_lr.base_batch_size' in ended.value.line
+    for error in (ended.value, ):
+        assert error.code == 2 and len(error.lines) == 1
+
+
+def test_work_dir_is_named_after_the_config(tool, best, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tool('train', best, '--auto-scale-lr')
+    assert (tmp_path / 'work_dirs' / 'best_distiller' / 'epoch_1.pth').exists()
+
+
+@pytest.mark.timeout(300)
+def test_two_processes_on_the_cpu_from_another_directory(best, tmp_path):
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    # with a relative path to the config, and the weights of the teacher as the config names them
+    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    environment.update(PYTHON=sys.executable, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1',
+                       PORT=str(random.randint(20000, 50000)))
+    process = subprocess.run(
+        [str(ROOT / 'tools' / 'dist_train.sh'), os.path.relpath(str(best), str(elsewhere)), '2',
+         '--work-dir', 'out'], cwd=str(elsewhere), env=environment, timeout=280,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
+    assert process.returncode == 0, process.stdout[-5000:]
+    weights = load_weights(str(elsewhere / 'out' / 'epoch_1.pth'))['state_dict']
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    assert all(name.startswith(('architecture.', 'distiller.')) for name in weights)
+    # 1,000 images, two processes, batches of 32
+    log = next((elsewhere / 'out').glob('2*/*.log')).read_text()
+    assert '[1][16/16]' in log and 'GPU number: 2' in log or 'Distributed training: True' in log
