@@ -100,15 +100,16 @@ def use_everywhere() -> None:
     """
     from mmengine.runner.checkpoint import CheckpointLoader
     CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
-    CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=_load_url, force=True)
+    CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=load_url, force=True)
 
 
 def _load_local(filename: str, map_location: Any = None) -> Any:
     return load_weights(filename, map_location)
 
 
-def _load_url(filename: str, map_location: Any = None, model_dir: Any = None) -> Any:
-    """Download once, into the folder where torch keeps its checkpoints; rank 0 goes first."""
+def load_url(filename: str, map_location: Any = 'cpu', model_dir: Any = None) -> Any:
+    """Download once, into the folder where torch keeps its checkpoints (rank 0 goes first), and
+    read as :func:`load_weights` does."""
     from mmengine.dist import barrier, get_rank
     folder = model_dir or os.path.join(torch.hub.get_dir(), 'checkpoints')
     path = os.path.join(folder, os.path.basename(urlparse(filename).path))

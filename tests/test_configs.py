@@ -52,7 +52,7 @@ def test_parsed_and_built(name):
     places = paths(config.to_dict())
     assert places.get('teacher_ckpt', {None}) == {None}
     assert places.get('data_root', {'/data/here'}) == {'/data/here'}
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
+    with DefaultScope.overwrite_default_scope(config.default_scope):
         model = config.model
         if 'architecture' not in model:
             model = dict(model, data_preprocessor=config.data_preprocessor)
@@ -74,7 +74,7 @@ def test_hand_crafted_config_is_a_point_of_the_space_and_its_layers_exist(name):
     config = load_config(str(CONFIGS / name), dict(teacher_ckpt='None'))
     spec = spec_from_config(config.model.distiller)
     assert spec.has_feature or spec.has_logits
-    with DefaultScope.overwrite_default_scope('mmpretrain'):
+    with DefaultScope.overwrite_default_scope(config.default_scope):
         model = MODELS.build(config.model)
     for who, network in (('student', model.architecture), ('teacher', model.teacher)):
         modules = dict(network.named_modules())
@@ -89,7 +89,7 @@ def paths(node, found=None):
         if isinstance(value, (dict, list, tuple)):
             paths(value, found)
         elif key in ('data_root', 'teacher_ckpt'):
-            found.setdefault(key, set()).add(value)
+            found.setdefault(key, set()).add(value.rstrip('/') if value else value)
     return found
 
 

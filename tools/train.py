@@ -25,7 +25,7 @@ def main():
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:
-        if 'base_batch_size' not in config.get('auto_scale_lr', {}):
+        if 'base_batch_size' not in (config.get('auto_scale_lr') or {}):
             raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
         config.auto_scale_lr.enable = True
     if args.resume == 'auto':

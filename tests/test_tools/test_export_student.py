@@ -31,9 +31,9 @@ print('loaded', sorted(checkpoint))
 
 @pytest.mark.timeout(300)
 def test_plain_mmpretrain_loads_the_student(search, tool, search_config, tmp_path):
-    backbone = STUDENT.split('backbone=')[1].split(',\n')[0].replace('dict(', 'dict(_delete_=True, ')
+    backbone = STUDENT.split('backbone=dict(')[1].split(',\n')[0]
     search_config.write_text(search_config.read_text() + f'''
-model['architecture'] = dict(backbone={backbone}, head=dict(in_channels=32))
+model['architecture'] = dict(backbone=dict(_delete_=True, {backbone}, head=dict(in_channels=32))
 train_cfg['layers'] = dict(student='backbone.layer3')
 ''')
     best = search('--trials', 2) / 'best_distiller.py'

@@ -69,7 +69,8 @@ def refused(search, tmp_path):
     ('train_cfg.trials=0', ['train_cfg.trials=0']),
     ('train_cfg.warm_start=[FITNET]', ['warm_start', "'FITNET' is unknown", 'FitNet']),
     ('model.teacher.head.num_classes=12', ['teacher_ckpt', 'head.fc', '12', '10']),
-    ('model.teacher.head.num_classes=12 teacher_ckpt=None train_cfg.train_teacher=True', ['teacher has 12 classes and the student 10']),
+    ('model.teacher.head.num_classes=12 teacher_ckpt=None train_cfg.train_teacher=True',
+     ['teacher has 12 classes and the student 10']),
     ('model.architecture.train_cfg.augments.type=Mixup '
      'model.architecture.train_cfg.augments.alpha=0.2',
      ['model.architecture.train_cfg', 'mixup', 'cached teacher']),

@@ -50,20 +50,17 @@ def test_resume_goes_on(tool, best, tmp_path):
     assert (tmp_path / 'train' / 'epoch_2.pth').exists()
 
 
-def test_options(tool, best, tmp_path):
-    with pytest.raises(tool.Ended) as ended:
-        tool('train', best, '--work-dir', tmp_path / 'a', '--cfg-options',
-             'teacher_ckpt=/nowhere/t.pth')
-    assert 'teacher_ckpt: there is no file /nowhere/t.pth' in ended.value.line
-    with pytest.raises(tool.Ended) as ended:
-        tool('train', ROOT / 'configs/search/digits.py', '--work-dir', tmp_path / 'b')
-    assert 'tools/search.py' in ended.value.line
-    with pytest.raises(tool.Ended) as ended:
-        tool('train', best, '--work-dir', tmp_path / 'c', '--auto-scale-lr', '--cfg-options',
-             'auto_scale_lr=None')
-    assert 'auto_scale_lr.base_batch_size' in ended.value.line
-    for error in (ended.value, ):
-        assert error.code == 2 and len(error.lines) == 1
+def test_mistakes_are_one_line(tool, best, tmp_path):
+    for config, args, words in (
+            (best, ['--cfg-options', 'teacher_ckpt=/nowhere/t.pth'],
+             'teacher_ckpt: there is no file /nowhere/t.pth'),
+            (ROOT / 'configs/search/digits.py', [], 'tools/search.py'),
+            (best, ['--auto-scale-lr', '--cfg-options', 'auto_scale_lr=None'],
+             'auto_scale_lr.base_batch_size')):
+        with pytest.raises(tool.Ended) as ended:
+            tool('train', config, '--work-dir', tmp_path / 'train', *args)
+        assert words in ended.value.line
+        assert ended.value.code == 2 and len(ended.value.lines) == 1
 
 
 def test_work_dir_is_named_after_the_config(tool, best, tmp_path, monkeypatch):

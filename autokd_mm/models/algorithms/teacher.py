@@ -10,7 +10,7 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from autokd_mm.safe_load import load_weights, use_everywhere
+from autokd_mm.safe_load import load_url, load_weights
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.models.backbones.convert import to_classifier_state_dict
 
@@ -70,10 +70,13 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     remote = '://' in path
     if not remote and not os.path.isfile(os.path.expanduser(path)):
         raise ConfigError(f'{key}: there is no file {path}')
-    use_everywhere()
     try:
-        checkpoint = (CheckpointLoader.load_checkpoint(path, map_location='cpu') if remote
-                      else load_weights(path))
+        if not remote:
+            checkpoint = load_weights(path)
+        elif path.startswith(('http://', 'https://')):
+            checkpoint = load_url(path)
+        else:  # openmmlab://, s3:// ...
+            checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except Exception as error:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise ConfigError(f'{key}: {path} cannot be read ({reason})') from None
