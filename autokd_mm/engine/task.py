@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, Callable, Dict, List, Mapping, Sequence, Union
 
 import torch
@@ -67,7 +68,8 @@ class Task:
     def _space(self, options: Mapping[str, Any], say: Callable[[str], None]) -> DistillerSpace:
         channels, height, width = self.layers.teacher_shape
         shapes = Shapes(self.proxy.batch_size, channels, height, width, self.classes,
-                        self.layers.same_shape, self.classes > 0)
+                        self.layers.same_shape, self.classes > 0,
+                        student_positions=math.prod(self.layers.student_shape[1:]))
         space = DistillerSpace(options, shapes, log=say)
         say(f'{space.count():,} distillers')  # the walk also says what is left out
         return space
