@@ -164,7 +164,7 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
     Raises:
         ConfigError: a bank there is another one, or the disk is too small for what is missing.
     """
-    for left in glob.glob(os.path.join(folder, '*.unfinished-*')):
+    for left in glob.glob(os.path.join(glob.escape(folder), '*.unfinished-*')):
         shutil.rmtree(left, ignore_errors=True)
     plans = {}
     for name, views in (('train', settings.views), ('held_out', 1)):

@@ -130,6 +130,7 @@ def test_written_once_then_mapped(parts, tmp_path):
 
 
 def test_unfinished_folder_of_a_killed_process_is_removed(parts, tmp_path):
+    tmp_path = tmp_path / 'run[1]'  # a name that means something to glob
     left = tmp_path / 'bank' / 'train.unfinished-12345'
     left.mkdir(parents=True)
     (left / 'pixels.npy').write_bytes(b'half')

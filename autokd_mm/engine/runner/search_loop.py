@@ -143,7 +143,7 @@ class SearchLoop(BaseLoop):
 
     def _prepare(self, work_dir: str) -> None:
         with self._turn():
-            for left in glob.glob(os.path.join(work_dir, '*.unfinished-*')):
+            for left in glob.glob(os.path.join(glob.escape(work_dir), '*.unfinished-*')):
                 os.remove(left)
         model, task = self.runner.model, self.task
         self.teacher_ckpt = teachers.ensure_teacher(model, self.runner.cfg, self.full_training,
