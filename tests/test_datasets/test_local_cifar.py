@@ -60,8 +60,8 @@ def test_cifar100_with_fine_labels(tmp_path):
 def test_from_a_config_through_the_pipeline(cifar10):
     dataset = DATASETS.build(dict(
         type='mmrazor.LocalCIFAR10', data_root=str(cifar10), split='train', indices=4,
-        pipeline=[dict(type='RandomFlip', prob=1.0, direction='horizontal'),
-                  dict(type='PackInputs')]))
+        pipeline=[dict(type='mmcv.RandomFlip', prob=1.0, direction='horizontal'),
+                  dict(type='mmpretrain.PackInputs')]))
     assert len(dataset) == 4 and dataset[0]['inputs'].shape == (3, 32, 32)
     assert dataset[0]['inputs'][0, 0, 0] == batch(5, seed=2)['data'][0, 31]
 

@@ -7,9 +7,9 @@ from autokd_mm.engine.proxy_data import (choose, held_out_dataset_config, make_s
                                          read_views)
 from autokd_mm.space.errors import ConfigError
 
-AUGMENT = [dict(type='RandomCrop', crop_size=8, padding=2),
-           dict(type='RandomFlip', prob=0.5, direction='horizontal'),
-           dict(type='PackInputs')]
+AUGMENT = [dict(type='mmpretrain.RandomCrop', crop_size=8, padding=2),
+           dict(type='mmcv.RandomFlip', prob=0.5, direction='horizontal'),
+           dict(type='mmpretrain.PackInputs')]
 
 
 def digits(pipeline, **more):
@@ -19,9 +19,7 @@ def digits(pipeline, **more):
 
 @pytest.fixture(scope='module')
 def augmented():
-    return digits([dict(step) if step['type'] == 'PackInputs' else
-                   dict(step, type=f'mmpretrain.{step["type"]}' if step['type'] == 'RandomCrop'
-                        else f'mmcv.{step["type"]}') for step in AUGMENT])
+    return digits(AUGMENT)
 
 
 def test_choice_is_disjoint_balanced_and_repeatable():
