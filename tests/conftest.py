@@ -28,6 +28,14 @@ val_dataloader = dict(dataset=dict(serialize_data=False))
 '''
 
 
+@pytest.fixture(scope='session', autouse=True)
+def ctrl_c_works():
+    """A shell starts its background jobs with Ctrl-C ignored, and children inherit that: the
+    tests of Ctrl-C would then test the shell."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope='session')
 def tiny_config(tmp_path_factory):
     """The text of the search config, for a teacher's checkpoint."""
