@@ -97,6 +97,7 @@ def test_every_offered_distiller_runs(size, same):
     specs = list(DistillerSpace(few, shapes).enumerate())
     specs += DistillerSpace(dict(FEW, transform='logits_only'), shapes).enumerate()
     assert len(specs) > 20
+    torch.manual_seed(0)  # of masks and convolutions: a small map can be masked altogether
     for spec in specs:
         distiller = MODELS.build(distiller_config(spec, where))
         feature = made['student'].clone().requires_grad_()
