@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -145,13 +145,19 @@ def _alive(trial: FrozenTrial) -> bool:
 
 def finished(study: Study) -> List[FrozenTrial]:
     """Trials that count towards the number asked for, in order."""
-    return [trial for trial in study.get_trials(deepcopy=False)
+    return finished_and_running(study)[0]
+
+
+def finished_and_running(study: Study) -> Tuple[List[FrozenTrial], List[FrozenTrial]]:
+    """Trials that count, and those that some worker has taken and not finished.
+
+    From one look at the study: a trial that another worker finishes between two looks would be
+    in neither list, and one trial too many would be started.
+    """
+    trials = study.get_trials(deepcopy=False)
+    done = [trial for trial in trials
             if trial.state.is_finished() and not trial.user_attrs.get(INTERRUPTED)]
-
-
-def running(study: Study) -> List[FrozenTrial]:
-    """Trials that some worker has taken and not finished."""
-    return study.get_trials(deepcopy=False, states=(TrialState.RUNNING, ))
+    return done, [trial for trial in trials if trial.state == TrialState.RUNNING]
 
 
 def get_baseline(study: Study) -> Optional[Dict[str, float]]:

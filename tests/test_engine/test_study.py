@@ -1,4 +1,5 @@
 """The study on disk, with a toy objective in place of training."""
+import copy
 import os
 
 import optuna
@@ -146,7 +147,7 @@ def test_unsigned_trial_is_taken_up_and_living_ones_are_left(open_):
     assert take_up_interrupted(study) == [0]
     states = {trial.number: trial.state for trial in study.trials}
     assert states[alive.number] == states[elsewhere.number] == TrialState.RUNNING
-    assert len(studies.running(study)) == 2
+    assert len(studies.finished_and_running(study)[1]) == 2
 
 
 def test_interrupt_marks_and_counts_not(open_):
@@ -192,3 +193,20 @@ def test_any_optuna_reads_it(open_, tmp_path):
     storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(
         str(tmp_path / 'study.journal')))
     assert len(optuna.load_study(study_name='autokd_mm', storage=storage).trials) == 2
+
+
+def test_a_trial_that_ends_between_two_looks_is_counted(open_, monkeypatch):
+    """Another worker may finish at any moment: done and running come from one look."""
+    study = open_()
+    trial = study.ask()
+    look = study.get_trials
+
+    def look_then_finish(*args, **kwargs):
+        seen = look(*args, **kwargs)
+        if look()[trial.number].state == TrialState.RUNNING:
+            study.tell(trial, 1.0)
+        return copy.deepcopy(seen)
+
+    monkeypatch.setattr(study, 'get_trials', look_then_finish)
+    done, running = studies.finished_and_running(study)
+    assert len(done) + len(running) == 1

@@ -208,11 +208,11 @@ class SearchLoop(BaseLoop):
     def _next_trial(self) -> Optional[optuna.Trial]:
         """The next trial, signed by this worker; None when all are finished or under way."""
         with self._turn():
-            done = studies.finished(self.study)
+            done, running = studies.finished_and_running(self.study)
             top = export.best(done)
             self.display.show('searching', len(done), self.trials,
                               f'best {top.value:+.4f}' if top else '')
-            if len(done) + len(studies.running(self.study)) >= self.trials:
+            if len(done) + len(running) >= self.trials:
                 return None
             trial = self.study.ask()
             trial.set_user_attr(studies.WORKER, studies.worker_name())
@@ -248,7 +248,7 @@ class SearchLoop(BaseLoop):
         leaderboard, path = (os.path.join(work_dir, name)
                              for name in (export.LEADERBOARD, export.BEST))
         with self._turn():
-            done, others = studies.finished(self.study), studies.running(self.study)
+            done, others = studies.finished_and_running(self.study)
             export.write_leaderboard(leaderboard, done)
             top = export.best(done)
             if top is not None:
@@ -256,7 +256,8 @@ class SearchLoop(BaseLoop):
         share = 1 - (self.trainer.clock.model - self.first_clock) / max(wall, 1e-9)
         self._say(f'{len(done)} trials, {wall:.1f} s here, {share:.1%} of it outside forward, '
                   'backward and optimiser step')
-        self.runner.message_hub.update_scalar('search/outside_model', share)
+        self.runner.visualizer.add_scalars(
+            {'search/outside_model': share, 'search/seconds': wall}, step=len(done))
         if others:
             self._say(f'{len(others)} trials are still with other workers')
         elif top is None:
