@@ -7,10 +7,26 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 import torch
 
+from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.seeding import seeded
 from autokd_mm.space.errors import ConfigError
 
 Progress = Callable[[str, int, int], None]
+
+
+def choose_images(settings: ProxySettings, dataset: Any) -> Dict[str, np.ndarray]:
+    """Which training images the proxy takes: sample indices of ``train`` and ``held_out``.
+
+    Raises:
+        ConfigError: more are asked for than there are.
+    """
+    train, held_out = choose(_class_labels(dataset), len(dataset), settings.images,
+                             settings.held_out, settings.seed)
+    return dict(train=train, held_out=held_out)
+
+
+def _class_labels(dataset: Any) -> Any:
+    return dataset.get_gt_labels() if hasattr(dataset, 'get_gt_labels') else None
 
 
 def choose(labels: Optional[Sequence[int]], total: int, train: int, held_out: int,

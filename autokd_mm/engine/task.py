@@ -9,8 +9,9 @@ import torch
 from mmengine.registry import DATASETS as ALL_DATASETS
 
 from autokd_mm.engine.checks import refuse_mixing
-from autokd_mm.engine.proxy import ProxySettings, choose_images, find_layers
-from autokd_mm.engine.proxy_data import held_out_dataset_config, read_one
+from autokd_mm.engine.layers import find_layers
+from autokd_mm.engine.proxy import ProxySettings
+from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config, read_one
 from autokd_mm.engine.schedule import factor, lr_curve
 from autokd_mm.engine.seeding import seeded
 from autokd_mm.models.distillers import disable_inplace

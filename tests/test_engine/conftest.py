@@ -8,8 +8,10 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
-from autokd_mm.engine.proxy import ProxySettings, choose_images, find_layers, open_banks
-from autokd_mm.engine.proxy_data import held_out_dataset_config
+from autokd_mm.engine.layers import find_layers
+from autokd_mm.engine.proxy import ProxySettings
+from autokd_mm.engine.proxy_banks import open_banks
+from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config
 from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.teacher import made_from
 from autokd_mm.registry import MODELS

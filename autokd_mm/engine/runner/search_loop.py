@@ -16,7 +16,8 @@ from autokd_mm.engine import study as studies
 from autokd_mm.engine import teacher as teachers
 from autokd_mm.engine.checks import refuse_unknown
 from autokd_mm.engine.progress import Display, best_table, table_text
-from autokd_mm.engine.proxy import ProxySettings, open_banks
+from autokd_mm.engine.proxy import ProxySettings
+from autokd_mm.engine.proxy_banks import open_banks
 from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
 from autokd_mm.engine.task import Task
 from autokd_mm.models.distillers import distiller_config
