@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from autokd_mm.engine.proxy import ProxySettings
-from autokd_mm.engine.seeding import seeded
+from autokd_mm.seeding import seeded
 from autokd_mm.space.errors import ConfigError
 
 Progress = Callable[[str, int, int], None]

@@ -16,7 +16,7 @@ from autokd_mm.engine.capture import capture
 from autokd_mm.engine.measures import calibrated_cross_entropy, linear_cka_gap
 from autokd_mm.engine.proxy_data import make_samples
 from autokd_mm.engine.schedule import factor
-from autokd_mm.engine.seeding import derive, seeded
+from autokd_mm.seeding import derive, seeded
 from autokd_mm.models.distillers import (Layers, RecordGuard, clear_records, disable_inplace,
                                          distiller_config, feed_teacher)
 from autokd_mm.registry import MODELS

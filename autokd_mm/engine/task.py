@@ -13,7 +13,7 @@ from autokd_mm.engine.layers import find_layers
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config, read_one
 from autokd_mm.engine.schedule import factor, lr_curve
-from autokd_mm.engine.seeding import seeded
+from autokd_mm.seeding import seeded
 from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.registry import MODELS
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes

@@ -3,7 +3,7 @@ import random
 import numpy as np
 import torch
 
-from autokd_mm.engine.seeding import derive, seeded
+from autokd_mm.seeding import derive, seeded
 
 
 def draws():
