@@ -19,6 +19,7 @@ def test_the_registries_are_mmrazors_own(name):
                 'RandomMaskTransform', 'SpatialAttentionTransform', 'ChannelAttentionTransform',
                 'MultiScaleTransform', 'LocalTransform', 'ConfigurableDistiller']),
     ('LOOPS', ['SearchLoop']),
+    ('HOOKS', ['SparseTrainingHook']),
     ('DATASETS', ['Digits']),
 ])
 def test_everything_is_found_with_its_scope(registry, names):

@@ -30,6 +30,117 @@ def linear_cka_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
     return float(1 - (s * t).sum() / (s.norm() * t.norm()))
 
 
+def debiased_cka_gap(student: torch.Tensor, teacher: torch.Tensor, batch: int = 128) -> float:
+    """1 - linear CKA with the unbiased estimator of HSIC, averaged over minibatches.
+
+    HSIC_1(K, L) = [tr(KL) + 1'K1 1'L1 / ((n-1)(n-2)) - 2/(n-2) 1'KL1] / (n(n-3)) of the Gram
+    matrices with zero diagonals (Song et al., JMLR 2012, eq. 5); the three HSIC of CKA are averaged
+    over batches of ``batch`` samples first (Nguyen et al., ICLR 2021, sec. 2). Without the bias,
+    which grows with width / samples, wide and narrow features are seen alike. Noise may take it
+    a little above 1. A feature that is constant over the samples has 1.
+
+    Args:
+        student, teacher: N x ...; flattened behind the first dimension. NaN below 4 samples.
+    """
+    totals, batches = [0.0, 0.0, 0.0], 0
+    for start in range(0, len(student) - 3, batch):
+        grams = []
+        for feature in (student, teacher):
+            flat = feature[start:start + batch].flatten(1).float()
+            flat = flat - flat.mean(0, keepdim=True)  # changes nothing but rounding
+            grams.append((flat @ flat.t()).double().fill_diagonal_(0))
+        if len(grams[0]) < 4:
+            continue
+        s, t = grams
+        for place, (one, other) in enumerate(((s, t), (s, s), (t, t))):
+            totals[place] += _hsic_1(one, other)
+        batches += 1
+    if not batches or not all(math.isfinite(total) for total in totals):
+        return math.nan
+    below = totals[1] * totals[2]
+    return 1.0 if totals[1] <= 0 or totals[2] <= 0 else 1 - totals[0] / math.sqrt(below)
+
+
+def _hsic_1(one: torch.Tensor, other: torch.Tensor) -> float:
+    n = len(one)
+    trace = (one * other).sum()
+    sums = one.sum() * other.sum() / ((n - 1) * (n - 2))
+    cross = (one.sum(0) @ other.sum(1)) * 2 / (n - 2)
+    return float((trace + sums - cross) / (n * (n - 3)))
+
+
+def mse_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
+    """Mean over samples of ||s/|s| - t/|t|||^2 / 4 of the flattened features, 0 (same) to 1
+    (opposite). NaN where the two have different shapes.
+
+    Args:
+        student, teacher: N x C x H x W or N x D.
+    """
+    if student.shape != teacher.shape:
+        return math.nan
+    s, t = (F.normalize(feature.reshape(len(feature), -1).float(), dim=1)
+            for feature in (student, teacher))
+    return float((s - t).pow(2).sum(1).mean() / 4)
+
+
+def linear_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
+    """Share of the teacher's variance that no 1x1 convolution of the student's feature explains.
+
+    1 - R^2 of the least-squares fit t(p) = A s(p) + b over all samples and positions p: what a
+    trained 1x1 connector would have left over. The student's map is pooled or interpolated to the
+    teacher's size. 0: the teacher's feature can be read off; 1: nothing of it. NaN where a feature
+    is not finite.
+
+    Args:
+        student, teacher: N x C x H x W (C and size may differ) or N x D.
+    """
+    s, t = (feature.float() if feature.dim() == 4 else feature.float().flatten(1)[..., None, None]
+            for feature in (student, teacher))
+    if s.shape[2:] != t.shape[2:]:
+        s = F.adaptive_avg_pool2d(s, t.shape[2:]) if s.shape[2] >= t.shape[2] else F.interpolate(
+            s, t.shape[2:], mode='bilinear', align_corners=False)
+    s, t = (feature.movedim(1, -1).flatten(0, -2) for feature in (s, t))
+    s, t = s - s.mean(0), t - t.mean(0)
+    covariance, cross = (s.t() @ s).double(), (s.t() @ t).double()
+    total = t.double().pow(2).sum()
+    if not (torch.isfinite(covariance).all() and torch.isfinite(cross).all()
+            and torch.isfinite(total)):
+        return math.nan
+    if total <= 0:
+        return 1.0
+    # A little ridge: dead channels of the student make the matrix singular.
+    ridge = 1e-6 * covariance.diagonal().mean().clamp(min=1e-30)
+    solved = torch.linalg.solve(
+        covariance + ridge * torch.eye(len(covariance), dtype=torch.double,
+                                       device=covariance.device), cross)
+    explained = 2 * (solved * cross).sum() - (solved * (covariance @ solved)).sum()
+    return float((1 - explained / total).clamp(0, 1))
+
+
+def relation_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
+    """1 - Pearson's correlation of the cosine similarities between all pairs of samples.
+
+    Representational similarity analysis (Kriegeskorte et al., 2008) with the similarities that SP
+    compares. 0: the same relations between samples; 1: unrelated; a constant feature has 1.
+
+    Args:
+        student, teacher: N x ...; flattened behind the first dimension. NaN below 3 samples.
+    """
+    if len(student) < 3:
+        return math.nan
+    relations = []
+    for feature in (student, teacher):
+        flat = F.normalize(feature.reshape(len(feature), -1).float(), dim=1)
+        above = torch.triu_indices(len(flat), len(flat), 1, device=flat.device)
+        pairs = (flat @ flat.t())[above[0], above[1]].double()
+        relations.append(pairs - pairs.mean())
+    s, t = relations
+    below = s.norm() * t.norm()
+    if not bool(torch.isfinite(below)):
+        return math.nan
+    return 1.0 if below <= 1e-12 * len(s) else float(1 - (s @ t) / below)
+
+
 def calibrated_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> float:
     """min over T of the cross-entropy of softmax(logits / T), in nats.
 

@@ -1,29 +1,32 @@
 """One candidate: a fresh copy of the student, a short training with the bank, a measurement."""
 from __future__ import annotations
 
+import contextlib
 import copy
 import time
-from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional
+from dataclasses import dataclass, replace
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from autokd_mm.engine.bank import FeatureBank
-from autokd_mm.engine.capture import capture
-from autokd_mm.engine.measures import calibrated_cross_entropy, linear_cka_gap
+from autokd_mm.bank import FeatureBank
+from autokd_mm.engine.evaluation import Batch, evaluate, total_loss
+from autokd_mm.engine.first_step import FirstStep, first_step
+from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_data import make_samples
 from autokd_mm.engine.schedule import factor
-from autokd_mm.seeding import derive, seeded
+from autokd_mm.engine.sparse import SparseMasks
 from autokd_mm.models.distillers import (Layers, RecordGuard, clear_records, disable_inplace,
                                          distiller_config, feed_teacher)
 from autokd_mm.registry import MODELS
 from autokd_mm.search.reward import Outcome
+from autokd_mm.seeding import derive, seeded
 from autokd_mm.space import DistillerSpec
 
-
+Watch = Callable[[int, Outcome], None]
 # What networks and losses raise when numbers, shapes or memory do not suffice; anything else is a
 # fault of the program. Out of memory is a RuntimeError on a GPU, a MemoryError from NumPy.
 _FAILURES = (RuntimeError, ValueError, ArithmeticError, AssertionError, IndexError, MemoryError)
@@ -38,10 +41,15 @@ class Clock:
     """Seconds inside forward, backward and optimiser, against all seconds of the runs."""
     model: float = 0.0
     total: float = 0.0
-    parts: Dict[str, float] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def in_model(self) -> Iterator[None]:
+        before = time.perf_counter()
+        yield
+        self.model += time.perf_counter() - before
 
 
-class _Candidate(nn.Module):
+class Candidate(nn.Module):
     """What the optimiser trains: the student, and the distiller's connectors and generators."""
 
     def __init__(self, student: nn.Module, distiller: nn.Module) -> None:
@@ -50,164 +58,232 @@ class _Candidate(nn.Module):
         self.distiller = distiller
         self.guard = RecordGuard(distiller.student_recorders).watch(student)
 
+    def losses(self, inputs: torch.Tensor, samples: List[Any],
+               teacher: Dict[str, torch.Tensor]) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The student's own loss, and the distiller's (0 without one)."""
+        with self.distiller.student_recorders:
+            own = total_loss(self.student(inputs, samples, mode='loss'))
+        self.guard.check()
+        feed_teacher(self.distiller, teacher)
+        distilled = total_loss(self.distiller.compute_distill_losses())
+        clear_records(self.distiller)
+        return own, distilled
+
 
 class ProxyTrainer:
     """Trains and measures candidates, each from the same weights on the same batches.
 
     Args:
-        student: the initialised student; never changed.
+        fresh_student: gives the student as initialised with a seed. Called once per seed;
+            candidates are copies.
         layers: where the distiller listens.
         train: bank with ``pixels``, ``labels`` and the teacher's ``feature`` and ``logits``.
         held_out: the same for the held-out images.
-        views: augmentation views in ``train``; epoch e reads view e mod ``views``.
+        settings: of the proxy. Epoch e reads view e mod ``views``; the incomplete last batch of an
+            epoch is dropped.
         optim_wrapper: MMEngine config of the full training's optimiser.
         curve: learning-rate factors of the full training (see :func:`schedule.lr_curve`).
-        epochs: passes over the proxy's images.
-        batch_size: images per step; the incomplete last batch of an epoch is dropped.
-        seed: order of the batches, initialisation of connectors, masks.
         device: where to compute.
     """
 
-    def __init__(self, student: nn.Module, layers: Layers, train: FeatureBank,
-                 held_out: FeatureBank, views: int, optim_wrapper: Dict[str, Any],
-                 curve: List[float], epochs: int, batch_size: int, seed: int,
+    def __init__(self, fresh_student: Callable[[int], nn.Module], layers: Layers,
+                 train: FeatureBank, held_out: FeatureBank, settings: ProxySettings,
+                 optim_wrapper: Dict[str, Any], curve: List[float],
                  device: torch.device) -> None:
-        self.student = student
+        self.fresh_student, self._students = fresh_student, {}  # type: ignore[var-annotated]
         self.layers = layers
         self.train_bank, self.held_out_bank = train, held_out
-        self.views, self.epochs, self.batch_size = views, epochs, batch_size
-        self.optim_wrapper, self.curve = optim_wrapper, curve
-        self.seed, self.device = seed, device
-        self.images = len(train.arrays['labels']) // views
+        self.settings = settings
+        self.optim_wrapper, self.curve, self.device = optim_wrapper, curve, device
+        self.images = len(train.arrays['labels']) // settings.views
         self.samples = {bank.path: make_samples(bank.arrays['labels'], device)
                         for bank in (train, held_out)}
-        feature = torch.from_numpy(np.array(held_out.arrays['feature']))
-        self.teacher_feature = feature.to(device).float()
+        rows = np.arange(len(held_out.arrays['labels']))
+        self.teacher_feature = self._tensor(held_out, 'feature', rows).float()
+        self.labels = torch.from_numpy(np.array(held_out.arrays['labels'])).to(device)
         self.clock = Clock()
 
-    def run(self, spec: Optional[DistillerSpec]) -> Outcome:
+    def run(self, spec: Optional[DistillerSpec], watch: Optional[Watch] = None,
+            seed: Optional[int] = None, length: int = 1) -> Outcome:
         """Train with ``spec`` (``None``: without distillation) and measure.
+
+        Args:
+            watch: called behind every epoch but the last with its number (from 0) and what the
+                student is worth so far; what it raises ends the run and passes. With it the
+                outcome has a curve.
+            seed: of initial weights, masks and batch order; by default the proxy's.
+            length: the proxy's epochs times this.
 
         Raises:
             CandidateFailed: losses that are not finite, out of memory, shapes that do not fit.
         """
         start = time.perf_counter()
-        try:
-            # Not in a `seeded` block for the whole run: CUDA has generators of its own.
-            with seeded(self.seed, 1):
-                torch.manual_seed(derive(self.seed, 2))
-                candidate = self._build(spec)
-                # Connectors and generators have drawn different amounts for their weights.
-                torch.manual_seed(derive(self.seed, 3))
-                self._train(candidate)
-            result = self._measure(candidate.student)
-        except CandidateFailed:
-            raise
-        except _FAILURES as error:
-            reason = (str(error).strip() or 'no message').splitlines()[0][:300]
-            raise CandidateFailed(f'{type(error).__name__}: {reason}') from None
-        seconds = time.perf_counter() - start
-        self.clock.total += seconds
-        return Outcome(seconds=seconds, **result)
+        points: List[Dict[str, float]] = []
 
-    def _build(self, spec: Optional[DistillerSpec]) -> _Candidate:
-        config = (distiller_config(spec, self.layers) if spec is not None else
-                  dict(type='mmrazor.ConfigurableDistiller'))
-        student = copy.deepcopy(self.student)
-        disable_inplace(student)
-        distiller = MODELS.build(config)
-        distiller.init_weights()
-        distiller.prepare_from_student(student)
-        return _Candidate(student, distiller).to(self.device)
+        def look(epoch: int, student: nn.Module) -> None:
+            points.append(self.measure(student))
+            if watch is not None:
+                watch(epoch, self._outcome(points, start))
 
-    def _batches(self) -> Iterator[np.ndarray]:
-        order = np.random.default_rng(self.seed)
-        for epoch in range(self.epochs):
-            rows = order.permutation(self.images) + (epoch % self.views) * self.images
-            for start in range(0, self.images - self.batch_size + 1, self.batch_size):
-                yield rows[start:start + self.batch_size]
+        with one_line_reason():
+            student = self.train(spec, look if watch else None, seed, length)
+            points.append(self.measure(student))
+        result = self._outcome(points, start)
+        self.clock.total += result.seconds
+        return result if watch else replace(result, curve=())
 
-    def _train(self, candidate: _Candidate) -> None:
-        optim = build_optim_wrapper(candidate, copy.deepcopy(self.optim_wrapper))
-        base = [group['lr'] for group in optim.param_groups]
-        steps = self.epochs * (self.images // self.batch_size)
-        optim.initialize_count_status(candidate, 0, steps)
-        candidate.train()
-        for step, rows in enumerate(self._batches()):
-            for group, lr in zip(optim.param_groups, base):
-                group['lr'] = lr * factor(self.curve, step, steps)
-            inputs = self._inputs(self.train_bank, rows, candidate.student, training=True)
-            teacher = {name: self._tensor(self.train_bank, name, rows).float()
-                       for name in candidate.distiller.teacher_recorders.recorders}
-            samples = [self.samples[self.train_bank.path][row] for row in rows]
-            before = time.perf_counter()
-            with optim.optim_context(candidate):
-                loss = self._loss(candidate, inputs, samples, teacher)
-            # Asking a GPU for the value stops its queue, so not at every step.
-            if (inputs.device.type == 'cpu' or step % 20 == 0) and not torch.isfinite(loss):
-                raise CandidateFailed(f'the loss is {loss.item()} at step {step + 1} of {steps}')
-            optim.update_params(loss)
-            self.clock.model += time.perf_counter() - before
-        if not torch.isfinite(loss):
-            raise CandidateFailed(f'the loss is {loss.item()} at the last of {steps} steps')
+    def first_step(self, spec: DistillerSpec, batches: int = 2) -> List[FirstStep]:
+        """Losses and gradients of the first ``batches`` batches with the initial weights.
 
-    def _loss(self, candidate: _Candidate, inputs: torch.Tensor, samples: List[Any],
-              teacher: Dict[str, torch.Tensor]) -> torch.Tensor:
-        distiller = candidate.distiller
-        with distiller.student_recorders:
-            losses = dict(candidate.student(inputs, samples, mode='loss'))
-        candidate.guard.check()
-        feed_teacher(distiller, teacher)
-        losses.update(distiller.compute_distill_losses())
-        clear_records(distiller)
-        return total_loss(losses)
+        Raises:
+            CandidateFailed: as :meth:`run`.
+        """
+        seed, result = self.settings.seed, []
+        initial = self._initial(seed)
+        with one_line_reason(), seeded(seed, 1):
+            torch.manual_seed(derive(seed, 2))
+            candidate = self._build(spec, initial).train()
+            self._masks(candidate, seed, 1)
+            torch.manual_seed(derive(seed, 3))
+            for rows in next(self.batches(seed))[:batches]:
+                with self.clock.in_model(), self._precision():
+                    losses = candidate.losses(*self.training_batch(candidate, rows))
+                    result.append(first_step(candidate.student, *losses))
+        return result
 
-    @torch.no_grad()
-    def _measure(self, student: nn.Module) -> Dict[str, float]:
-        student.eval()
-        bank = self.held_out_bank
-        total = len(bank.arrays['labels'])
-        loss, features, logits = 0.0, [], []
-        layers = dict(feature=self.layers.student)
-        if self.layers.student_logits:
-            layers['logits'] = self.layers.student_logits
-        before = time.perf_counter()
-        with capture(student, layers) as outputs:
-            for start in range(0, total, self.batch_size):
-                rows = np.arange(start, min(start + self.batch_size, total))
-                inputs = self._inputs(bank, rows, student, training=False)
-                samples = [self.samples[bank.path][row] for row in rows]
-                loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(rows)
-                features.append(outputs['feature'].float())
-                logits.append(outputs['logits'].float() if 'logits' in outputs else None)
-        self.clock.model += time.perf_counter() - before
-        result = dict(held_out_loss=loss / total, calibrated_loss=loss / total,
-                      gap=linear_cka_gap(torch.cat(features), self.teacher_feature),
-                      metric=float('nan'))
-        if logits[0] is not None:
-            labels = torch.from_numpy(np.array(bank.arrays['labels'])).to(self.device)
-            scores = torch.cat(logits)
-            result['calibrated_loss'] = calibrated_cross_entropy(scores, labels)
-            result['metric'] = float((scores.argmax(1) == labels).float().mean())
+    def train(self, spec: Optional[DistillerSpec],
+              look: Optional[Callable[[int, nn.Module], None]] = None,
+              seed: Optional[int] = None, length: int = 1) -> nn.Module:
+        """The student, trained; ``look`` sees it behind every epoch but the last."""
+        seed = self.settings.seed if seed is None else seed
+        initial = self._initial(seed)
+        # Not in a `seeded` block for the whole run: CUDA has generators of its own.
+        with seeded(seed, 1):
+            torch.manual_seed(derive(seed, 2))
+            candidate = self._build(spec, initial)
+            # Connectors and generators have drawn different amounts for their weights.
+            torch.manual_seed(derive(seed, 3))
+            self._train(candidate, seed, length, look)
+        return candidate.student
+
+    def measure(self, student: nn.Module) -> Dict[str, float]:
+        """Terms of the reward on the held-out images.
+
+        Raises:
+            CandidateFailed: the student is not finite.
+        """
+        with self.clock.in_model(), self._precision():
+            result = evaluate(student, self._held_out_batches(student), self.layers,
+                              self.teacher_feature, self.labels)
         if not all(np.isfinite(result[name]) for name in ('held_out_loss', 'gap')):
             raise CandidateFailed(f'the student is not finite after training ({result})')
         return result
 
+    def _outcome(self, points: List[Dict[str, float]], start: float) -> Outcome:
+        return Outcome(seconds=time.perf_counter() - start, curve=tuple(points), **points[-1])
+
+    def _initial(self, seed: int) -> nn.Module:
+        """Drawn before anything is seeded here: the first time must be as any other."""
+        if seed not in self._students:
+            self._students[seed] = self.fresh_student(seed).cpu()
+        return self._students[seed]
+
+    def _build(self, spec: Optional[DistillerSpec], student: nn.Module) -> Candidate:
+        config = (distiller_config(spec, self.layers) if spec is not None else
+                  dict(type='mmrazor.ConfigurableDistiller'))
+        student = copy.deepcopy(student)
+        disable_inplace(student)
+        distiller = MODELS.build(config)
+        distiller.init_weights()
+        distiller.prepare_from_student(student)
+        candidate = Candidate(student, distiller).to(self.device)
+        if self.settings.channels_last:
+            candidate.student.to(memory_format=torch.channels_last)
+        return candidate
+
+    def batches(self, seed: int, length: int = 1) -> Iterator[List[np.ndarray]]:
+        """For each epoch the rows of its batches."""
+        order = np.random.default_rng(seed)
+        size = self.settings.batch_size
+        for epoch in range(self.settings.epochs * length):
+            rows = order.permutation(self.images) + epoch % self.settings.views * self.images
+            yield [rows[start:start + size] for start in range(0, self.images - size + 1, size)]
+
+    def _train(self, candidate: Candidate, seed: int, length: int,
+               look: Optional[Callable[[int, nn.Module], None]]) -> None:
+        epochs = self.settings.epochs * length
+        optim = build_optim_wrapper(candidate, copy.deepcopy(self.optim_wrapper))
+        base = [group['lr'] for group in optim.param_groups]
+        steps, step = epochs * (self.images // self.settings.batch_size), 0
+        optim.initialize_count_status(candidate, 0, steps)
+        masks = self._masks(candidate, seed, steps)
+        for epoch, batches in enumerate(self.batches(seed, length)):
+            candidate.train()
+            for rows in batches:
+                for group, lr in zip(optim.param_groups, base):
+                    group['lr'] = lr * factor(self.curve, step, steps)
+                inputs, samples, teacher = self.training_batch(candidate, rows)
+                with self.clock.in_model():
+                    with optim.optim_context(candidate), self._precision():
+                        loss = sum(candidate.losses(inputs, samples, teacher))
+                    # Asking a GPU for the value stops its queue, so not at every step.
+                    if (self.device.type == 'cpu' or step % 20 == 0) and not torch.isfinite(loss):
+                        raise CandidateFailed(
+                            f'the loss is {loss.item()} at step {step + 1} of {steps}')
+                    optim.update_params(loss)
+                    if masks is not None:
+                        masks.after_step(step, optim)
+                step += 1
+            if look is not None and epoch < epochs - 1:
+                look(epoch, candidate.student)
+        if not torch.isfinite(loss):
+            raise CandidateFailed(f'the loss is {loss.item()} at the last of {steps} steps')
+
+    def _masks(self, candidate: Candidate, seed: int, steps: int) -> Optional[SparseMasks]:
+        if not self.settings.sparse:
+            return None
+        return SparseMasks(candidate.student, seed=seed, steps=steps, **self.settings.sparse)
+
+    def training_batch(self, candidate: Candidate,
+                       rows: np.ndarray) -> Tuple[torch.Tensor, List[Any], Dict[str, torch.Tensor]]:
+        """Inputs, data samples and the teacher's records of some rows of the bank."""
+        teacher = {name: self._tensor(self.train_bank, name, rows).float()
+                   for name in candidate.distiller.teacher_recorders.recorders}
+        samples = [self.samples[self.train_bank.path][row] for row in rows]
+        return self._inputs(self.train_bank, rows, candidate.student, True), samples, teacher
+
+    def _held_out_batches(self, student: nn.Module) -> Iterator[Batch]:
+        bank, size = self.held_out_bank, self.settings.batch_size
+        for start in range(0, len(self.labels), size):
+            rows = np.arange(start, min(start + size, len(self.labels)))
+            yield (self._inputs(bank, rows, student, False),
+                   [self.samples[bank.path][row] for row in rows])
+
+    def _precision(self) -> Any:
+        if self.settings.precision == 'float32':
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.settings.precision))
+
     def _tensor(self, bank: FeatureBank, name: str, rows: np.ndarray) -> torch.Tensor:
-        return torch.from_numpy(bank.rows(name, rows)).to(self.device, non_blocking=True)
+        return torch.as_tensor(bank.rows(name, rows)).to(self.device, non_blocking=True)
 
     def _inputs(self, bank: FeatureBank, rows: np.ndarray, student: nn.Module,
                 training: bool) -> torch.Tensor:
         """Normalised inputs. The labels need no preprocessing, and moving them one by one costs
         more than the rest of it."""
         pixels = self._tensor(bank, 'pixels', rows)
-        return student.data_preprocessor(dict(inputs=pixels), training=training)['inputs']
+        inputs = student.data_preprocessor(dict(inputs=pixels), training=training)['inputs']
+        if self.settings.channels_last:
+            inputs = inputs.contiguous(memory_format=torch.channels_last)
+        return inputs
 
 
-def total_loss(losses: Dict[str, Any]) -> torch.Tensor:
-    """Sum of everything with ``loss`` in its name, as MMEngine's ``parse_losses`` does it."""
-    parts = []
-    for name, value in losses.items():
-        if 'loss' in name:
-            parts.extend(item.mean() for item in (value if isinstance(value, list) else [value]))
-    return sum(parts)  # type: ignore[return-value]
+@contextlib.contextmanager
+def one_line_reason() -> Iterator[None]:
+    try:
+        yield
+    except CandidateFailed:
+        raise
+    except _FAILURES as error:
+        reason = (str(error).strip() or 'no message').splitlines()[0][:300]
+        raise CandidateFailed(f'{type(error).__name__}: {reason}') from None

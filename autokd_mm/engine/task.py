@@ -3,20 +3,29 @@ from __future__ import annotations
 
 import copy
 import math
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Union
+import os
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
 
+import numpy as np
 import torch
 from mmengine.registry import DATASETS as ALL_DATASETS
 
+from autokd_mm.engine import teacher as teachers
 from autokd_mm.engine.checks import refuse_mixing
-from autokd_mm.engine.layers import find_layers
+from autokd_mm.engine.entropy import remember, remembered, teacher_entropy
+from autokd_mm.engine.freeze import first_stages, freeze
+from autokd_mm.engine.layers import find_layers, inputs_for
 from autokd_mm.engine.proxy import ProxySettings
-from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config, read_one
+from autokd_mm.engine.proxy_data import (choose_images, held_out_dataset_config, pipeline_of,
+                                         read_one)
 from autokd_mm.engine.schedule import factor, lr_curve
-from autokd_mm.seeding import seeded
 from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.registry import MODELS
+from autokd_mm.seeding import seeded
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
+from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted
 
 
@@ -37,7 +46,7 @@ class Task:
     Attributes:
         student: initialised; candidates are copies of it.
         layers, classes: of :func:`find_layers`.
-        images: sample indices of ``train`` and ``held_out``.
+        frozen: modules of the student that take no gradient.
         space: what can be searched for these tensors.
         first: parameters of the trials that come first.
 
@@ -51,20 +60,58 @@ class Task:
                  say: Callable[[str], None]) -> None:
         self.config, self.dataloader, self.proxy = config, dataloader, proxy
         self.layer_names = dict(layers)
-        self.student = _fresh_student(config, proxy.seed)
-        # The full training takes the algorithm's, which is the student's own by default.
-        self.student.data_preprocessor = model.data_preprocessor
-        self.student.to(next(model.parameters()).device)
+        self._model, self._say = model, say
+        self.frozen: Tuple[str, ...] = ()
+        self.student = self.fresh_student(proxy.seed)
         refuse_mixing(config, self.student)
-        self.images = choose_images(proxy, dataloader.dataset)
-        image, _ = read_one(dataloader.dataset, int(self.images['train'][0]), 0, proxy.seed)
-        self.layers, self.classes = find_layers(
-            model, self.student, self.layer_names,
-            torch.from_numpy(image)[None].repeat(2, 1, 1, 1))
+        # A choice that needs no trained teacher refuses the same mistakes, now.
+        some = choose_images(replace(proxy, select='class_balanced'), dataloader.dataset)
+        image, _ = read_one(dataloader.dataset, int(some['train'][0]), 0, proxy.seed,
+                            proxy.input_size)
+        pixels = torch.from_numpy(image)[None].repeat(2, 1, 1, 1)
+        self.layers, self.classes = find_layers(model, self.student, self.layer_names, pixels)
+        if proxy.select == 'teacher_entropy' and not self.layers.teacher_logits:
+            raise ConfigError("proxy.select: 'teacher_entropy' needs layers.teacher_logits")
+        self.frozen = first_stages(self.student, proxy.frozen, self.layers.student,
+                                   inputs_for(model, pixels, teacher=False))
         self.space = self._space(space, say)
         self.first = [self.space.params(
             handcrafted(item, self.layers.same_shape) if isinstance(item, str)
             else DistillerSpec.from_dict(dict(item))) for item in warm_start]
+
+    def fresh_student(self, seed: int) -> Any:
+        """The student as initialised with ``seed``, on the model's device, with its first stages
+        frozen where the proxy says so."""
+        with seeded(seed, 0):
+            student = MODELS.build(copy.deepcopy(self.config.model.architecture))
+            student.init_weights()
+        disable_inplace(student)
+        # The full training takes the algorithm's, which is the student's own by default.
+        student.data_preprocessor = self._model.data_preprocessor
+        return freeze(student, self.frozen).to(next(self._model.parameters()).device)
+
+    @cached_property
+    def images(self) -> Dict[str, np.ndarray]:
+        """Sample indices of ``train`` and ``held_out``. Where the teacher's entropy decides, the
+        teacher must be trained by the time they are asked for."""
+        return choose_images(self.proxy, self.dataloader.dataset, self._entropy)
+
+    def _entropy(self, indices: np.ndarray) -> np.ndarray:
+        settings = self.proxy
+        work_dir = self.config.get('work_dir')
+        folder = os.path.join(work_dir, 'bank') if work_dir else None
+        made_from = dict(teachers.made_from(self._model.teacher, self.config),
+                         logits=self.layers.teacher_logits, input_size=settings.input_size,
+                         seed=settings.seed,
+                         pipeline=repr(pipeline_of(self.config.val_dataloader.dataset)))
+        found = remembered(folder, made_from, indices)
+        if found is None:
+            self._say(f"the teacher's entropy on {len(indices):,} images decides which are taken")
+            found = teacher_entropy(self._model, str(self.layers.teacher_logits),
+                                    self.datasets()['held_out'], indices, settings.seed,
+                                    settings.batch_size, settings.input_size)
+            remember(folder, made_from, indices, found)
+        return found
 
     def _space(self, options: Mapping[str, Any], say: Callable[[str], None]) -> DistillerSpace:
         channels, height, width = self.layers.teacher_shape
@@ -98,11 +145,3 @@ class Task:
                     student=repr(self.config.model.architecture.to_dict()),
                     optim_wrapper=repr(self.config.optim_wrapper.to_dict()),
                     learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)])
-
-
-def _fresh_student(config: Any, seed: int) -> Any:
-    with seeded(seed, 0):
-        student = MODELS.build(copy.deepcopy(config.model.architecture))
-        student.init_weights()
-    disable_inplace(student)
-    return student

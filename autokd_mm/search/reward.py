@@ -2,14 +2,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Dict, Mapping, Optional
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from autokd_mm.space.errors import ConfigError, nearest
 
-# Terms of which more is better; of the others less is.
+# What is measured on the held-out images. Of the metric more is better, of the others less is.
+MEASURED = ('held_out_loss', 'calibrated_loss', 'gap', 'debiased_gap', 'mse_gap', 'linear_gap',
+            'relation_gap', 'metric')
 _MORE_IS_BETTER = ('metric', )
-TERMS = ('held_out_loss', 'calibrated_loss', 'gap', 'metric')
+_SLOPE = '_slope'
+TERMS = MEASURED + tuple(f'{term}{_SLOPE}' for term in MEASURED)
 
 
 @dataclass(frozen=True)
@@ -20,18 +23,50 @@ class Outcome:
         held_out_loss: the student's own task loss, in its own unit (nats for cross-entropy).
         calibrated_loss: the cross-entropy after one temperature is fitted to the logits; the
             task loss itself where there are no logits with labels.
-        gap: distance of the student's feature from the teacher's, 0 (same) to 1.
+        gap: 1 - linear CKA of the student's and the teacher's feature, 0 (same) to 1.
         metric: accuracy in [0, 1], NaN where it is not known.
         seconds: wall time of the run.
+        debiased_gap, mse_gap, linear_gap, relation_gap: other distances of the two features, see
+            ``autokd_mm/engine/measures.py``; NaN where they are not known.
+        curve: the measured terms behind each epoch, where they were asked for; else empty.
     """
     held_out_loss: float
     calibrated_loss: float
     gap: float
     metric: float
     seconds: float
+    debiased_gap: float = math.nan
+    mse_gap: float = math.nan
+    linear_gap: float = math.nan
+    relation_gap: float = math.nan
+    curve: Tuple[Mapping[str, float], ...] = ()
 
-    def to_dict(self) -> Dict[str, float]:
-        return asdict(self)
+    def to_dict(self) -> Dict[str, Any]:
+        """JSON values."""
+        return dict(asdict(self), curve=[dict(point) for point in self.curve])
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> 'Outcome':
+        return cls(**dict(values, curve=tuple(values.get('curve') or ())))
+
+    def at(self, epoch: int) -> 'Outcome':
+        """What was measured behind ``epoch`` (from 0).
+
+        Raises:
+            IndexError: there is no such point on the curve.
+        """
+        return replace(self, curve=self.curve[:epoch + 1], **self.curve[epoch])
+
+    def term(self, name: str) -> float:
+        """One of :data:`TERMS`. A slope is the value behind the first half of the epochs less the
+        value at the end; NaN without a curve of at least two points."""
+        if not name.endswith(_SLOPE):
+            return float(getattr(self, name))
+        if len(self.curve) < 2:
+            return math.nan
+        name = name[:-len(_SLOPE)]
+        half = (len(self.curve) - 1) // 2
+        return float(self.curve[half][name] - self.curve[-1][name])
 
 
 class Reward:
@@ -40,10 +75,12 @@ class Reward:
     The gain of a term of which less is better is g = (baseline - value) / |baseline|, otherwise
     (value - baseline) / |baseline|, cut to [-1, 1]: 0 is no better than no distillation, 1 is
     perfect. The cut keeps one exploding student from hiding the differences between all others.
+    A slope ``<term>_slope`` asks which student still improves faster: it is compared on the same
+    scale, with |baseline| of the term itself.
 
     Auto-KD names test loss and representation gap as the terms (abstract); a weight of one half
-    each follows the authors' later public code. We take the loss after fitting one temperature,
-    because large logits weights ruin calibration and not the student.
+    each follows the authors' later public code: ``dict(held_out_loss=0.5, gap=0.5)``. What ranks
+    distillers as a long training does is measured in ``docs/benchmarks.md``.
 
     Args:
         weights: weight of each term, see :data:`TERMS`.
@@ -66,6 +103,11 @@ class Reward:
         if not sum(self.weights.values()) > 0:
             raise ConfigError('reward: all weights are zero')
 
+    @property
+    def needs_curve(self) -> bool:
+        """Whether runs must be measured behind every epoch."""
+        return any(weight and term.endswith(_SLOPE) for term, weight in self.weights.items())
+
     def __call__(self, outcome: Outcome, baseline: Outcome) -> float:
         """Reward of ``outcome``, in [-1, 1].
 
@@ -74,11 +116,32 @@ class Reward:
         """
         total = 0.0
         for term, weight in self.weights.items():
-            value, base = getattr(outcome, term), getattr(baseline, term)
-            if not (math.isfinite(value) and math.isfinite(base)):
-                raise ValueError(f'{term} is not finite ({value} against {base})')
-            gain = (value - base) / max(abs(base), 1e-12)
-            if term not in _MORE_IS_BETTER:
-                gain = -gain
-            total += weight * min(1.0, max(-1.0, gain))
+            if weight:
+                total += weight * min(1.0, max(-1.0, gain(term, outcome, baseline)))
         return total / sum(self.weights.values())
+
+    def at(self, epoch: int, outcome: Outcome, baseline: Outcome) -> float:
+        """Reward of a run that has come to ``epoch`` (from 0), against the baseline there.
+
+        Raises:
+            ValueError: as above, or the baseline was not measured there.
+        """
+        if epoch >= len(baseline.curve):
+            raise ValueError(f'the undistilled student was not measured behind epoch {epoch}')
+        return self(outcome, baseline.at(epoch))
+
+
+def gain(term: str, outcome: Outcome, baseline: Outcome) -> float:
+    """What ``outcome`` has gained over ``baseline`` in one term, as a share of the baseline's.
+
+    Raises:
+        ValueError: one of the two is not finite.
+    """
+    value, base = outcome.term(term), baseline.term(term)
+    if not (math.isfinite(value) and math.isfinite(base)):
+        raise ValueError(f'{term} is not finite ({value} against {base})')
+    measured = term[:-len(_SLOPE)] if term.endswith(_SLOPE) else term
+    difference = value - base
+    if (measured in _MORE_IS_BETTER) == term.endswith(_SLOPE):
+        difference = -difference  # of losses less is better, of their slope (a decrease) more
+    return difference / max(abs(baseline.term(measured)), 1e-12)

@@ -1,5 +1,6 @@
 """The tiny search, taken apart: networks, images and banks without a runner."""
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -48,11 +49,11 @@ def parts(tmp_path_factory, tiny_config, tiny_teacher):
         return open_banks(str(folder), chosen, datasets, choose_images(chosen, datasets['train']),
                           model, made_from(teacher, config), layers, classes, warn, progress)
 
-    def trainer(banks, **values):
-        arguments = dict(views=settings.views, optim_wrapper=config.optim_wrapper, curve=[1.0],
-                         epochs=2, batch_size=32, seed=0, device=torch.device('cpu'))
-        return ProxyTrainer(student, layers, banks['train'], banks['held_out'],
-                            **{**arguments, **values})
+    def trainer(banks, optim_wrapper=config.optim_wrapper, curve=(1.0, ), fresh=None, **values):
+        chosen = replace(settings, **{**dict(epochs=2, batch_size=32), **values})
+        return ProxyTrainer(fresh or (lambda seed: student), layers, banks['train'],
+                            banks['held_out'], chosen, optim_wrapper, list(curve),
+                            torch.device('cpu'))
 
     return SimpleNamespace(config=config, settings=settings, model=model, student=student,
                            teacher=teacher, datasets=datasets, layers=layers, classes=classes,

@@ -1,10 +1,13 @@
 """What is found out before anything is written."""
 import copy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import Runner
 
+from autokd_mm.engine import task as task_module
 from autokd_mm.engine.task import Task
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted
@@ -99,3 +102,83 @@ def test_dataset_that_is_too_small(look, parts, images):
 
     with pytest.raises(ConfigError, match=f'the dataset has {images}'):
         choose_images(parts.settings, Small())
+
+
+def test_first_stages_are_frozen_in_every_student(look, parts):
+    task = look(proxy=replace(parts.settings, frozen=('backbone.conv1', 'backbone.layer1')))
+    assert task.frozen == ('backbone.conv1', 'backbone.layer1', 'backbone.bn1')
+    for student in (task.student, task.fresh_student(7)):
+        frozen = {name.split('.')[1] for name, parameter in student.named_parameters()
+                  if not parameter.requires_grad}
+        assert frozen == {'conv1', 'bn1', 'layer1'}
+    assert all(parameter.requires_grad for parameter in parts.model.architecture.parameters())
+
+
+@pytest.mark.parametrize('values, words', [
+    (dict(frozen=('backbone.layr1', )), "proxy.frozen: .* has no layer 'backbone.layr1'"),
+    (dict(frozen=('backbone.layer1', )), 'proxy.frozen: trainable layers run before'),
+    (dict(frozen=('backbone', )), "everything up to layers.student='backbone.layer3' is frozen"),
+    (dict(images=0.9, held_out=0.2), 'proxy.images=900 and proxy.held_out=200 need 1100'),
+    (dict(images=0.9, held_out=0.2, select='teacher_entropy'), 'proxy.images=900'),
+])
+def test_proxy_that_does_not_fit(look, parts, values, words):
+    with pytest.raises(ConfigError, match=words):
+        look(proxy=replace(parts.settings, **values))
+
+
+def test_layers_are_looked_at_in_the_proxys_size(look, parts):
+    task = look(proxy=replace(parts.settings, input_size=16))
+    assert task.layers.teacher_shape == (32, 4, 4) and task.layers.student_shape[1:] == (4, 4)
+    assert task.space.shapes.height == 4
+
+
+@pytest.fixture
+def by_entropy(look, parts, tmp_path):
+    config = copy.deepcopy(parts.config)
+    config.work_dir = str(tmp_path)
+    settings = replace(parts.settings, select='teacher_entropy', images=48, held_out=600)
+    return lambda **values: look(config, **{**dict(proxy=settings), **values})
+
+
+def test_images_chosen_by_the_teachers_entropy(by_entropy, parts, tmp_path, monkeypatch):
+    said = []
+    task = by_entropy(say=said.append)
+    assert not (tmp_path / 'bank').exists()  # a teacher may still have to be trained
+    images = task.images
+    assert len(images['train']) == 48 and not set(images['train']) & set(images['held_out'])
+    assert "the teacher's entropy on 400 images decides which are taken" in said
+    # The strata of all candidates are met by hand: 400 / 48 of them each.
+    with np.load(str(tmp_path / 'bank' / 'entropy.npz'), allow_pickle=False) as found:
+        pool, values = found['indices'], found['entropy']
+    assert len(pool) == 400 and not set(pool) & set(images['held_out'])
+    ranks = np.sort(np.searchsorted(np.sort(values), values[np.isin(pool, images['train'])]))
+    assert np.all(np.abs(ranks - (np.arange(48) + 0.5) * 400 / 48) <= 400 / 48 + 1)
+
+    def again(*args, **values):
+        raise AssertionError('computed again')
+
+    monkeypatch.setattr(task_module, 'teacher_entropy', again)
+    other = by_entropy().images
+    assert all(np.array_equal(images[name], other[name]) for name in images)
+
+
+def test_another_teacher_is_asked_again(by_entropy, parts, monkeypatch):
+    assert len(by_entropy().images) == 2
+    asked = []
+    monkeypatch.setattr(task_module, 'teacher_entropy',
+                        lambda *args: asked.append(args) or np.zeros(len(args[3])))
+    with torch.no_grad():
+        parts.teacher.head.fc.bias += 1
+    try:
+        assert len(by_entropy().images) == 2
+    finally:
+        with torch.no_grad():
+            parts.teacher.head.fc.bias -= 1
+    assert len(asked) == 1
+
+
+def test_entropy_needs_the_teachers_logits(by_entropy, parts):
+    layers = {key: name for key, name in parts.config.train_cfg.layers.items()
+              if not key.endswith('logits')}
+    with pytest.raises(ConfigError, match='proxy.select: .* needs layers.teacher_logits'):
+        by_entropy(layers=layers)

@@ -2,13 +2,22 @@ import math
 
 import pytest
 
-from autokd_mm.search.reward import TERMS, Outcome, Reward
+from autokd_mm.search.reward import MEASURED, TERMS, Outcome, Reward, gain
 
 BASE = Outcome(held_out_loss=2.0, calibrated_loss=1.0, gap=0.5, metric=0.6, seconds=10.0)
 
 
 def outcome(**changes):
     return Outcome(**dict(BASE.to_dict(), **changes))
+
+
+def curved(*points):
+    return Outcome(seconds=1.0, curve=points, **points[-1])
+
+
+def points(term, *values):
+    return [{**dict(held_out_loss=2.0, calibrated_loss=1.0, gap=0.5, metric=0.6), term: value}
+            for value in values]
 
 
 @pytest.mark.parametrize('weights, changes, expected', [
@@ -33,8 +42,8 @@ def test_by_hand(weights, changes, expected):
 
 
 def test_no_better_than_no_distillation_is_zero():
-    for weights in (None, dict.fromkeys(TERMS, 1)):
-        assert Reward(weights)(BASE, BASE) == 0
+    full = curved(*[dict.fromkeys(MEASURED, 0.5)] * 3)
+    assert Reward()(BASE, BASE) == Reward(dict.fromkeys(TERMS, 1))(full, full) == 0
 
 
 def test_seconds_and_terms_without_weight_do_not_count():
@@ -75,3 +84,39 @@ def test_mistakes(weights, message):
     with pytest.raises(ValueError) as info:
         Reward(weights)
     assert str(info.value).startswith(message) and '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize('term, values, base, expected', [
+    # four epochs: the half is behind the second; it fell by 0.3, the baseline by 0.1 of its 0.5
+    ('gap', (0.9, 0.8, 0.6, 0.5), (0.9, 0.6, 0.55, 0.5), 0.2 / 0.5),
+    # three epochs: the half is behind the second, too
+    ('gap', (0.9, 0.8, 0.5), (0.9, 0.6, 0.5), 0.2 / 0.5),
+    # an accuracy that rises faster: (0.3 - 0.1) / 0.5
+    ('metric', (0.2, 0.5), (0.4, 0.5), 0.2 / 0.5),
+])
+def test_slopes_by_hand(term, values, base, expected):
+    outcome, baseline = (curved(*points(term, *side)) for side in (values, base))
+    assert gain(f'{term}_slope', outcome, baseline) == pytest.approx(expected)
+    assert Reward({f'{term}_slope': 2}).needs_curve and not Reward({f'{term}_slope': 0,
+                                                                    'gap': 1}).needs_curve
+
+
+def test_a_slope_without_a_curve():
+    with pytest.raises(ValueError, match='^gap_slope is not finite'):
+        Reward(dict(gap_slope=1))(BASE, BASE)
+
+
+def test_half_way_against_the_baseline_half_way():
+    baseline = curved(*points('gap', 0.8, 0.5))
+    half = curved(*points('gap', 0.6))
+    assert Reward(dict(gap=1)).at(0, half, baseline) == pytest.approx(0.25)
+    with pytest.raises(ValueError, match='was not measured behind epoch 2'):
+        Reward(dict(gap=1)).at(2, half, baseline)
+
+
+def test_outcome_as_json_and_back():
+    import json
+    outcome = curved(*points('gap', 0.8, 0.5))
+    again = Outcome.from_dict(json.loads(json.dumps(outcome.to_dict())))
+    assert again.curve == outcome.curve and again.to_dict().keys() == outcome.to_dict().keys()
+    assert again.gap == 0.5 and math.isnan(again.mse_gap)

@@ -1,0 +1,70 @@
+"""What a trained student is worth: the terms of the reward, from one pass over held-out images."""
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+import torch
+from torch import nn
+
+from autokd_mm.engine import measures
+from autokd_mm.engine.capture import capture
+from autokd_mm.models.distillers import Layers
+
+Batch = Tuple[torch.Tensor, List[Any]]
+
+
+def total_loss(losses: Dict[str, Any]) -> torch.Tensor:
+    """Sum of everything with ``loss`` in its name, as MMEngine's ``parse_losses`` does it."""
+    parts = []
+    for name, value in losses.items():
+        if 'loss' in name:
+            parts.extend(item.mean() for item in (value if isinstance(value, list) else [value]))
+    return sum(parts)  # type: ignore[return-value]
+
+
+@torch.no_grad()
+def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
+             teacher_feature: torch.Tensor, labels: torch.Tensor) -> Dict[str, float]:
+    """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
+
+    Args:
+        student: evaluated in evaluation mode and left in it.
+        batches: (inputs, data samples) of the held-out images, in order.
+        teacher_feature: N x C x H x W of the same images. labels: N.
+    """
+    student.eval()
+    loss, features, logits = 0.0, [], []
+    wanted = dict(feature=layers.student)
+    if layers.student_logits:
+        wanted['logits'] = layers.student_logits
+    with capture(student, wanted) as outputs:
+        for inputs, samples in batches:
+            loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
+            features.append(outputs['feature'].float())
+            logits.append(outputs['logits'].float() if 'logits' in outputs else None)
+    return dict(task_terms(loss / len(labels), _joined(logits), labels),
+                **feature_terms(torch.cat(features), teacher_feature))
+
+
+def task_terms(loss: float, logits: Optional[torch.Tensor],
+               labels: torch.Tensor) -> Dict[str, float]:
+    """Loss, calibrated loss and accuracy; the latter two where logits are known."""
+    if logits is None:
+        return dict(held_out_loss=loss, calibrated_loss=loss, metric=float('nan'))
+    return dict(held_out_loss=loss,
+                calibrated_loss=measures.calibrated_cross_entropy(logits, labels),
+                metric=float((logits.argmax(1) == labels).float().mean()))
+
+
+def feature_terms(student: torch.Tensor, teacher: torch.Tensor) -> Dict[str, float]:
+    """All distances of the two features."""
+    return dict(gap=measures.linear_cka_gap(student, teacher),
+                debiased_gap=measures.debiased_cka_gap(student, teacher),
+                mse_gap=measures.mse_gap(student, teacher),
+                linear_gap=measures.linear_gap(student, teacher),
+                relation_gap=measures.relation_gap(student, teacher))
+
+
+def _joined(logits: List[Optional[torch.Tensor]]) -> Optional[torch.Tensor]:
+    known = [item for item in logits if item is not None]
+    return torch.cat(known) if known else None

@@ -1,0 +1,49 @@
+"""The measured terms are those of the whole held-out set, whatever the batches."""
+import numpy as np
+import pytest
+import torch
+
+from autokd_mm.engine import measures
+from autokd_mm.engine.evaluation import evaluate, feature_terms, task_terms
+from autokd_mm.search.reward import MEASURED
+
+
+def test_terms_do_not_depend_on_the_batches(parts, banks):
+    trainer = parts.trainer(banks)
+    found = []
+    for size in (7, 32):
+        trainer = parts.trainer(banks, batch_size=size)
+        found.append(evaluate(parts.student, trainer._held_out_batches(parts.student),
+                              parts.layers, trainer.teacher_feature, trainer.labels))
+    assert set(found[0]) == set(MEASURED)
+    for name in MEASURED:
+        assert found[0][name] == pytest.approx(found[1][name], abs=1e-5, nan_ok=True)
+    assert np.isnan(found[0]['mse_gap'])  # 16 and 32 channels
+
+
+def test_loss_and_accuracy(parts, banks):
+    trainer = parts.trainer(banks)
+    inputs = torch.cat([inputs for inputs, _ in trainer._held_out_batches(parts.student)])
+    with torch.no_grad():
+        logits = parts.student.eval()(inputs, mode='tensor')
+    loss = float(torch.nn.functional.cross_entropy(logits, trainer.labels))
+    terms = trainer.measure(parts.student)
+    assert terms['held_out_loss'] == pytest.approx(loss, rel=1e-5)
+    assert terms['metric'] == float((logits.argmax(1) == trainer.labels).float().mean())
+    assert terms == {**terms, **task_terms(terms['held_out_loss'], logits, trainer.labels)}
+
+
+def test_without_logits():
+    terms = task_terms(2.0, None, torch.zeros(3).long())
+    assert terms['held_out_loss'] == terms['calibrated_loss'] == 2 and np.isnan(terms['metric'])
+
+
+def test_each_gap_is_its_measure():
+    s, t = torch.randn(20, 4, 2, 2), torch.randn(20, 4, 2, 2)
+    terms = feature_terms(s, t)
+    for name, function in (('gap', measures.linear_cka_gap), ('mse_gap', measures.mse_gap),
+                           ('debiased_gap', measures.debiased_cka_gap),
+                           ('linear_gap', measures.linear_gap),
+                           ('relation_gap', measures.relation_gap)):
+        assert terms.pop(name) == function(s, t)
+    assert not terms
