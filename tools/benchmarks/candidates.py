@@ -1,0 +1,65 @@
+"""Candidates of a search config, run one by one outside a search: what the benchmarks share."""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import _cli  # noqa: E402
+
+
+class Candidates:
+    """Everything between a search config and :meth:`ProxyTrainer.train`, made as a search does.
+
+    Args:
+        args: of a parser made by ``_cli.parser``.
+        test_images: the first so many images of the test dataloader give ``test_metric``;
+            0 for all.
+    """
+
+    def __init__(self, args, test_images=0):
+        import numpy as np
+        from mmengine.registry import DATASETS
+        from mmengine.runner import Runner
+
+        from autokd_mm.engine import teacher as teachers
+        from autokd_mm.engine.proxy_banks import open_banks
+        from autokd_mm.engine.proxy_data import read_views
+        from autokd_mm.engine.proxy_trainer import ProxyTrainer
+        self.config = _cli.load(args)
+        config, work_dir = self.config, self.config.work_dir
+        config.resume = False
+        config.default_hooks.checkpoint = None
+        self.runner = Runner.from_cfg(config)
+        self.loop = loop = self.runner.build_train_loop(config.train_cfg)
+        loop.display.enabled = sys.stderr.isatty()
+        self.task = task = loop._look()
+        teachers.ensure_teacher(self.runner.model, config, loop.full_training, work_dir,
+                                loop.train_teacher)
+        made_from = teachers.made_from(self.runner.model.teacher, config)
+        banks = open_banks(os.path.join(work_dir, 'bank'), loop.proxy, task.datasets(),
+                           task.images, self.runner.model, made_from, task.layers, task.classes,
+                           self.runner.logger.warning, loop.display.show)
+        self.runner.model.teacher.cpu()
+        self.trainer = ProxyTrainer(task.fresh_student, task.layers, banks['train'],
+                                    banks['held_out'], loop.proxy, config.optim_wrapper,
+                                    task.curve(loop.full_training), loop.device)
+        dataset = DATASETS.build(config.test_dataloader.dataset)
+        rows = np.arange(min(test_images or len(dataset), len(dataset)))
+        shape = banks['held_out'].arrays['pixels'].shape[1:]
+        self.test_pixels = np.empty((len(rows), *shape), np.uint8)
+        self.test_labels = np.empty(len(rows), np.int64)
+        read_views(dataset, rows, 1, 0, self.test_pixels, self.test_labels,
+                   input_size=loop.proxy.input_size)
+
+    def test_metric(self, student):
+        """Top-1 accuracy in [0, 1] on the test images."""
+        import torch
+
+        from autokd_mm.engine.layers import forward
+        right, logits = 0, dict(logits=self.task.layers.student_logits)
+        for start in range(0, len(self.test_labels), 500):
+            pixels = torch.from_numpy(self.test_pixels[start:start + 500]).to(self.loop.device)
+            inputs = student.data_preprocessor(dict(inputs=pixels), training=False)['inputs']
+            scores = forward(student, logits, inputs)['logits'].argmax(1).cpu().numpy()
+            right += int((scores == self.test_labels[start:start + 500]).sum())
+        return right / len(self.test_labels)

@@ -1,0 +1,146 @@
+#!/usr/bin/env python3
+"""What a candidate's step costs: with the bank, with the teacher online, without distillation.
+
+    python tools/benchmarks/search_cost.py configs/search/digits.py --work-dir W --distillers 50
+
+For random distillers of the config's space, steps of four kinds are made in turns on the same
+batches: the undistilled student's (twice, so that the noise is seen), ours with the teacher from
+the bank, and MMRazor's SingleTeacherDistill with the teacher online and the same losses. The limit
+of the last ratio is that of the floating point operations, backward counted twice the forward:
+(teacher + 3 student) / (3 student).
+"""
+import copy
+import json
+import os
+import random
+import statistics
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import _cli  # noqa: E402
+
+
+def parse_args():
+    parser = _cli.parser(__doc__.split('\n\n')[0])
+    parser.add_argument('--distillers', type=int, default=50)
+    parser.add_argument('--steps', type=int, default=8, help='timed steps of each kind')
+    parser.add_argument('--out', metavar='FILE.json')
+    return parser.parse_args()
+
+
+class Steps:
+    """Steps of the three kinds over one batch of the bank after the other."""
+
+    def __init__(self, bench):
+        self.bench, self.trainer = bench, bench.trainer
+        self.rows = next(self.trainer.batches(0))
+        self.initial = self.trainer._initial(self.trainer.settings.seed)
+
+    def ours(self, spec):
+        """A candidate as the search trains it; without a spec the undistilled student."""
+        from mmengine.optim import build_optim_wrapper
+        trainer = self.trainer
+        candidate = trainer._build(spec, self.initial).train()
+        optim = build_optim_wrapper(candidate, copy.deepcopy(trainer.optim_wrapper))
+
+        def step(number):
+            inputs = trainer.training_batch(candidate, self.rows[number % len(self.rows)])
+            with optim.optim_context(candidate), trainer._precision():
+                loss = sum(candidate.losses(*inputs))
+            optim.update_params(loss)
+
+        return step
+
+    def online(self, spec):
+        """MMRazor's algorithm with our losses and its own way with the teacher."""
+        from mmengine.optim import build_optim_wrapper
+
+        from autokd_mm.engine.evaluation import total_loss
+        from autokd_mm.models.distillers import distiller_config
+        from autokd_mm.registry import MODELS
+        trainer, config = self.trainer, self.bench.config.model
+        teacher = copy.deepcopy(self.bench.runner.model.teacher).to(trainer.device)
+        model = MODELS.build(dict(
+            type='mmrazor.SingleTeacherDistill', architecture=copy.deepcopy(config.architecture),
+            teacher=teacher, distiller=distiller_config(spec, self.bench.task.layers)))
+        model.architecture.load_state_dict(self.initial.state_dict())
+        model = model.to(trainer.device).train()
+        optim = build_optim_wrapper(model, copy.deepcopy(trainer.optim_wrapper))
+
+        def step(number):
+            rows = self.rows[number % len(self.rows)]
+            inputs = trainer._inputs(trainer.train_bank, rows, self.initial, True)
+            samples = [trainer.samples[trainer.train_bank.path][row] for row in rows]
+            with optim.optim_context(model), trainer._precision():
+                loss = total_loss(model.loss(inputs, samples))
+            optim.update_params(loss)
+
+        return step
+
+
+def in_turns(kinds, steps, synchronize):
+    """Median seconds of each kind's step; the machine's drift meets all alike."""
+    for _ in range(2):
+        for number, step in enumerate(kinds.values()):
+            step(number)
+    seconds = {name: [] for name in kinds}
+    for number in range(steps):
+        for name, step in kinds.items():
+            synchronize()
+            before = time.perf_counter()
+            step(number)
+            synchronize()
+            seconds[name].append(time.perf_counter() - before)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def flops(model, image):
+    from mmengine.analysis import FlopAnalyzer
+    return FlopAnalyzer(copy.deepcopy(model).cpu().eval(), image).total()
+
+
+def main():
+    args = parse_args()
+    import torch
+    from candidates import Candidates
+
+    from autokd_mm.engine.layers import inputs_for
+    bench = Candidates(args, test_images=1)
+    steps, trainer = Steps(bench), bench.trainer
+    cuda = trainer.device.type == 'cuda'
+    synchronize = torch.cuda.synchronize if cuda else lambda: None
+    pixels = torch.from_numpy(trainer.held_out_bank.rows('pixels', steps.rows[0][:1] * 0))
+    image = inputs_for(bench.runner.model.cpu(), pixels, teacher=False)
+    student, teacher = (flops(model, image) for model in (steps.initial,
+                                                          bench.runner.model.teacher))
+    limit = (teacher + 3 * student) / (3 * student)
+    specs = list(bench.task.space.enumerate())
+    random.Random(0).shuffle(specs)
+    found = []
+    for number, spec in enumerate(specs[:args.distillers]):
+        median = in_turns(dict(plain=steps.ours(None), bank=steps.ours(spec),
+                               online=steps.online(spec), again=steps.ours(None)),
+                          args.steps, synchronize)
+        plain = (median['plain'] + median['again']) / 2
+        found.append(dict(spec=spec.in_words(), plain_ms=plain * 1e3,
+                          noise=median['again'] / median['plain'],
+                          over_plain=median['bank'] / plain,
+                          online_over_bank=median['online'] / median['bank']))
+        print(f'{number + 1} of {args.distillers}: {found[-1]}', flush=True)
+    result = dict(
+        config=args.config, batch_size=trainer.settings.batch_size, device=str(trainer.device),
+        threads=torch.get_num_threads(), distillers=len(found),
+        flops=dict(student=student, teacher=teacher, limit=limit),
+        median={name: statistics.median(row[name] for row in found)
+                for name in ('plain_ms', 'noise', 'over_plain', 'online_over_bank')},
+        quartiles_over_plain=statistics.quantiles([row['over_plain'] for row in found], n=4))
+    print(json.dumps(result, indent=1))
+    if args.out:
+        with open(args.out, 'w') as file:
+            json.dump(dict(result, rows=found), file, indent=1)
+
+
+if __name__ == '__main__':
+    _cli.run(main)
