@@ -8,16 +8,17 @@ from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequ
 
 from autokd_mm.space import rules
 from autokd_mm.space.errors import ConfigError
-from autokd_mm.space.options import DEFAULT_OPTIONS, checked_options
+from autokd_mm.space.options import (BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS,
+                                     checked_options)
 from autokd_mm.space.spec import LEVELS, DistillerSpec
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # The earlier levels that decide what a level offers.
-_FEATURE_PATH = ('transform', 'intra', 'patch_grid', 'inter')
+_FEATURE_PATH = ('transform', 'region', 'intra', 'patch_grid', 'inter')
 _RULED_BY: Dict[str, Tuple[str, ...]] = dict(
-    dict.fromkeys(LEVELS, ()),
-    intra=('transform', ), patch_grid=('transform', 'intra'), inter=_FEATURE_PATH[:3],
-    distance=_FEATURE_PATH, logits=('transform', ))
+    dict.fromkeys(LEVELS, ()), region=_FEATURE_PATH[:1], intra=_FEATURE_PATH[:2],
+    patch_grid=_FEATURE_PATH[:3], inter=_FEATURE_PATH[:4], distance=_FEATURE_PATH,
+    logits=_FEATURE_PATH[:1])
 
 
 class DistillerSpace:
@@ -28,7 +29,8 @@ class DistillerSpace:
     ``suggest_categorical(name, choices)``. A parameter is called after its level; where the
     tensors or earlier choices leave only a part of the level's options, the remaining options are
     written behind the name (``distance(l2|pearson)``), because a study keeps one list of choices
-    per parameter name. A level with a single option left is not asked.
+    per parameter name. A level with a single option left is not asked. Without boxes the space
+    knows nothing of regions: neither their levels nor the transform that is offered for one only.
 
     Args:
         options: replaces the option list of any level, e.g. ``dict(temperature=(1, 2, 4))``.
@@ -43,9 +45,15 @@ class DistillerSpace:
                  options: Optional[Mapping[str, Sequence[Any]]] = None,
                  shapes: Optional[rules.Shapes] = None,
                  log: Optional[Callable[[str], None]] = None) -> None:
-        self.options: Dict[str, Tuple[Any, ...]] = dict(DEFAULT_OPTIONS)
-        self.options.update(checked_options(options or {}))
         self.shapes = shapes or rules.Shapes()
+        self.options: Dict[str, Tuple[Any, ...]] = dict(DEFAULT_OPTIONS)
+        if not self.shapes.boxes:
+            self.options['transform'] = tuple(
+                name for name in DEFAULT_OPTIONS['transform'] if name not in BOX_TRANSFORMS)
+        self.options.update(checked_options(options or {}))
+        if not self.shapes.boxes and 'all' not in self.options['region']:
+            raise ConfigError(f"space.region: {list(self.options['region'])} need boxes, which "
+                              "this task has not; did you mean 'all'?")
         self._log = log if log is not None else logging.getLogger(__name__).debug
         self._logged: Set[Tuple[str, Any, str]] = set()
         self._questions: Dict[Tuple[Any, ...], Tuple[str, Tuple[Any, ...]]] = {}
@@ -68,6 +76,9 @@ class DistillerSpace:
         if chosen['transform'] == 'random_mask':
             self._ask(trial, 'mask_ratio', chosen)
         self._ask(trial, 'connector', chosen)
+        if self.shapes.boxes and \
+                self._ask(trial, 'region', chosen) == 'foreground_background':
+            self._ask(trial, 'background_weight', chosen)
         if self._ask(trial, 'intra', chosen) == 'local':
             self._ask(trial, 'patch_grid', chosen)
         self._ask(trial, 'inter', chosen)
@@ -99,7 +110,8 @@ class DistillerSpace:
             reason = self._fault(level, option, chosen, self.shapes)
             if reason is None:
                 offered.append(option)
-            elif self._fault(level, option, chosen, rules.Shapes()) is None:
+            elif self._fault(level, option, chosen,
+                             rules.Shapes(boxes=self.shapes.boxes)) is None:
                 self._say_once(level, option, reason, chosen)  # these tensors are the reason
         if not offered:
             raise ConfigError(f'space.{level}: none of {list(self.options[level])} can be used for '
@@ -113,11 +125,16 @@ class DistillerSpace:
         """Why ``option`` cannot follow what was chosen; looks ahead past options with no leaf."""
         transform = option if level == 'transform' else chosen.get('transform', 'none')
         if level == 'transform':
-            below = 'logits' if option == 'logits_only' else 'intra'
+            below = 'logits' if option == 'logits_only' else 'region'
             return (rules.transform_fault(option, shapes)
                     or self._none_left(below, dict(transform=option), shapes))
         if level == 'connector':
             return rules.connector_fault(option, shapes)
+        if level == 'region':
+            return (rules.region_fault(option, transform, shapes)
+                    or self._none_left('intra', dict(chosen, region=option), shapes))
+        region = chosen.get('region')
+        shapes = rules.region_view(region, shapes)
         if level == 'intra':
             below = 'patch_grid' if option == 'local' else 'inter'
             return (rules.intra_fault(option, transform, shapes)
@@ -129,7 +146,7 @@ class DistillerSpace:
             return self._none_left('distance', dict(chosen, inter=option), shapes)
         if level == 'distance':
             return rules.distance_fault(option, transform, chosen['intra'],
-                                        chosen.get('patch_grid'), chosen['inter'], shapes)
+                                        chosen.get('patch_grid'), chosen['inter'], shapes, region)
         if level == 'logits':
             return rules.logits_fault(option, transform, shapes)
         return None
@@ -149,7 +166,8 @@ class DistillerSpace:
             return
         self._logged.add((level, option, reason))
         before = ', '.join(f'{name}={chosen[name]}' for name in _RULED_BY[level]
-                           if level != 'logits' and chosen.get(name, 'none') != 'none')
+                           if level != 'logits'
+                           and chosen.get(name, 'none') not in ('none', 'all'))
         self._log(f'{level}={option}{" after " if before else ""}{before} is left out: {reason}')
 
     # -- walks over it ------------------------------------------------------------------------
@@ -178,12 +196,13 @@ class DistillerSpace:
         Raises:
             ValueError: ``spec`` is not a point of this space; names the level and what it offers.
         """
-        guided = GuidedTrial(spec.to_dict())
+        guided = GuidedTrial(dict(region='all', **spec.to_dict()) if spec.region is None
+                             else spec.to_dict())
         try:
             reached = self.suggest(guided)
         except NotOffered as error:
             reason = None
-            if error.value in self.options[error.level]:
+            if error.value in self.options[error.level] + DEFAULT_OPTIONS[error.level]:
                 reason = self._fault(error.level, error.value, spec.to_dict(), self.shapes)
             raise ConfigError(f'{error}{f" ({reason})" if reason else ""}') from None
         for level in LEVELS:
@@ -191,7 +210,9 @@ class DistillerSpace:
             if only != wanted:
                 raise ConfigError(
                     f'distiller option {level}={wanted!r} ' +
-                    ('means nothing beside the other options; leave it out' if only is None else
+                    ('needs boxes, which this task has not; leave it out'
+                     if level in BOX_LEVELS and not self.shapes.boxes else
+                     'means nothing beside the other options; leave it out' if only is None else
                      f'is not a point of this space; it offers {only!r} there'))
         return guided.params
 
@@ -201,5 +222,6 @@ class DistillerSpace:
 
     def levels(self) -> List[Tuple[str, Tuple[Any, ...]]]:
         """The levels with their options, in the order in which they are asked."""
-        return [(level, self.options[level]) for level in LEVELS]
+        return [(level, self.options[level]) for level in LEVELS
+                if self.shapes.boxes or level not in BOX_LEVELS]
 

@@ -8,9 +8,11 @@ from autokd_mm.space.errors import ConfigError, nearest
 
 DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     transform=('logits_only', 'none', 'spatial_attention', 'channel_attention', 'attention_mask',
-               'random_mask'),
+               'random_mask', 'teacher_attention_mask'),
     mask_ratio=(0.5, 0.65, 0.75),
     connector=('identity', 'conv1x1', 'conv1x1_bn', 'conv3x3'),
+    region=('all', 'foreground_background', 'instances'),
+    background_weight=(0.5, ),
     intra=('none', 'multi_scale', 'local'),
     patch_grid=(2, 4),
     inter=('none', 'sample', 'channel'),
@@ -27,9 +29,13 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
 # is the one of the supplement.
 RELATION_DISTANCES = ('rkd_distance', 'rkd_angle', 'correlation', 'local_correlation')
 
+# What a task with boxes has and others have not: levels that they are not asked, and options.
+BOX_LEVELS = ('region', 'background_weight')
+BOX_TRANSFORMS = ('teacher_attention_mask', )
+
 # Levels whose options are numbers a user may choose freely; the others name an operation.
-NUMERIC_LEVELS = ('mask_ratio', 'patch_grid', 'temperature', 'feature_weight',
-                  'logits_temperature', 'logits_weight')
+NUMERIC_LEVELS = ('mask_ratio', 'background_weight', 'patch_grid', 'temperature',
+                  'feature_weight', 'logits_temperature', 'logits_weight')
 
 
 def checked_options(options: Mapping[str, Sequence[Any]]) -> Dict[str, Tuple[Any, ...]]:
@@ -70,6 +76,8 @@ def _check_number(level: str, value: Any) -> None:
     elif level == 'patch_grid':
         wanted, fits = 'a whole number of at least 2', number and isinstance(value, int) \
             and value >= 2
+    elif level == 'background_weight':
+        wanted, fits = 'a number of at least 0', number and value >= 0
     else:
         wanted, fits = 'a number above 0', number and value > 0
     if not fits:

@@ -1,9 +1,10 @@
 """Which options mean something for given tensors, and which repeat another option.
 
-A rule returns ``None`` when the option is fine and otherwise the reason in words. There are two
-kinds of reasons: the option *cannot work* (a 4x4 grid on a 2x2 map), or it *repeats* a distiller
+A rule returns ``None`` when the option is fine and otherwise the reason in words. There are three
+kinds of reasons: the option *cannot work* (a 4x4 grid on a 2x2 map), it *repeats* a distiller
 that is offered elsewhere up to a constant factor (L2 after normalisation is twice the cosine
-distance, supplement eq. 5-8). Neither is offered by ``suggest``; a spec that merely repeats may
+distance, supplement eq. 5-8), or it can be computed and *means something else* than it says (a
+region's weights inside a softmax). None is offered by ``suggest``; a spec that merely repeats may
 still be written by hand. ``tests/test_space/test_rules.py`` shows by numbers that each rule is
 true. Two kinds of repetition hold in the usual case only: with patches of unequal size (a map
 that the grid does not divide) the mean over patches weights positions a little differently than
@@ -17,6 +18,13 @@ from typing import Optional
 
 CANNOT = 'cannot work: '
 REPEATS = 'repeats: '
+OTHER = 'means something else: '
+
+# Bins along each side of the features that are pooled from a box.
+INSTANCE_SIDE = 7
+# The number of boxes differs from batch to batch. The rules take it for as many as a relation
+# needs; a batch with too few has a loss of 0.
+_INSTANCES = 64
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,8 @@ class Shapes:
         same: the student's feature has the teacher's shape already.
         has_logits: teacher and student have logits that can be compared.
         student_positions: H W of the student's feature before the connector, if not the teacher's.
+        boxes: the samples have ground-truth boxes. ``None`` where the task has none, and not
+            False: the descriptions of studies from before there were regions then stay equal.
     """
     batch: int = 64
     channels: int = 64
@@ -40,6 +50,7 @@ class Shapes:
     same: bool = True
     has_logits: bool = True
     student_positions: Optional[int] = None
+    boxes: Optional[bool] = None
 
     @property
     def positions(self) -> int:
@@ -56,6 +67,44 @@ def transform_fault(transform: str, shapes: Shapes) -> Optional[str]:
         return REPEATS + 'the feature has one position, its mean is the feature itself'
     if transform == 'attention_mask' and one_position and shapes.channels == 1:
         return REPEATS + 'the feature is one number, whose mask is 1'
+    return None
+
+
+def region_fault(region: str, transform: str, shapes: Shapes) -> Optional[str]:
+    if region != 'foreground_background' and transform == 'teacher_attention_mask':
+        return OTHER + 'the teacher\'s attention is that of FGD, region=foreground_background'
+    if region == 'all':
+        return None
+    if not shapes.boxes:
+        return CANNOT + 'the task has no boxes'
+    if shapes.positions == 1:
+        return CANNOT + 'the feature has one position'
+    if region == 'foreground_background' and transform == 'channel_attention':
+        return CANNOT + 'channel attention leaves one position'
+    return None
+
+
+def region_view(region: Optional[str], shapes: Shapes) -> Shapes:
+    """The shapes that a region leaves: instances are samples of 7 x 7."""
+    if region != 'instances':
+        return shapes
+    return replace(shapes, batch=_INSTANCES, height=INSTANCE_SIDE, width=INSTANCE_SIDE)
+
+
+def weights_fault(distance: str, inter: str) -> Optional[str]:
+    """Features times the root of a weight at each position: does the distance weight positions?
+
+    Inner products over the positions of one map do: of differences (``l2``), of two maps
+    (``cosine`` and the normalised ``l2`` of a channel), of two channels (``gram_l2``).
+    """
+    if distance == 'pearson':
+        return OTHER + 'the mean that a correlation takes off is not a weighted one'
+    if distance == 'kl':
+        return OTHER + 'in a softmax the root of a weight is a temperature'
+    if distance == 'local_correlation':
+        return OTHER + 'two patches have their boxes in different places'
+    if inter == 'sample':
+        return OTHER + 'two samples have their boxes in different places'
     return None
 
 
@@ -98,8 +147,14 @@ def patch_grid_fault(grid: int, transform: str, shapes: Shapes) -> Optional[str]
 
 
 def distance_fault(distance: str, transform: str, intra: str, patch_grid: Optional[int],
-                   inter: str, shapes: Shapes) -> Optional[str]:
-    """The rule for one distance under everything that was chosen before it."""
+                   inter: str, shapes: Shapes, region: Optional[str] = None) -> Optional[str]:
+    """The rule for one distance under everything that was chosen before it.
+
+    ``shapes`` are those of :func:`region_view`.
+    """
+    weighted = region == 'foreground_background'
+    if weighted and weights_fault(distance, inter) is not None:
+        return weights_fault(distance, inter)
     view, local = after_transform(transform, shapes), intra == 'local'
     if distance == 'local_correlation':
         return _local_correlation_fault(view, patch_grid if local else None, inter)
@@ -108,8 +163,10 @@ def distance_fault(distance: str, transform: str, intra: str, patch_grid: Option
         # distance says nothing are left out of the loss, so the largest one decides.
         view = replace(view, height=-(-view.height // patch_grid),
                        width=-(-view.width // patch_grid))
-    # Spatial attention leaves maps of equal norm, as long as nothing pools or cuts them.
-    equal_norms = transform == 'spatial_attention' and intra == 'none'
+        if weighted and inter == 'channel' and view.positions == 1 and distance != 'gram_l2':
+            return weights_fault(distance, 'sample')
+    # Spatial attention leaves maps of equal norm, as long as nothing pools, cuts or weights them.
+    equal_norms = transform == 'spatial_attention' and intra == 'none' and not weighted
     fault = _fault(distance, inter, view, local, equal_norms)
     if fault is None and intra == 'multi_scale' and min(view.height, view.width) == 2:
         # The one coarser scale is 1x1.

@@ -17,6 +17,10 @@ class DistillerSpec:
         transform: global transform, or ``'logits_only'`` for a distiller with no feature branch.
         mask_ratio: share of the student's positions that are masked, after ``random_mask``.
         connector: student-side module that makes the shapes equal.
+        region: ``foreground_background`` or ``instances`` of the ground-truth boxes; ``None`` for
+            the whole map, which ``'all'`` says as well.
+        background_weight: weight of all background together where a box has 1, after
+            ``foreground_background``.
         intra: intra-spatial transform.
         patch_grid: patches per side, after ``local``.
         inter: inter-spatial transform, the dimension along which the distance looks.
@@ -30,6 +34,8 @@ class DistillerSpec:
     transform: str
     mask_ratio: Optional[float] = None
     connector: Optional[str] = None
+    region: Optional[str] = None
+    background_weight: Optional[float] = None
     intra: Optional[str] = None
     patch_grid: Optional[int] = None
     inter: Optional[str] = None
@@ -39,6 +45,11 @@ class DistillerSpec:
     logits: str = 'none'
     logits_temperature: Optional[float] = None
     logits_weight: Optional[float] = None
+
+    def __post_init__(self) -> None:
+        # One name for one distiller: that of all spaces in which a region is not asked.
+        if self.region == 'all':
+            object.__setattr__(self, 'region', None)
 
     @property
     def has_feature(self) -> bool:
@@ -75,6 +86,9 @@ class DistillerSpec:
             steps = [self.transform.replace('_', ' ')]
             if self.mask_ratio is not None:
                 steps[0] += f' {self.mask_ratio:g}'
+            if self.region is not None:
+                share = '' if self.background_weight is None else f' {self.background_weight:g}'
+                steps.append(self.region.replace('_', '/') + share)
             if self.intra != 'none':
                 grid = f' {self.patch_grid}x{self.patch_grid}' if self.patch_grid else ''
                 steps.append(f'{self.intra}{grid}'.replace('_', '-'))

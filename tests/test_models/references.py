@@ -199,6 +199,16 @@ def attention_masks(s, t, tau=0.5):
     return of_space, of_channel
 
 
+def teacher_attention_mask(s, t, tau=0.5):
+    """Both features times the root of FGD's attention, which is the teacher's alone."""
+    n, c, h, w = t.shape
+    mask = np.zeros(t.shape)
+    for i in range(n):
+        space = h * w * softmax(np.abs(t[i]).mean(axis=0).ravel(), tau).reshape(h, w)
+        mask[i] = space * (c * softmax(np.abs(t[i]).mean((1, 2)), tau))[:, None, None]
+    return s * np.sqrt(mask), t * np.sqrt(mask)
+
+
 def attention_mask(s, t, tau=0.5):
     of_space, of_channel = attention_masks(s, t, tau)
     mask = np.sqrt(of_space[:, None] * of_channel[:, :, None, None])

@@ -19,6 +19,9 @@ SHAPES = {
     '1x1-alone': Shapes(batch=1, channels=16, height=1, width=1),
     'two-classes': Shapes(batch=8, channels=16, height=4, width=4, classes=2),
     'no-logits': Shapes(batch=8, channels=16, height=4, width=4, classes=0, has_logits=False),
+    'boxes': Shapes(batch=2, channels=16, height=25, width=42, classes=80, boxes=True),
+    'boxes-1x1': Shapes(batch=2, channels=16, height=1, width=1, classes=80, boxes=True),
+    'boxes-one-row': Shapes(batch=1, channels=3, height=1, width=5, has_logits=False, boxes=True),
 }
 
 
@@ -32,6 +35,12 @@ def shapes(request):
 def small():
     """Options that keep every operation and few of the numbers."""
     return dict(SMALL)
+
+
+@pytest.fixture
+def with_boxes():
+    """The default space of a task with boxes."""
+    return DistillerSpace(shapes=Shapes(boxes=True))
 
 
 @pytest.fixture

@@ -6,7 +6,11 @@ from optuna.storages.journal import JournalFileBackend
 
 from autokd_mm.search import MCTSSampler
 from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec, Shapes
-from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.space.handcrafted import HANDCRAFTED, WITH_BOXES
+from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS
+from autokd_mm.space.walk import walk
+
+BOX_TRANSFORM, = BOX_TRANSFORMS
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SAMPLERS = dict(random=RandomSampler, tpe=TPESampler, mcts=MCTSSampler)
@@ -118,13 +122,119 @@ def test_the_space_of_the_supplement_has_104064_distillers(supplement):
 def test_the_default_space():
     space = DistillerSpace()
     assert space.count() == 506_544
-    assert [level for level, _ in space.levels()] == list(LEVELS)
+    assert [level for level, _ in space.levels()] == [
+        level for level in LEVELS if level not in BOX_LEVELS]
+
+
+def questions(space):
+    """Every parameter name with its choices."""
+    asked = {}
+
+    class Asked:
+
+        def __init__(self, trial):
+            self.trial = trial
+
+        def suggest_categorical(self, name, choices):
+            assert asked.setdefault(name, choices) == choices
+            return self.trial.suggest_categorical(name, choices)
+
+    for _ in walk(lambda trial: space._suggest_feature(Asked(trial))):
+        pass
+    for transform in ('none', 'logits_only'):
+        for _ in walk(lambda trial, name=transform: space._suggest_logits(Asked(trial), name)):
+            pass
+    return asked
+
+
+def test_a_space_without_boxes_is_what_it_was_before_there_were_regions():
+    """Names and choices of all parameters, the levels and the shapes that a study is known by."""
+    assert questions(DistillerSpace()) == {
+        'transform': ('logits_only', 'none', 'spatial_attention', 'channel_attention',
+                      'attention_mask', 'random_mask'),
+        'mask_ratio': (0.5, 0.65, 0.75),
+        'connector': ('identity', 'conv1x1', 'conv1x1_bn', 'conv3x3'),
+        'intra': ('none', 'multi_scale', 'local'), 'patch_grid': (2, 4),
+        'inter': ('none', 'sample', 'channel'), 'inter(none|sample)': ('none', 'sample'),
+        'distance(l2|pearson)': ('l2', 'pearson'),
+        'distance(l2|cosine|pearson)': ('l2', 'cosine', 'pearson'),
+        'distance(l2|cosine|pearson|kl)': ('l2', 'cosine', 'pearson', 'kl'),
+        'distance(cosine|pearson|local_correlation)': ('cosine', 'pearson', 'local_correlation'),
+        'distance(l2|pearson|kl|gram_l2)': ('l2', 'pearson', 'kl', 'gram_l2'),
+        'distance(l2|pearson|kl|gram_l2|rkd_distance|rkd_angle|correlation)': (
+            'l2', 'pearson', 'kl', 'gram_l2', 'rkd_distance', 'rkd_angle', 'correlation'),
+        'distance(kl|gram_l2|rkd_distance|rkd_angle|correlation)': (
+            'kl', 'gram_l2', 'rkd_distance', 'rkd_angle', 'correlation'),
+        'distance(l2|pearson|gram_l2|rkd_distance|rkd_angle|correlation)': (
+            'l2', 'pearson', 'gram_l2', 'rkd_distance', 'rkd_angle', 'correlation'),
+        'temperature': (1, 4, 8, 16), 'feature_weight': (1, 5, 25, 50),
+        'logits': ('none', 'kl', 'pearson_inter', 'pearson_intra', 'pearson_both'),
+        'logits(kl|pearson_inter|pearson_intra|pearson_both)': (
+            'kl', 'pearson_inter', 'pearson_intra', 'pearson_both'),
+        'logits_temperature': (1, 4, 8, 16), 'logits_weight': (0.1, 0.5, 1, 5)}
+    assert {name: value for name, value in vars(Shapes()).items() if value is not None} == dict(
+        batch=64, channels=64, height=8, width=8, classes=100, same=True, has_logits=True)
+    assert not any(BOX_TRANSFORM in options for _, options in DistillerSpace().levels())
+
+
+def test_the_space_with_boxes_counted_by_hand(with_boxes):
+    """What the whole map has, the same of the instances, and what weights leave of distances.
+
+    Weighted, by intra none, multi_scale, local at two grids: l2 (not local) and cosine of none, l2
+    and gram_l2 of channel; gram_l2 not of the one channel of spatial attention. Instances are 7x7:
+    on a 4x4 grid no local correlation of spatial attention, whose smallest patch is one number.
+    """
+    logits = 1 + 4 * 4 * 4
+    whole = 506_544 - (logits - 1)
+    instances = whole - 4 * 4 * logits  # connectors, weights
+    plain, spatial = 4 + 4 + 2 * 3, 3 + 3 + 2 * 2
+    # none, attention_mask, teacher_attention_mask, random_mask at three ratios
+    weighted = ((1 + 1 + 1 + 3) * plain + spatial) * 4 * 4 * logits
+    assert with_boxes.count() == whole + instances + weighted + logits - 1 == 1_109_744
+    assert [level for level, _ in with_boxes.levels()] == list(LEVELS)
+
+
+def test_a_spec_of_the_whole_map_is_the_same_with_and_without_boxes(small):
+    plain = set(DistillerSpace(small).enumerate())
+    boxes = set(DistillerSpace(small, Shapes(boxes=True)).enumerate())
+    assert {found for found in boxes if found.region is None} == plain
+    assert {found.region for found in boxes - plain} == {'foreground_background', 'instances'}
+    one = spec()
+    assert spec(region='all') == one and hash(spec(region='all')) == hash(one)
+    assert 'region' not in DistillerSpace().params(one)
+    assert DistillerSpace(shapes=Shapes(boxes=True)).params(one)['region'] == 'all'
+
+
+def test_regions_are_asked_where_there_are_boxes():
+    names = questions(DistillerSpace(shapes=Shapes(boxes=True)))
+    assert names['region'] == ('all', 'foreground_background', 'instances')
+    assert names['region(all|instances)'] == ('all', 'instances')  # after channel attention
+    assert names['transform'][-1] == BOX_TRANSFORM
+    assert not any('background_weight' in name for name in names)  # one option is no question
+    wider = questions(DistillerSpace(dict(background_weight=[0, 0.5]), Shapes(boxes=True)))
+    assert wider['background_weight'] == (0, 0.5)
+    found = DistillerSpace(dict(region='instances', transform=['none', BOX_TRANSFORM]),
+                           Shapes(boxes=True))
+    assert {one.region for one in found.enumerate()} == {'instances'}
+    assert {one.transform for one in found.enumerate()} == {'none'}
+
+
+def test_one_position_has_no_regions():
+    lines = []
+    space = DistillerSpace(shapes=Shapes(height=1, width=1, boxes=True), log=lines.append)
+    assert space.count() == DistillerSpace(shapes=Shapes(height=1, width=1)).count()
+    assert 'region=instances is left out: cannot work: the feature has one position' in lines
 
 
 def test_the_method_of_hand_crafted_points():
     space = DistillerSpace()
     for point in HANDCRAFTED.values():
         space.validate(point)
+
+
+def test_the_method_of_hand_crafted_points_with_boxes(with_boxes):
+    for point in list(HANDCRAFTED.values()) + list(WITH_BOXES.values()):
+        with_boxes.validate(point)
 
 
 # ---------------------------------------------------------------------- params
@@ -198,6 +308,11 @@ def test_student_of_another_size():
     (dict(mask_ratio=[0.5, 1.0]), 'space.mask_ratio: 1.0 is not a share between 0 and 1; did you '
                                   'mean 0.75?'),
     (dict(mask_ratio=0), 'space.mask_ratio: 0 is not a share between 0 and 1; did you mean 0.5?'),
+    (dict(background_weight=[0, -1]), 'space.background_weight: -1 is not a number of at least 0; '
+                                      'did you mean 0.5?'),
+    (dict(region='instance'), "space.region: 'instance' is unknown, did you mean 'instances'?"),
+    (dict(region=['instances']), "space.region: ['instances'] need boxes, which this task has not; "
+                                 "did you mean 'all'?"),
     (dict(patch_grid=1), 'space.patch_grid: 1 is not a whole number of at least 2; did you mean 2'),
     (dict(patch_grid=[4.0]), 'space.patch_grid: 4.0 is not a whole number of at least 2; did you '
                              'mean 4?'),
@@ -225,6 +340,12 @@ def test_wrong_options(options, message):
     (dict(transform='none', connector='identity'), Shapes(same=False),
      "space.connector: none of ['identity'] can be used for these tensors (cannot work: student "
      'and teacher differ in shape)'),
+    (dict(transform=BOX_TRANSFORM), Shapes(),
+     "space.transform: none of ['teacher_attention_mask'] can be used for these tensors (means "
+     "something else: the teacher's attention is that of FGD, region=foreground_background)"),
+    (dict(region='foreground_background', distance='kl', transform='none'), Shapes(boxes=True),
+     "space.transform: none of ['none'] can be used for these tensors (means something else: in a "
+     'softmax the root of a weight is a temperature)'),
     (dict(transform='none', intra='local', distance='local_correlation'), Shapes(1, 4, 1, 1),
      "space.transform: none of ['none'] can be used for these tensors (cannot work: a map with one "
      'row or column has no patches)'),
@@ -254,6 +375,39 @@ def test_a_space_with_nothing_in_it(options, shapes, message):
 def test_a_spec_outside_the_space(point, message):
     with pytest.raises(ValueError) as info:
         DistillerSpace().params(point)
+    assert str(info.value) == message
+
+
+@pytest.mark.parametrize('point, message', [
+    (spec(region='instances'), "distiller option region='instances' needs boxes, which this task "
+                               'has not; leave it out'),
+    (spec(background_weight=0.5), 'distiller option background_weight=0.5 needs boxes, which this '
+                                  'task has not; leave it out'),
+    (WITH_BOXES['FGD-focal'], "distiller option transform='teacher_attention_mask' is not offered "
+                              "here, did you mean 'attention_mask'?"),
+])
+def test_a_spec_with_a_region_in_a_space_without_boxes(point, message):
+    with pytest.raises(ValueError) as info:
+        DistillerSpace().params(point)
+    assert str(info.value).startswith(message)
+
+
+@pytest.mark.parametrize('point, message', [
+    (spec(region='foreground_background', background_weight=0.5, distance='pearson'),
+     "distiller option distance='pearson' is not offered here. Valid: l2, cosine (means something "
+     'else: the mean that a correlation takes off is not a weighted one)'),
+    (spec(region='foreground_background', background_weight=2),
+     'distiller option background_weight=2 is not a point of this space; it offers 0.5 there'),
+    (spec(region='foreground_background'),
+     'distiller option background_weight=None is not a point of this space; it offers 0.5 there'),
+    (spec(region='instances', background_weight=0.5),
+     'distiller option background_weight=0.5 means nothing beside the other options; leave it out'),
+    (spec(transform=BOX_TRANSFORM), 'distiller option region=None is not a point of this space; it '
+                                    "offers 'foreground_background' there"),
+])
+def test_a_spec_outside_the_space_with_boxes(with_boxes, point, message):
+    with pytest.raises(ValueError) as info:
+        with_boxes.params(point)
     assert str(info.value) == message
 
 

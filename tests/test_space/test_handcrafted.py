@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 from autokd_mm.models.distillers import Layers, distiller_config, spec_from_config
 from autokd_mm.registry import MODELS
 from autokd_mm.space import DistillerSpace, Shapes
-from autokd_mm.space.handcrafted import HANDCRAFTED, NOT_IN_SPACE, handcrafted
+from autokd_mm.space.handcrafted import HANDCRAFTED, NOT_IN_SPACE, WITH_BOXES, handcrafted
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'distill'
 SUFFIX = '_resnet56_resnet20_cifar10.py'
@@ -19,7 +19,33 @@ NAMED = {'KD', 'FitNet', 'AT', 'SP', 'CC', 'RKD-D', 'RKD-A', 'ICKD', 'CWD', 'PKD
 
 def test_every_method_is_a_point_or_says_why_not():
     assert NAMED <= set(HANDCRAFTED) | set(NOT_IN_SPACE)
-    assert not set(HANDCRAFTED) & set(NOT_IN_SPACE)
+    assert not set(HANDCRAFTED) & set(NOT_IN_SPACE) and not set(HANDCRAFTED) & set(WITH_BOXES)
+    assert not set(WITH_BOXES) & set(NOT_IN_SPACE)
+
+
+@pytest.mark.parametrize('name', WITH_BOXES)
+@pytest.mark.parametrize('same', [True, False])
+def test_a_method_with_boxes_is_a_point_of_a_space_with_boxes(name, same):
+    point = handcrafted(name, same)
+    assert DistillerSpace(shapes=Shapes(same=same, boxes=True)).params(point)
+    assert point.connector == ('identity' if same else 'conv1x1')
+    with pytest.raises(ValueError):
+        DistillerSpace(shapes=Shapes(same=same)).params(point)
+
+
+def test_the_config_of_fgd_has_its_point_on_every_level():
+    config = Config.fromfile(str(CONFIGS / 'fgd_retinanet_r101_r50_coco.py'))
+    losses = config.model.distiller.distill_losses
+    point = handcrafted('FGD-focal')
+    made = distiller_config(point, LAYERS)['distill_losses']['loss_feature']
+    assert sorted(losses) == [f'loss_p{level}' for level in range(3, 8)]
+    for loss in losses.values():
+        # alpha of the paper times 256 channels; the space offers 1 as the nearest
+        assert loss.pop('loss_weight') == pytest.approx(1e-3 * 256)
+        assert dict(loss) == {key: value for key, value in made.items()
+                              if key not in ('loss_weight', 'intra', 'inter')}
+        one = dict(distill_losses=dict(loss_feature=dict(loss, loss_weight=1)))
+        assert spec_from_config(one) == point
 
 
 @pytest.mark.parametrize('name', HANDCRAFTED)
@@ -62,7 +88,9 @@ def test_its_config_builds(name):
 @pytest.mark.parametrize('name, message', [
     ('CRD', 'warm_start: CRD is not in the space: it contrasts every sample with a memory bank'),
     ('ReviewKD', 'warm_start: ReviewKD is not in the space: it fuses several student stages'),
-    ('FGD', 'warm_start: FGD is not in the space: it weights foreground and background by'),
+    ('FGD', 'warm_start: FGD is not in the space: it adds a loss between attention maps and one '
+            'between global contexts to its feature loss; the feature loss alone is FGD-focal'),
+    ('FGD-local', "warm_start: 'FGD-local' is unknown, did you mean 'FGD-focal'?"),
     ('MDG', "warm_start: 'MDG' is unknown, did you mean 'MGD'? Valid: KD, FitNet, AT"),
 ])
 def test_what_is_not_a_point_is_refused_with_the_reason(name, message):

@@ -4,6 +4,8 @@ from autokd_mm.space import LEVELS, options
 def test_every_level_has_options():
     assert tuple(options.DEFAULT_OPTIONS) == LEVELS
     assert set(options.NUMERIC_LEVELS) < set(LEVELS)
+    assert set(options.BOX_LEVELS) < set(LEVELS)
+    assert set(options.BOX_TRANSFORMS) < set(options.DEFAULT_OPTIONS['transform'])
     assert set(options.RELATION_DISTANCES) < set(options.DEFAULT_OPTIONS['distance'])
 
 

@@ -3,7 +3,7 @@
 Every combination of operations is evaluated on a few pairs of random tensors in float64. Two
 losses are the same distiller if their values have one and the same ratio on all pairs (the weight
 is a level of its own). ``random_mask`` compares like ``none``, with another student, and the
-rules treat it so; connectors come before the feature.
+rules treat it so; connectors come before the feature. Regions see the same boxes on all pairs.
 """
 import itertools
 import warnings
@@ -12,14 +12,17 @@ import pytest
 import torch
 
 from autokd_mm.models.losses import FeatureLoss, LogitsLoss
+from autokd_mm.models.transforms import BatchBoxes
 from autokd_mm.space import Shapes, rules
-from autokd_mm.space.options import DEFAULT_OPTIONS
+from autokd_mm.space.options import BOX_TRANSFORMS, DEFAULT_OPTIONS
 
 # N, C, H, W
 USUAL = (6, 4, 8, 8)
 SHAPES = [USUAL, (6, 4, 4, 4), (6, 4, 2, 2), (6, 4, 5, 7), (6, 2, 3, 3), (6, 4, 1, 1), (6, 3, 4, 1),
           (6, 1, 4, 4), (6, 1, 1, 1), (3, 1, 2, 5), (2, 4, 8, 8), (2, 1, 2, 2), (1, 4, 8, 8),
           (1, 4, 1, 2), (1, 1, 4, 4), (1, 1, 1, 1)]
+WEIGHTED = 'foreground_background'
+WEIGHTED_SHAPES = [USUAL, (6, 4, 2, 2), (6, 4, 5, 7), (6, 1, 4, 4), (6, 3, 4, 1), (1, 4, 8, 8)]
 SAME = 1e-9
 # True of features after a ReLU; those of unlike signs add jumps.
 UP_TO_SIGNS = ('its rows are the feature itself', 'its rows are the batch',
@@ -44,26 +47,37 @@ def pairs(shape, signed, batches=4):
     return result
 
 
-def combinations(temperatures):
-    """(transform, intra, patch_grid, inter, distance, temperature), legal or not."""
+def combinations(temperatures, region=None):
+    """(transform, intra, patch_grid, inter, distance, temperature, region), legal or not."""
     transforms = [name for name in DEFAULT_OPTIONS['transform']
-                  if name not in ('logits_only', 'random_mask')]
+                  if name not in ('logits_only', 'random_mask')
+                  and (region or name not in BOX_TRANSFORMS)]
     for transform, intra, inter, distance in itertools.product(
             transforms, *(DEFAULT_OPTIONS[level] for level in ('intra', 'inter', 'distance'))):
         for grid in DEFAULT_OPTIONS['patch_grid'] if intra == 'local' else (None, ):
             for tau in temperatures if distance == 'kl' else (None, ):
-                yield transform, intra, grid, inter, distance, tau
+                yield transform, intra, grid, inter, distance, tau, region
 
 
-def build(combination):
-    transform, intra, grid, inter, distance, tau = combination
-    return FeatureLoss(transform, intra, inter, distance, temperature=tau, patch_grid=grid)
+def boxes_of(samples):
+    generator = torch.Generator().manual_seed(samples)
+    corners = torch.rand(samples, 3, 2, 2, generator=generator).mul(40).sort(2).values
+    return BatchBoxes(tuple(corners.flatten(2)), ((40, 40), ) * samples, (40, 40))
+
+
+def build(combination, samples):
+    transform, intra, grid, inter, distance, tau, region = combination
+    loss = FeatureLoss(transform, intra, inter, distance, temperature=tau, patch_grid=grid,
+                       region=region or 'all')
+    if region:
+        loss.region.show(boxes_of(samples))
+    return loss
 
 
 def evaluate(combination, data):
     """Values on all pairs, or None where the loss is not defined."""
     try:
-        loss = build(combination)
+        loss = build(combination, len(data[0][0]))
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')  # of batches that are too small
             return torch.stack([loss(student, teacher) for student, teacher in data])
@@ -72,10 +86,13 @@ def evaluate(combination, data):
 
 
 def fault_of(combination, shapes):
-    transform, intra, grid, inter, distance, _ = combination
-    return (rules.transform_fault(transform, shapes) or rules.intra_fault(intra, transform, shapes)
-            or (grid and rules.patch_grid_fault(grid, transform, shapes))
-            or rules.distance_fault(distance, transform, intra, grid, inter, shapes))
+    transform, intra, grid, inter, distance, _, region = combination
+    view = rules.region_view(region, shapes)
+    return (rules.transform_fault(transform, shapes)
+            or rules.region_fault(region or 'all', transform, shapes)
+            or rules.intra_fault(intra, transform, view)
+            or (grid and rules.patch_grid_fault(grid, transform, view))
+            or rules.distance_fault(distance, transform, intra, grid, inter, view, region))
 
 
 def says_nothing(combination, data, values):
@@ -84,19 +101,21 @@ def says_nothing(combination, data, values):
             (values - values[0]).abs().max() < SAME * values[0].abs():
         return True
     student = data[0][0].clone().requires_grad_()
-    build(combination)(student, data[0][1]).backward()
+    build(combination, len(student))(student, data[0][1]).backward()
     return student.grad.abs().max() < 1e-9
 
 
-@pytest.fixture(scope='module', params=[(shape, signed) for shape in SHAPES
-                                        for signed in (True, False)],
-                ids=lambda p: 'x'.join(map(str, p[0])) + ('-signed' if p[1] else '-relu'))
+@pytest.fixture(scope='module', params=[(shape, signed, None) for shape in SHAPES
+                                        for signed in (True, False)]
+                + [(shape, True, WEIGHTED) for shape in WEIGHTED_SHAPES],
+                ids=lambda p: 'x'.join(map(str, p[0])) + ('-signed' if p[1] else '-relu')
+                + ('-weighted' if p[2] else ''))
 def measured(request):
-    shape, signed = request.param
+    shape, signed, region = request.param
     data = pairs(shape, signed)
     temperatures = DEFAULT_OPTIONS['temperature'] if shape == USUAL else (1, 4)
-    values = {name: evaluate(name, data) for name in combinations(temperatures)}
-    faults = {name: fault_of(name, Shapes(*shape)) for name in values}
+    values = {name: evaluate(name, data) for name in combinations(temperatures, region)}
+    faults = {name: fault_of(name, Shapes(*shape, boxes=bool(region))) for name in values}
     units = {name: value / value.norm() for name, value in values.items()
              if faults[name] is None}
     return shape, signed, data, values, faults, units
@@ -133,7 +152,7 @@ def test_what_repeats_is_offered_elsewhere(measured):
         if any(words in fault for words in UP_TO_SIGNS):
             assert signed, (name, fault)
             continue
-        _, intra, grid, inter, _, _ = name
+        intra, grid, inter = name[1:4]
         assert intra == 'local' and inter in ('none', 'sample') and \
             (shape[2] % grid or shape[3] % grid), (name, fault)
         whole = evaluate((name[0], 'none', None) + name[3:], data)
@@ -150,6 +169,48 @@ def test_what_cannot_work_does_not(measured):
     assert [(name, faults[name]) for name in values
             if faults[name] is not None and rules.CANNOT in faults[name]
             and not says_nothing(name, data, values[name])] == []
+
+
+def test_no_loss_of_one_region_is_that_of_another():
+    data, units = pairs((4, 3, 8, 8), True), {}
+    for region in (None, WEIGHTED, 'instances'):
+        for name in combinations((1, ), region):
+            if fault_of(name, Shapes(4, 3, 8, 8, boxes=True)) is None:
+                values = evaluate(name, data)
+                units[name] = values / values.norm()
+    assert {name[6] for name in units} == {None, WEIGHTED, 'instances'}
+    assert [pair for pair in itertools.combinations(units, 2)
+            if (units[pair[0]] - units[pair[1]]).norm() < SAME] == []
+
+
+def test_weights_that_mean_something_else_are_refused_by_the_loss_too():
+    for name in combinations((1, ), WEIGHTED):
+        fault = fault_of(name, Shapes(*USUAL, boxes=True))
+        if fault is not None and fault.startswith(rules.OTHER):
+            with pytest.raises(ValueError):
+                build(name, 6)
+
+
+@pytest.mark.parametrize('region, transform, shapes, fault', [
+    ('all', 'none', Shapes(), None),
+    ('instances', 'none', Shapes(), 'cannot work: the task has no boxes'),
+    ('instances', 'channel_attention', Shapes(boxes=True), None),
+    ('instances', 'none', Shapes(height=1, width=1, boxes=True),
+     'cannot work: the feature has one position'),
+    (WEIGHTED, 'channel_attention', Shapes(boxes=True),
+     'cannot work: channel attention leaves one position'),
+    (WEIGHTED, 'teacher_attention_mask', Shapes(boxes=True), None),
+    ('all', 'teacher_attention_mask', Shapes(boxes=True), "means something else: the teacher's "
+     'attention is that of FGD, region=foreground_background'),
+])
+def test_regions(region, transform, shapes, fault):
+    assert rules.region_fault(region, transform, shapes) == fault
+
+
+def test_instances_are_samples_of_7x7():
+    view = rules.region_view('instances', Shapes(1, 16, 100, 168, boxes=True))
+    assert (view.channels, view.height, view.width) == (16, 7, 7) and view.batch >= 3
+    assert rules.region_view(WEIGHTED, Shapes()) == rules.region_view(None, Shapes()) == Shapes()
 
 
 def test_the_default_space_has_235_feature_losses_and_16_of_the_logits():

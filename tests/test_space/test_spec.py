@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec
+from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec, Shapes
 
 
 def test_to_dict_and_back(shapes, small):
@@ -33,9 +33,13 @@ def test_mistakes(values, message):
 @pytest.mark.parametrize('spec, words', [
     (DistillerSpec('logits_only', logits='kl', logits_temperature=4, logits_weight=0.5),
      'logits kl (T=4) x0.5'),
-    (DistillerSpec('random_mask', 0.65, 'conv1x1', 'local', 2, 'channel', 'kl', 8, 25),
+    (DistillerSpec('random_mask', 0.65, 'conv1x1', None, None, 'local', 2, 'channel', 'kl', 8, 25),
      'random mask 0.65 > local 2x2 > channel-wise > kl (T=8) via conv1x1 x25'),
-    (DistillerSpec('none', None, 'identity', 'multi_scale', None, 'none', 'l2', None, 1,
+    (DistillerSpec('none', None, 'identity', 'foreground_background', 0.5, 'none', None, 'none',
+                   'l2', None, 1), 'feature > foreground/background 0.5 > l2 x1'),
+    (DistillerSpec('none', None, 'identity', 'instances', None, 'none', None, 'sample', 'gram_l2',
+                   None, 5), 'feature > instances > sample-wise > gram_l2 x5'),
+    (DistillerSpec('none', None, 'identity', None, None, 'multi_scale', None, 'none', 'l2', None, 1,
                    'pearson_both', 1, 5),
      'feature > multi-scale > l2 x1 + logits pearson_both (T=1) x5'),
 ])
@@ -43,6 +47,8 @@ def test_in_words(spec, words):
     assert spec.in_words() == words
 
 
-def test_words_tell_distillers_apart(small):
-    words = [spec.in_words() for spec in DistillerSpace(small).enumerate()]
+@pytest.mark.parametrize('boxes', [None, True])
+def test_words_tell_distillers_apart(small, boxes):
+    space = DistillerSpace(dict(small, background_weight=[0, 0.5]), Shapes(boxes=boxes))
+    words = [spec.in_words() for spec in space.enumerate()]
     assert len(set(words)) == len(words)

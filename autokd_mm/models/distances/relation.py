@@ -116,7 +116,7 @@ class RKDDistance(_SampleRelation):
 
     Features are flattened, N x CHW. With fewer than 3 samples psi does not depend on them.
 
-    Source: Park et al. (RKD), CVPR 2019, "Distance-wise distillation loss". Difference: features
+    Source: Park et al. (RKD), CVPR 2019, section 3.2.1. Difference: features
     are L2-normalised first, as in MMRazor's ``DistanceWiseRKD(loss_weight=1, with_l2_norm=True)``,
     which this equals.
     """
@@ -190,7 +190,7 @@ class RKDAngle(_SampleRelation):
     Features are flattened, N x CHW. Computed from the N x N squared distances by the law of
     cosines: N^3 numbers in blocks, where e has N^2 CHW.
 
-    Source: Park et al. (RKD), CVPR 2019, "Angle-wise distillation loss". Difference: features are
+    Source: Park et al. (RKD), CVPR 2019, section 3.2.2. Difference: features are
     L2-normalised first, as in MMRazor's ``AngleWiseRKD(loss_weight=1, with_l2_norm=True)``, which
     this equals.
     """

@@ -7,7 +7,8 @@ from typing import Any, Dict, Optional, Tuple
 from autokd_mm.space import DistillerSpec
 from autokd_mm.space.errors import ConfigError
 
-_FEATURE_ARGS = dict(transform='transform', mask_ratio='mask_ratio', intra='intra',
+_FEATURE_ARGS = dict(transform='transform', mask_ratio='mask_ratio', region='region',
+                     background_weight='background_weight', intra='intra',
                      patch_grid='patch_grid', inter='inter', distance='distance',
                      temperature='temperature', feature_weight='loss_weight')
 _LOGITS_ARGS = dict(logits='distance', logits_temperature='temperature',

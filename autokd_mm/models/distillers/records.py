@@ -13,9 +13,12 @@ import torch
 
 from mmrazor.models.task_modules import RecorderManager
 
+from autokd_mm.models.distillers.regions import forget_samples
+
 
 def clear_records(distiller: Any) -> None:
-    """Forget what all recorders hold."""
+    """Forget what all recorders hold, and the boxes that the losses were shown."""
+    forget_samples(distiller)
     for manager in (distiller.student_recorders, distiller.teacher_recorders):
         for recorder in manager.recorders.values():
             recorder.reset_data_buffer()

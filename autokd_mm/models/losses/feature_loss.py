@@ -10,10 +10,14 @@ from autokd_mm.models.distances import (CorrelationDistance, CosineDistance, Dis
                                         LocalCorrelationDistance, PearsonDistance, RKDAngle,
                                         RKDDistance)
 from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentionTransform,
+                                         ForegroundBackgroundTransform, InstancesTransform,
                                          LocalTransform, MultiScaleTransform,
-                                         RandomMaskTransform, SpatialAttentionTransform)
+                                         RandomMaskTransform, SpatialAttentionTransform,
+                                         TeacherAttentionMaskTransform)
+from autokd_mm.models.transforms.spatial import Parts
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
+from autokd_mm.space import rules
 from autokd_mm.space.errors import ConfigError, nearest
 
 TRANSFORMS = {
@@ -22,6 +26,12 @@ TRANSFORMS = {
     'channel_attention': ChannelAttentionTransform,
     'attention_mask': AttentionMaskTransform,
     'random_mask': RandomMaskTransform,
+    'teacher_attention_mask': TeacherAttentionMaskTransform,
+}
+REGIONS = {
+    'all': None,
+    'foreground_background': ForegroundBackgroundTransform,
+    'instances': InstancesTransform,
 }
 INTRAS = {'none': None, 'multi_scale': MultiScaleTransform, 'local': LocalTransform}
 DISTANCES = {
@@ -37,6 +47,7 @@ DISTANCES = {
 }
 INTERS = ('none', 'sample', 'channel')
 _DEFAULT_MASK_RATIO, _DEFAULT_PATCH_GRID, _DEFAULT_TEMPERATURE = 0.65, 2, 1.0
+_DEFAULT_BACKGROUND_WEIGHT = 0.5
 
 Operation = Union[str, Dict]
 
@@ -51,13 +62,19 @@ class FeatureLoss(nn.Module):
     transform, which says what the distance reads as one vector. The formulas are with the modules
     that the names stand for, the tables of this file.
 
+    With a region the boxes of the batch must be shown before each call (``show_samples``).
+    'instances' come first: what is pooled from the boxes goes through all the rest like samples.
+    'foreground_background' comes last: its weights go through the intra-spatial transform as the
+    features do (a coarser scale has their mean), and their roots multiply both features in front
+    of the distance. A batch without boxes has no instances and a loss of 0, with gradients of 0.
+
     Shapes: student and teacher N x C x H x W or N x D (read as N x D x 1 x 1), equal after the
     connector. Returns a scalar of at least float32. The teacher gets no gradient.
 
     Args:
         transform: 'none', 'spatial_attention', 'channel_attention', 'attention_mask',
-            'random_mask', or the dict of a registered module ``forward(student, teacher) ->
-            (student, teacher)``.
+            'random_mask', 'teacher_attention_mask', or the dict of a registered module
+            ``forward(student, teacher) -> (student, teacher)``.
         intra: 'none', 'multi_scale', 'local', or the dict of a registered module
             ``forward(student, teacher) -> [(weight, student, teacher), ...]``.
         inter: 'none', 'sample', 'channel'. 'gram_l2' needs 'sample' or 'channel'; the relations
@@ -70,6 +87,9 @@ class FeatureLoss(nn.Module):
         patch_grid: of 'local', patches along each side. 2 if not given.
         channels: C, which 'random_mask' needs for its generator.
         loss_weight: factor of the loss.
+        region: 'all', 'foreground_background' or 'instances'.
+        background_weight: of 'foreground_background', the weight of all background together where
+            each box has 1. 0.5 if not given.
 
     Raises:
         ConfigError: an unknown name, or an argument that belongs to an operation that was not
@@ -86,14 +106,19 @@ class FeatureLoss(nn.Module):
                  mask_ratio: Optional[float] = None,
                  patch_grid: Optional[int] = None,
                  channels: Optional[int] = None,
-                 loss_weight: float = 1.0) -> None:
+                 loss_weight: float = 1.0,
+                 region: str = 'all',
+                 background_weight: Optional[float] = None) -> None:
         super().__init__()
         for key, name, table in (('transform', transform, TRANSFORMS), ('intra', intra, INTRAS),
-                                 ('inter', inter, INTERS), ('distance', distance, DISTANCES)):
+                                 ('inter', inter, INTERS), ('distance', distance, DISTANCES),
+                                 ('region', region, REGIONS)):
             _check_name(key, name, table)
         _check_only(temperature, 'temperature', 'distance', 'kl', distance)
         _check_only(mask_ratio, 'mask_ratio', 'transform', 'random_mask', transform)
         _check_only(patch_grid, 'patch_grid', 'intra', 'local', intra)
+        _check_only(background_weight, 'background_weight', 'region', 'foreground_background',
+                    region)
         if not isinstance(loss_weight, (int, float)) or not math.isfinite(loss_weight):
             raise ConfigError(f'FeatureLoss.loss_weight must be a number, got {loss_weight!r}')
         if transform == 'channel_attention' and intra in ('multi_scale', 'local'):
@@ -113,15 +138,25 @@ class FeatureLoss(nn.Module):
             intra == 'local', crop=distance == 'local_correlation',
             patch_grid=_DEFAULT_PATCH_GRID if patch_grid is None else patch_grid))
         self.distance = _build_distance(distance, inter, temperature)
+        if region == 'foreground_background':
+            _check_weighted(transform, inter, distance)
+        self.region = _build('region', region, REGIONS, **_given(
+            region == 'foreground_background', background_weight=_DEFAULT_BACKGROUND_WEIGHT
+            if background_weight is None else background_weight))
         self.loss_weight = float(loss_weight)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = checked_pair(student, teacher, 'FeatureLoss')
+        if isinstance(self.region, InstancesTransform):
+            whole = student
+            student, teacher = self.region(student, teacher)
+            if not len(student):
+                return self._zero(whole)
         if self.transform is not None:
             student, teacher = self.transform(student, teacher)
         if self.intra is None:
-            return self.distance(student, teacher) * self.loss_weight
-        parts = self.intra(student, teacher)
+            return self.distance(*self._weighted(student, teacher)) * self.loss_weight
+        parts = self._weighted_parts(student, self.intra(student, teacher))
         if isinstance(self.distance, Distance):
             # The first part stays if none is fit: the distance then says what it lacks.
             parts = [part for part in parts
@@ -130,15 +165,34 @@ class FeatureLoss(nn.Module):
         loss = sum(self.distance(s, t) * (weight / total) for weight, s, t in parts)
         return loss * self.loss_weight
 
+    def _weighted(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
+        if isinstance(self.region, ForegroundBackgroundTransform):
+            return self.region(student, teacher)
+        return student, teacher
+
+    def _weighted_parts(self, feature: Tensor, parts: Parts) -> Parts:
+        if not isinstance(self.region, ForegroundBackgroundTransform):
+            return parts
+        weights = self.region.weights(feature)
+        roots = [root.sqrt() for _, root, _ in self.intra(weights, weights)]
+        return [(share, s * root, t * root) for root, (share, s, t) in zip(roots, parts)]
+
+    def _zero(self, student: Tensor) -> Tensor:
+        """0 with gradients of 0, also for the generator of 'random_mask': where several processes
+        train together each parameter must get one."""
+        return sum((parameter.flatten()[:0].sum() for parameter in self.parameters()),
+                   student[:0].sum())
+
     def extra_repr(self) -> str:
         return f'loss_weight={self.loss_weight}'
 
 
 def _check_name(key: str, name: Operation, table) -> None:
     if isinstance(name, dict):
-        if key == 'inter' or 'type' not in name:
+        only_names = key in ('inter', 'region')
+        if only_names or 'type' not in name:
             raise ConfigError(f'FeatureLoss.{key}: expects one of {", ".join(table)}'
-                              f'{"" if key == "inter" else " or a dict with a type"}, got {name!r}')
+                              f'{"" if only_names else " or a dict with a type"}, got {name!r}')
     elif not is_str(name) or name not in table:
         raise ConfigError(f'FeatureLoss.{key}: {nearest(name, table)}')
 
@@ -147,6 +201,16 @@ def _check_only(value, key: str, level: str, owner: str, chosen: Operation) -> N
     if value is not None and chosen != owner:
         raise ConfigError(f'FeatureLoss.{key} means something only with {level}={owner!r}, got '
                           f'{value!r} with {level}={chosen!r}')
+
+
+def _check_weighted(transform: Operation, inter: str, distance: Operation) -> None:
+    fault = rules.weights_fault(distance, inter) if is_str(distance) else None
+    if fault:
+        raise ConfigError(f"FeatureLoss.region: 'foreground_background' with inter={inter!r} and "
+                          f'distance={distance!r} {fault}')
+    if transform == 'channel_attention':
+        raise ConfigError("FeatureLoss.region: 'foreground_background' needs a map, but "
+                          "transform='channel_attention' leaves 1 x 1; use 'instances' or 'all'")
 
 
 def _given(condition: bool, **arguments) -> Dict:

@@ -51,17 +51,43 @@ class AttentionMaskTransform(nn.Module):
     @torch.no_grad()
     def mask(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
         """M_s (N x 1 x H x W) and M_c (N x C x 1 x 1)."""
-        masks = []
-        for of_student, of_teacher in zip(mean_magnitudes(student), mean_magnitudes(teacher)):
-            logits = (of_student + of_teacher).flatten(1) / self.temperature
-            masks.append((logits.softmax(1) * logits.shape[1]).view_as(of_student))
-        return masks[0], masks[1]
+        spatial, channel = (of_student + of_teacher for of_student, of_teacher in zip(
+            mean_magnitudes(student), mean_magnitudes(teacher)))
+        return self._softmax(spatial), self._softmax(channel)
+
+    def _softmax(self, attention: Tensor) -> Tensor:
+        """Of each sample, times the number of its values."""
+        logits = attention.flatten(1) / self.temperature
+        return (logits.softmax(1) * logits.shape[1]).view_as(attention)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
         student, teacher = checked_pair(student, teacher, 'AttentionMaskTransform')
         spatial, channel = (mask.sqrt() for mask in self.mask(student, teacher))
         # The second product is in place on the result of the first, never on an input.
         return (student * spatial).mul_(channel), (teacher * spatial).mul_(channel)
+
+
+@MODELS.register_module()
+class TeacherAttentionMaskTransform(AttentionMaskTransform):
+    """Attention mask of the teacher alone: both features are weighted by its attention.
+
+    M_s = H W softmax over H W of (G_s(T) / temperature),
+    M_c = C softmax over C of (G_c(T) / temperature), with G_s and G_c of
+    ``AttentionMaskTransform``;  S' = S sqrt(M_s M_c),  T' = T sqrt(M_s M_c).
+
+    Shapes: student and teacher N x C x H x W -> the same shape (float32 or wider).
+
+    Args:
+        temperature: of both softmaxes, in units of the feature. FGD's 0.5 by default.
+
+    Source: Yang et al. (FGD), CVPR 2022, section 3.1, the attention masks of its feature loss.
+    """
+
+    @torch.no_grad()
+    def mask(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
+        """M_s (N x 1 x H x W) and M_c (N x C x 1 x 1)."""
+        spatial, channel = mean_magnitudes(teacher)
+        return self._softmax(spatial), self._softmax(channel)
 
 
 @MODELS.register_module()

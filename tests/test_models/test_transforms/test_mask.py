@@ -3,7 +3,8 @@ import references as ref
 import torch
 import torch.nn.functional as F
 
-from autokd_mm.models.transforms import AttentionMaskTransform, RandomMaskTransform
+from autokd_mm.models.transforms import (AttentionMaskTransform, RandomMaskTransform,
+                                         TeacherAttentionMaskTransform)
 
 
 def test_attention_mask_equals_the_equation():
@@ -35,9 +36,32 @@ def test_masks_are_one_on_average_and_constants():
     torch.testing.assert_close(gradient, (spatial * channel).sqrt())
 
 
-def test_large_activations_do_not_overflow():
+@pytest.mark.parametrize('temperature', [0.5, 2.])
+def test_the_teachers_attention_equals_the_equation(temperature):
+    for seed in range(50):
+        pair = ref.random_pair(seed)
+        for result, expected in zip(TeacherAttentionMaskTransform(temperature)(*pair),
+                                    ref.teacher_attention_mask(*ref.arrays(*pair), temperature)):
+            torch.testing.assert_close(result, torch.from_numpy(expected).float(), rtol=1e-5,
+                                       atol=1e-6)
+
+
+def test_the_students_attention_does_not_count():
+    student, teacher = ref.random_pair(0)
+    transform = TeacherAttentionMaskTransform()
+    masks = transform.mask(student, teacher)
+    assert all(torch.equal(x, y) for x, y in zip(masks, transform.mask(student * 9, teacher)))
+    weighted, _ = transform(student, teacher)
+    torch.testing.assert_close(ref.gradients(weighted.sum(), student),
+                               (masks[0] * masks[1]).sqrt())
+    doubled = AttentionMaskTransform().mask(teacher, teacher)
+    torch.testing.assert_close(TeacherAttentionMaskTransform(0.25).mask(student, teacher), doubled)
+
+
+@pytest.mark.parametrize('kind', [AttentionMaskTransform, TeacherAttentionMaskTransform])
+def test_large_activations_do_not_overflow(kind):
     student, teacher = (x.half() * 1e4 for x in ref.random_pair(1))
-    for result in AttentionMaskTransform()(student, teacher):
+    for result in kind()(student, teacher):
         assert result.dtype == torch.float32 and result.isfinite().all()
 
 

@@ -1,0 +1,70 @@
+"""From the samples of a batch to the losses that look at its boxes."""
+from __future__ import annotations
+
+from typing import Any, Iterator, Optional, Sequence
+
+import torch
+
+from autokd_mm.models.transforms.regions import BatchBoxes
+from autokd_mm.space.errors import ConfigError
+
+
+def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],
+                 batch_inputs: torch.Tensor) -> None:
+    """Show the boxes of a batch to the losses with a region; nothing where there are none.
+
+    To be called before ``distiller.compute_distill_losses``; ``clear_records`` forgets them.
+
+    Args:
+        distiller: a built ``ConfigurableDistiller``.
+        data_samples: N samples as MMDetection makes them, with ``gt_instances.bboxes`` in pixels
+            of the padded batch (R x 4 tensors or horizontal ``BaseBoxes``) and ``img_shape``, the
+            (height, width) without padding; without it the image fills the batch.
+        batch_inputs: N x 3 x H x W, padded.
+
+    Raises:
+        ConfigError: a loss needs boxes and a sample has none to offer.
+    """
+    regions = list(_regions(distiller))
+    if regions:
+        boxes = batch_boxes(data_samples, batch_inputs)
+        for region in regions:
+            region.show(boxes)
+
+
+def forget_samples(distiller: Any) -> None:
+    """Let all losses forget the boxes."""
+    for region in _regions(distiller):
+        region.forget()
+
+
+def batch_boxes(data_samples: Optional[Sequence[Any]], batch_inputs: torch.Tensor) -> BatchBoxes:
+    """The boxes of a batch; see :func:`show_samples`."""
+    batch = (int(batch_inputs.shape[-2]), int(batch_inputs.shape[-1]))
+    boxes, images = [], []
+    for number, sample in enumerate(data_samples or ()):
+        boxes.append(_boxes_of(sample, number))
+        height, width = sample.metainfo.get('img_shape', batch)[:2]
+        images.append((int(height), int(width)))
+    if len(boxes) != len(batch_inputs):
+        raise ConfigError(f'FeatureLoss.region needs the boxes of {len(batch_inputs)} images, but '
+                          f'there are {len(boxes)} data_samples')
+    return BatchBoxes(tuple(boxes), tuple(images), batch)
+
+
+def _boxes_of(sample: Any, number: int) -> torch.Tensor:
+    instances = getattr(sample, 'gt_instances', None)
+    boxes = getattr(instances, 'bboxes', None)
+    boxes = getattr(boxes, 'tensor', boxes)  # MMDetection's BaseBoxes
+    if not isinstance(boxes, torch.Tensor) or boxes.dim() != 2 or boxes.shape[1] != 4:
+        found = 'none' if boxes is None else f'shape {tuple(getattr(boxes, "shape", ()))}'
+        raise ConfigError(f'FeatureLoss.region needs boxes (R x 4) in data_samples[{number}].'
+                          f"gt_instances.bboxes, got {found}; use region='all' for this task")
+    return boxes
+
+
+def _regions(distiller: Any) -> Iterator[Any]:
+    for loss in distiller.distill_losses.values():
+        region = getattr(loss, 'region', None)
+        if hasattr(region, 'show') and hasattr(region, 'forget'):
+            yield region
