@@ -6,8 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mmdet.structures import DetDataSample
+from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
+from mmengine.structures import InstanceData
+from mmpretrain.structures import DataSample
 
 from autokd_mm.engine.config import load_config
 from autokd_mm.engine.runner import SearchLoop
@@ -18,6 +22,12 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 ALL = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob('**/*.py')
              if '_base_' not in path.parts)
 SEARCH = [name for name in ALL if name.startswith('search')]
+# Of CRD (ICLR 2020), tables 1 and 2: the teacher and the student.
+LITERATURE = [
+    'wrn-40-2_wrn-16-2', 'wrn-40-2_wrn-40-1', 'resnet56_resnet20', 'resnet110_resnet20',
+    'resnet110_resnet32', 'resnet32x4_resnet8x4', 'vgg13_vgg8', 'vgg13_mobilenetv2',
+    'resnet50_mobilenetv2', 'resnet50_vgg8', 'resnet32x4_shufflenetv1',
+    'resnet32x4_shufflenetv2', 'wrn-40-2_shufflenetv1']
 
 
 def images_of(name):
@@ -80,6 +90,74 @@ def test_hand_crafted_config_is_a_point_of_the_space_and_its_layers_exist(name):
         modules = dict(network.named_modules())
         recorders = config.model.distiller[f'{who}_recorders']
         assert recorders and all(item.source in modules for item in recorders.values())
+
+
+def test_one_step_of_fgd():
+    """Random images of unlike size, one of them without boxes."""
+    config = load_config(str(CONFIGS / 'distill' / 'fgd_retinanet_r101_r50_coco.py'),
+                         dict(teacher_ckpt='None'))
+    config.model.teacher.cfg_path = config.model.teacher.cfg_path.replace('r101', 'r50')  # quicker
+    threads = torch.get_num_threads()
+    with DefaultScope.overwrite_default_scope(config.default_scope), torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = MODELS.build(config.model).train()
+        samples = []
+        for size, boxes in (((64, 96), [[3, 4, 50, 40], [60, 10, 95, 63]]), ((60, 64), [])):
+            samples.append(DetDataSample(metainfo=dict(img_shape=size)))
+            samples[-1].gt_instances = InstanceData(
+                bboxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
+                labels=torch.zeros(len(boxes), dtype=torch.long))
+        batch = dict(inputs=[torch.randint(0, 256, (3, *sample.img_shape), dtype=torch.uint8)
+                             for sample in samples], data_samples=samples)
+        torch.set_num_threads(1)
+        losses = model(**model.data_preprocessor(batch, True), mode='loss')
+        distilled = [losses[f'distill.loss_p{level}'] for level in range(3, 8)]
+        sum(distilled).backward()
+    torch.set_num_threads(threads)
+    assert all(loss.isfinite() and loss > 0 for loss in distilled)
+    gradients = [parameter.grad for parameter in model.architecture.neck.parameters()]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert any(gradient.any() for gradient in gradients)
+    assert all(parameter.grad is None for parameter in model.teacher.parameters())
+
+
+@pytest.mark.parametrize('pair', LITERATURE)
+def test_pair_of_the_literature_has_its_networks_and_the_supplements_settings(pair):
+    networks = {who: Config.fromfile(str(CONFIGS / 'vanilla' / f'{name}_cifar100.py')).model
+                for who, name in zip(('teacher', 'architecture'), pair.split('_'))}
+    for name in (f'search/{pair}_cifar100.py', f'distill/kd_{pair}_cifar100.py'):
+        config = load_config(str(CONFIGS / name))
+        for who, network in networks.items():
+            own = config.model[who].to_dict()
+            assert own.pop('data_preprocessor').pop('num_classes') == 100
+            assert own == network.to_dict()
+        training = config.train_cfg.get('full_training', config.train_cfg)
+        assert training.max_epochs == 240 and config.train_dataloader.batch_size == 64
+        assert config.optim_wrapper.optimizer == dict(
+            type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)
+        assert config.param_scheduler.milestones == [150, 180, 210]
+        assert config.param_scheduler.gamma == 0.1
+
+
+@pytest.mark.parametrize('pair', LITERATURE)
+def test_one_step_of_kd_for_a_pair_of_the_literature(pair):
+    config = load_config(str(CONFIGS / f'distill/kd_{pair}_cifar100.py'),
+                         dict(teacher_ckpt='None'))
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope(config.default_scope):
+        model = MODELS.build(config.model).train()
+        batch = dict(inputs=[torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)] * 2,
+                     data_samples=[DataSample().set_gt_label(label) for label in (0, 99)])
+        torch.set_num_threads(1)
+        losses = model(**model.data_preprocessor(batch, True), mode='loss')
+        sum(losses.values()).backward()
+    torch.set_num_threads(threads)
+    assert set(losses) == {'student.loss', 'distill.loss_logits'}
+    assert all(loss.isfinite() and loss > 0 for loss in losses.values())
+    assert [name for name, value in model.architecture.named_parameters()
+            if value.grad is None or not value.grad.isfinite().all()] == []
+    assert all(parameter.grad is None for parameter in model.teacher.parameters())
 
 
 def paths(node, found=None):

@@ -1,12 +1,6 @@
-_base_ = '../_base_/pairs/resnet56_resnet20_cifar100.py'
+_base_ = [
+    '../_base_/pairs/resnet56_resnet20_cifar100.py',
+    '../_base_/schedules/cifar100_search.py',
+]
 
-train_cfg = dict(
-    _delete_=True,
-    type='mmrazor.SearchLoop',
-    trials=60,
-    sampler=dict(type='MCTSSampler'),
-    warm_start=['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
-    layers=dict(student='backbone.layer3', teacher='backbone.layer3',
-                student_logits='head.fc', teacher_logits='head.fc'),
-    proxy=dict(images=4000, held_out=1000, epochs=4, views=2),
-    full_training={{_base_.train_cfg}})
+train_cfg = dict(layers=dict(student='backbone.layer3', teacher='backbone.layer3'))

@@ -1,8 +1,8 @@
 _base_ = [
-    '../_base_/models/resnet20_cifar.py',
+    '../_base_/models/cifar100/resnet20.py',
     '../_base_/datasets/cifar100.py',
     '../_base_/schedules/cifar_240e.py',
     '../_base_/default_runtime.py',
 ]
 
-model = dict(backbone=dict(shortcut='conv'), head=dict(num_classes=100))
+model = {{_base_.resnet20}}

@@ -1,4 +1,5 @@
 """Every config of configs/vanilla is parsed and built."""
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ def test_config_is_built(name):
     size, channels, classes = dict(
         digits=(8, 1, 10), cifar10=(32, 3, 10), cifar100=(32, 3, 100))[data]
     model = MODELS.build(dict(config.model, data_preprocessor=config.data_preprocessor))
-    assert model.backbone.depth == int(network.split('-')[0][len('resnet'):])
+    depth = re.match(r'(?:resnet|wrn-|vgg)(\d+)', network)
+    assert depth is None or model.backbone.depth == int(depth[1])
     model.eval()
     with torch.no_grad():
         logits = model(torch.rand(2, channels, size, size))

@@ -5,6 +5,7 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autokd_mm.models.backbones.checks import check_channels, check_out_indices
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError, nearest
 
@@ -66,8 +67,10 @@ class CifarResNet(BaseModule):
 
     Args:
         depth: 6n+2, one of 8, 14, 20, 32, 44, 56, 110.
-        base_channels: c, the channels of the stem and of the first stage. 16 in the paper.
+        base_channels: c, the channels of the first stage. 16 in the paper; 64 in the resnet8x4 and
+            resnet32x4 of the distillation literature.
         in_channels: channels of the image.
+        stem_channels: of the first convolution; c if not given. 32 in resnet8x4 and resnet32x4.
         shortcut: where a stage begins, ``'pad'`` takes every second pixel and pads the channels
             with zeros (option A, no parameters: the paper's networks and the checkpoints of
             akamaster/pytorch_resnet_cifar10), ``'conv'`` is a 1x1 convolution with BatchNorm
@@ -87,6 +90,7 @@ class CifarResNet(BaseModule):
                  depth: int = 20,
                  base_channels: int = 16,
                  in_channels: int = 3,
+                 stem_channels: Optional[int] = None,
                  shortcut: str = 'pad',
                  out_indices: Sequence[int] = (2, ),
                  init_cfg: Optional[object] = (
@@ -97,19 +101,17 @@ class CifarResNet(BaseModule):
             raise ConfigError(f'CifarResNet depth: {nearest(depth, DEPTHS)}')
         if shortcut not in SHORTCUTS:
             raise ConfigError(f'CifarResNet shortcut: {nearest(shortcut, SHORTCUTS)}')
-        for key, value in (('base_channels', base_channels), ('in_channels', in_channels)):
-            if not isinstance(value, int) or value < 1:
-                raise ConfigError(f'CifarResNet {key}: must be a positive integer, got {value!r}')
-        if not out_indices or any(index not in (0, 1, 2) for index in out_indices):
-            raise ConfigError('CifarResNet out_indices: must be some of 0, 1, 2, '
-                              f'got {tuple(out_indices)}')
+        stem_channels = base_channels if stem_channels is None else stem_channels
+        check_channels('CifarResNet', base_channels=base_channels, in_channels=in_channels,
+                       stem_channels=stem_channels)
+        out_indices = check_out_indices('CifarResNet', out_indices, 3)
         super().__init__(list(init_cfg) if isinstance(init_cfg, tuple) else init_cfg)
         self.depth = depth
-        self.out_indices = tuple(out_indices)
-        self.conv1 = nn.Conv2d(in_channels, base_channels, 3, 1, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(base_channels)
+        self.out_indices = out_indices
+        self.conv1 = nn.Conv2d(in_channels, stem_channels, 3, 1, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(stem_channels)
         self.relu = nn.ReLU()
-        blocks, width = (depth - 2) // 6, base_channels
+        blocks, width = (depth - 2) // 6, stem_channels
         for stage in range(3):
             channels = base_channels * 2**stage
             layers = []

@@ -1,29 +1,29 @@
-"""Published CIFAR ResNet checkpoints in the key names of an mmpretrain ``ImageClassifier``.
+"""Published CIFAR checkpoints in the key names of an mmpretrain ``ImageClassifier``.
 
-Three families use the same names up to details: akamaster/pytorch_resnet_cifar10 (``linear.*``,
-zero-padded shortcut, no ``num_batches_tracked``), chenyaofo/pytorch-cifar-models and the CRD
-teachers (``fc.*``, ``downsample.0`` and ``.1``).
-
-========================================  =============================
-published                                 ours
-========================================  =============================
-conv1, bn1, layer[1-3].N.{conv,bn}[12]    backbone.<the same>
-layer[1-3].N.{downsample,shortcut}.[01]   backbone.layer[1-3].N.downsample.[01]
-linear, fc                                head.fc
-========================================  =============================
+Which names those are, and of which networks, is in ``published.py``.
 """
 import re
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from autokd_mm.models.backbones.cifar_resnet import DEPTHS, CifarResNet
+from autokd_mm.models.backbones.published import FAMILIES, NETWORKS, Family
+from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError, nearest
 
-_BACKBONE = re.compile(r'(conv1|bn1|layer[123]\.\d+\.(conv[12]|bn[12]|downsample\.[01]))\.\w+')
 _OURS = ('backbone.', 'neck.', 'head.')
-_HEAD = re.compile(r'(?:linear|fc)\.(weight|bias)')
+
+
+class _Read(NamedTuple):
+    """A published state dict as one family reads it."""
+    family: Family
+    weights: Dict[str, Any]
+    strange: Tuple[str, ...]  # published keys that are not the family's
+
+    @property
+    def fits(self) -> bool:
+        return not self.strange
 
 
 def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -42,17 +42,32 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     return checkpoint
 
 
-def _rename(key: str) -> Optional[str]:
-    key = key[len('module.'):] if key.startswith('module.') else key
-    head = _HEAD.fullmatch(key)
-    if head:
-        return f'head.fc.{head[1]}'
-    key = key.replace('.shortcut.', '.downsample.')
-    return f'backbone.{key}' if _BACKBONE.fullmatch(key) else None
+def _read(family: Family, state_dict: Mapping[str, Any]) -> _Read:
+    weights, strange = {}, []
+    for published, value in state_dict.items():
+        key = str(published)
+        key = key[len('module.'):] if key.startswith('module.') else key
+        head = re.fullmatch(rf'({family.head})\.(weight|bias)', key)
+        ours = family.rename(key)
+        name = f'head.fc.{head[2]}' if head else ours and f'backbone.{ours}'
+        if not name or name in weights:  # in weights: a second head
+            strange.append(str(published))
+        else:
+            weights[name] = value
+    for key in [key for key in weights if key.endswith('.running_mean')]:
+        counter = key.replace('.running_mean', '.num_batches_tracked')
+        weights.setdefault(counter, torch.tensor(0, dtype=torch.long))
+    return _Read(family, weights, tuple(strange))
 
 
-def to_classifier_state_dict(state_dict: Mapping[str, Any]) -> Dict[str, Tensor]:
-    """A published CIFAR ResNet's weights under ``backbone.*`` and ``head.fc.*``.
+def _best(state_dict: Mapping[str, Any]) -> _Read:
+    """As the first family that knows all names reads it, or the one that knows the most."""
+    return min((_read(family, state_dict) for family in FAMILIES),
+               key=lambda read: len(read.strange))
+
+
+def to_classifier_state_dict(state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A published CIFAR network's weights under ``backbone.*`` and ``head.fc.*``.
 
     Args:
         state_dict: of a published checkpoint, or of anything else.
@@ -62,46 +77,47 @@ def to_classifier_state_dict(state_dict: Mapping[str, Any]) -> Dict[str, Tensor]
         even one name that is not of the published networks (ours, or another network's) comes
         back unchanged, so that it is safe to call on any teacher.
     """
-    renamed = {_rename(str(key)): value for key, value in state_dict.items()}
-    if None in renamed or len(renamed) != len(state_dict):
-        return state_dict  # type: ignore[return-value]
-    for key in [key for key in renamed if key and key.endswith('.running_mean')]:
-        counter = key.replace('.running_mean', '.num_batches_tracked')
-        renamed.setdefault(counter, torch.tensor(0, dtype=torch.long))
-    return renamed  # type: ignore[return-value]
+    read = _best(state_dict)
+    return read.weights if read.fits else state_dict
 
 
-def infer_arch(state_dict: Mapping[str, Tensor]) -> Tuple[Dict[str, Any], int]:
-    """The :class:`CifarResNet` arguments that a converted state dict belongs to.
+def infer_arch(state_dict: Mapping[str, Any]) -> Tuple[Dict[str, Any], int]:
+    """The backbone that a published state dict belongs to.
 
     Returns:
-        ``dict(depth, base_channels, in_channels, shortcut)`` and the number of classes.
+        Its config, such as ``dict(type='mmrazor.CifarVGG', depth=13)``, and the number of classes.
 
     Raises:
-        ConfigError: it is not the state dict of a CIFAR ResNet with a linear head.
+        ConfigError: it is not the state dict of a published CIFAR network with a linear head.
     """
+    return _infer(_checked(state_dict))
+
+
+def _checked(published: Mapping[str, Any]) -> _Read:
+    if all(str(key).startswith(_OURS) for key in published):
+        raise ConfigError('its names are those of an ImageClassifier already: nothing to convert')
+    read = _best(published)
+    if not read.fits:
+        raise ConfigError(f'not a published CIFAR network: for a {read.family.title} it has '
+                          f'{len(read.strange)} unknown keys such as {read.strange[0]}')
+    return read
+
+
+def _infer(read: _Read) -> Tuple[Dict[str, Any], int]:
     try:
-        stem, fc = state_dict['backbone.conv1.weight'], state_dict['head.fc.weight']
+        return read.family.arch(read.weights), read.weights['head.fc.weight'].shape[0]
     except KeyError as error:
-        raise ConfigError('not a published CIFAR ResNet: no weight that would become '
+        raise ConfigError(f'not a published {read.family.title}: no weight that would become '
                           f'{error.args[0]}') from None
-    blocks = {key.split('.')[2] for key in state_dict if key.startswith('backbone.layer1.')}
-    depth = 6 * len(blocks) + 2
-    if depth not in DEPTHS:
-        raise ConfigError(f'not a published CIFAR ResNet: depth {nearest(depth, DEPTHS)}')
-    conv = any('.downsample.' in key for key in state_dict)
-    arch = dict(depth=depth, base_channels=stem.shape[0], in_channels=stem.shape[1],
-                shortcut='conv' if conv else 'pad')
-    return arch, fc.shape[0]
 
 
 def convert_checkpoint(checkpoint: Mapping[str, Any],
-                       depth: Optional[int] = None) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
+                       arch: Optional[str] = None) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
     """Convert strictly: every key of the file is used, every weight of the network is filled.
 
     Args:
         checkpoint: what ``torch.load`` returned.
-        depth: of the network it should be; None takes whatever it is.
+        arch: the network it should be, one of ``NETWORKS``; None takes whatever it is.
 
     Returns:
         The state dict of an ``ImageClassifier`` and the backbone's config.
@@ -109,26 +125,25 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
     Raises:
         ConfigError: in one line, what is wrong with the file.
     """
-    published = unwrap(checkpoint)
-    state_dict = to_classifier_state_dict(published)
-    if state_dict is published and not all(key.startswith(_OURS) for key in published):
-        strange = [key for key in published if _rename(key) is None]
-        raise ConfigError('not a published CIFAR ResNet: it has ' + (
-            f'{len(strange)} unknown keys such as {strange[0]}' if strange else 'two heads'))
-    arch, classes = infer_arch(state_dict)
-    if depth is not None and arch['depth'] != depth:
-        raise ConfigError(f'the checkpoint is a ResNet-{arch["depth"]}, not a ResNet-{depth}')
-    backbone = CifarResNet(**arch)
+    if arch is not None and arch not in NETWORKS:
+        raise ConfigError(f'arch: {nearest(arch, NETWORKS)}')
+    read = _checked(unwrap(checkpoint))
+    config, classes = _infer(read)
+    label = read.family.label(config)
+    if arch is not None and label != arch:
+        raise ConfigError(f'the checkpoint is a {label}, not a {arch}')
+    backbone = MODELS.build(dict(config))
+    channels = getattr(backbone, 'out_channels', None) or backbone.feat_dim
     wanted = {f'backbone.{key}': value.shape for key, value in backbone.state_dict().items()}
-    wanted['head.fc.weight'] = torch.Size((classes, backbone.out_channels))
+    wanted['head.fc.weight'] = torch.Size((classes, channels))
     wanted['head.fc.bias'] = torch.Size((classes, ))
-    for what, keys in (('has no', wanted.keys() - state_dict.keys()),
-                       ('has an unknown', state_dict.keys() - wanted.keys())):
+    for what, keys in (('has no', wanted.keys() - read.weights.keys()),
+                       ('has an unknown', read.weights.keys() - wanted.keys())):
         if keys:
             raise ConfigError(f'the checkpoint {what} {min(keys)} '
-                              f'({len(keys)} such keys) for a ResNet-{arch["depth"]}')
+                              f'({len(keys)} such keys) for a {label}')
     for key, shape in wanted.items():
-        if state_dict[key].shape != shape:
-            raise ConfigError(f'{key} has shape {tuple(state_dict[key].shape)}, '
-                              f'a ResNet-{arch["depth"]} needs {tuple(shape)}')
-    return state_dict, dict(type='mmrazor.CifarResNet', **arch)
+        if read.weights[key].shape != shape:
+            raise ConfigError(f'{key} has shape {tuple(read.weights[key].shape)}, '
+                              f'a {label} needs {tuple(shape)}')
+    return read.weights, config

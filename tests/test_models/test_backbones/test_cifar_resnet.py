@@ -43,6 +43,16 @@ def test_shapes_of_the_stages(shortcut, size):
         (2, 4, size, size), (2, 8, half, half), (2, 16, quarter, quarter)]
 
 
+@pytest.mark.parametrize('shortcut', ['pad', 'conv'])
+def test_stem_of_its_own_width(shortcut):
+    """resnet8x4 and resnet32x4 begin with half of the first stage's channels."""
+    backbone = CifarResNet(8, base_channels=8, stem_channels=4, shortcut=shortcut,
+                           out_indices=(0, 1, 2))
+    outs = backbone(torch.rand(2, 3, 8, 8))
+    assert backbone.conv1.out_channels == 4
+    assert [tuple(out.shape[1:]) for out in outs] == [(8, 8, 8), (16, 4, 4), (32, 2, 2)]
+
+
 def test_only_the_last_stage_is_returned_by_default():
     outs = CifarResNet(14)(torch.rand(1, 3, 32, 32))
     assert isinstance(outs, tuple) and [out.shape for out in outs] == [(1, 64, 8, 8)]
@@ -114,6 +124,7 @@ def test_registered_beside_mmpretrains_own():
     (dict(depth=19), "depth: '19' is unknown"),
     (dict(shortcut='pas'), "shortcut: 'pas' is unknown, did you mean 'pad'"),
     (dict(base_channels=0), 'base_channels: must be a positive integer'),
+    (dict(stem_channels=0), 'stem_channels: must be a positive integer'),
     (dict(in_channels=1.5), 'in_channels: must be a positive integer'),
     (dict(out_indices=(3, )), 'out_indices: must be some of 0, 1, 2'),
     (dict(out_indices=()), 'out_indices: must be some of 0, 1, 2')])

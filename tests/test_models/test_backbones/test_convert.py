@@ -78,12 +78,13 @@ def test_state_dict_may_lie_deeper(wrap):
 
 
 def test_architecture_is_read_off_the_weights():
-    assert infer_arch(ours(56, 'conv', 100)) == (
-        dict(depth=56, base_channels=16, in_channels=3, shortcut='conv'), 100)
+    assert infer_arch(chenyaofo(ours(56, 'conv', 100))) == (
+        dict(type='mmrazor.CifarResNet', depth=56, base_channels=16, in_channels=3,
+             shortcut='conv'), 100)
 
 
 def test_converted_weights_are_those_of_the_network():
-    state_dict, config = convert_checkpoint(akamaster(ours(14)), depth=14)
+    state_dict, config = convert_checkpoint(akamaster(ours(14)), 'resnet14')
     config.pop('type')
     backbone = CifarResNet(**config)
     backbone.load_state_dict({key[len('backbone.'):]: value for key, value in state_dict.items()
@@ -96,27 +97,31 @@ def without(key):
     return weights
 
 
-@pytest.mark.parametrize('checkpoint, depth, words', [
+@pytest.mark.parametrize('checkpoint, arch, words', [
     ({}, None, 'no state dict'),
     ({'state_dict': {}}, None, 'no state dict'),
     ({'epoch': 3}, None, 'no state dict'),
     ([1], None, 'no state dict'),
-    (akamaster(ours()), 20, 'is a ResNet-8, not a ResNet-20'),
+    (akamaster(ours()), 'resnet20', 'is a resnet8, not a resnet20'),
+    (akamaster(ours()), 'resnet21', "arch: 'resnet21' is unknown, did you mean 'resnet"),
     (without('conv1.weight'), None, 'would become backbone.conv1.weight'),
     (without('linear.bias'), None, 'has no head.fc.bias'),
     (without('layer2.0.bn1.bias'), None, r'has no backbone.layer2.0.bn1.bias \(1 such'),
     (dict(akamaster(ours()), **{'layer1.0.conv1.scale': torch.ones(1)}), None,
      'has an unknown backbone.layer1.0.conv1.scale'),
+    (dict(chenyaofo(ours()), **{'layer4.0.conv1.weight': torch.ones(1)}), None,
+     'for a CIFAR ResNet it has 1 unknown keys such as layer4.0.conv1.weight'),
     (dict(akamaster(ours()), **{'layer4.0.conv1.weight': torch.ones(1)}), None,
-     '1 unknown keys such as layer4.0.conv1.weight'),
-    (dict(akamaster(ours()), **{'fc.weight': torch.ones(1)}), None, 'two heads'),
+     r"not a published network: blocks '\(1, 1, 1, 1\)' is unknown"),
+    (dict(akamaster(ours()), **{'fc.weight': torch.ones(1)}), None,
+     '1 unknown keys such as fc.weight'),
     (dict(akamaster(ours()), **{'layer1.9.conv1.weight': torch.ones(1)}), None,
      'has no backbone.layer1.1'),
     (dict(akamaster(ours()), **{'linear.weight': torch.ones(10, 32)}), None,
-     r'head.fc.weight has shape \(10, 32\), a ResNet-8 needs \(10, 64\)'),
-    (dict(ours(), **{'head.extra': torch.ones(1)}), None, 'has an unknown head.extra'),
+     r'head.fc.weight has shape \(10, 32\), a resnet8 needs \(10, 64\)'),
+    (ours(), None, 'of an ImageClassifier already: nothing to convert'),
 ])
-def test_strict_conversion_refuses_in_one_line(checkpoint, depth, words):
+def test_strict_conversion_refuses_in_one_line(checkpoint, arch, words):
     with pytest.raises(ValueError, match=words) as raised:
-        convert_checkpoint(checkpoint, depth)
+        convert_checkpoint(checkpoint, arch)
     assert '\n' not in str(raised.value)

@@ -1,9 +1,12 @@
-"""Turn a published CIFAR ResNet checkpoint into one that mmpretrain and our configs load.
+"""Turn a published CIFAR checkpoint into one that mmpretrain and our configs load.
 
-    python tools/model_converters/cifar_resnet.py resnet56-4bfd9763.th resnet56_cifar10.pth
+    python tools/model_converters/cifar.py resnet56-4bfd9763.th resnet56_cifar10.pth
+    python tools/model_converters/cifar.py wrn_40_2_vanilla/ckpt_epoch_240.pth wrn-40-2.pth
 
-Reads the files of akamaster/pytorch_resnet_cifar10 and chenyaofo/pytorch-cifar-models, and others
-with their key names. The architecture is read off the weights.
+Reads the files of CRD's code (HobbitLong/RepDistiller: ResNet, WRN, VGG, MobileNetV2, ShuffleNet),
+of akamaster/pytorch_resnet_cifar10 and of chenyaofo/pytorch-cifar-models, and others with their
+key names. The architecture is read off the weights. Training and searching need no conversion:
+``teacher_ckpt`` takes the published files as they are.
 """
 import argparse
 import os
@@ -14,19 +17,20 @@ import torch
 # A checkout that is not installed works from any folder; an installed package comes first.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
-from autokd_mm.models.backbones.cifar_resnet import DEPTHS  # noqa: E402
 from autokd_mm.models.backbones.convert import convert_checkpoint  # noqa: E402
+from autokd_mm.models.backbones.published import NETWORKS  # noqa: E402
 from autokd_mm.safe_load import load_weights  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
-    """SRC DST [--arch resnetN]"""
+    """SRC DST [--arch NETWORK]"""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', help='published checkpoint')
     parser.add_argument('dst', help='file to write')
-    parser.add_argument('--arch', choices=[f'resnet{depth}' for depth in DEPTHS],
-                        help='refuse the file when it is another network')
+    parser.add_argument('--arch', choices=NETWORKS, metavar='NETWORK',
+                        help='refuse the file when it is another network; one of '
+                        + ', '.join(NETWORKS))
     return parser.parse_args()
 
 
@@ -46,8 +50,7 @@ def convert(src: str, dst: str, arch: str = '') -> dict:
         reason = (str(error) or type(error).__name__).splitlines()[0][:200]
         raise ValueError(f'SRC: {src} cannot be read ({reason})') from None
     try:
-        state_dict, backbone = convert_checkpoint(
-            checkpoint, int(arch[len('resnet'):]) if arch else None)
+        state_dict, backbone = convert_checkpoint(checkpoint, arch or None)
     except ValueError as error:
         raise ValueError(f'SRC: {src}: {error}') from None
     unfinished = f'{dst}.unfinished-{os.getpid()}'

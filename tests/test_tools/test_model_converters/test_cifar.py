@@ -10,7 +10,7 @@ import torch
 from autokd_mm.models.backbones import CifarResNet
 
 ROOT = Path(__file__).parents[3]
-SCRIPT = ROOT / 'tools' / 'model_converters' / 'cifar_resnet.py'
+SCRIPT = ROOT / 'tools' / 'model_converters' / 'cifar.py'
 
 
 def run(*args):
@@ -68,8 +68,8 @@ def test_refusals_are_one_line_and_write_nothing(published, tmp_path):
             (tmp_path / 'none', 'out', '', 'SRC: there is no file'),
             (torn, 'out', '', 'SRC: .*torn cannot be read'),
             (evil, 'out', '', 'SRC: .*evil cannot be read'),
-            (other, 'out', '', 'SRC: .*other: not a published CIFAR ResNet'),
-            (published, 'out', 'resnet20', 'is a ResNet-8, not a ResNet-20'),
+            (other, 'out', '', 'SRC: .*other: not a published CIFAR network'),
+            (published, 'out', 'resnet20', 'is a resnet8, not a resnet20'),
             (published, 'no/such/out', '', 'DST: cannot write')):
         with pytest.raises(ValueError, match=words) as raised:
             converter.convert(str(src), str(tmp_path / dst), arch)

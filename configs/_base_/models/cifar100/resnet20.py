@@ -1,0 +1,7 @@
+# ResNet-20 with option B shortcuts, 278,324 parameters (He et al., CVPR 2016; CRD, ICLR 2020).
+resnet20 = dict(
+    type='ImageClassifier',
+    backbone=dict(type='mmrazor.CifarResNet', depth=20, shortcut='conv'),
+    neck=dict(type='GlobalAveragePooling'),
+    head=dict(type='LinearClsHead', num_classes=100, in_channels=64,
+              loss=dict(type='CrossEntropyLoss')))

@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/resnet32x4_resnet8x4_cifar100.py',
+    '../_base_/schedules/cifar100_search.py',
+]
+
+train_cfg = dict(layers=dict(student='backbone.layer3', teacher='backbone.layer3'))

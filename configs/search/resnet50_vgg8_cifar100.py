@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/pairs/resnet50_vgg8_cifar100.py',
+    '../_base_/schedules/cifar100_search.py',
+]
+
+train_cfg = dict(layers=dict(student='backbone.block4', teacher='backbone.layer4'))
