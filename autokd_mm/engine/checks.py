@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Callable, Mapping
+from dataclasses import fields
+from typing import Any, Callable, Dict, Mapping, Optional
 
 from autokd_mm.space.errors import ConfigError, nearest
 
@@ -18,6 +19,43 @@ def refuse_unknown(arguments: Mapping[str, Any], function: Callable[..., Any]) -
              and name not in ('self', 'runner', 'dataloader')]
     for name in arguments:
         raise ConfigError(f'train_cfg: {nearest(name, valid, shown=len(valid))}')
+
+
+def read_settings(key: str, config: Any, settings: Any) -> Optional[Dict[str, Any]]:
+    """What a config gives for a part of the search that can be switched off.
+
+    Args:
+        key: of ``train_cfg``.
+        config: ``True`` (all defaults), a dict, or ``None`` or ``False`` (off).
+        settings: the dataclass whose fields are valid.
+
+    Returns:
+        The values given, ``None`` where it is off.
+
+    Raises:
+        ConfigError: something else, or an unknown key.
+    """
+    if config is None or config is False:
+        return None
+    if config is True:
+        return {}
+    names = [field.name for field in fields(settings)]
+    if not isinstance(config, Mapping):
+        raise ConfigError(f'{key}={config!r}: must be a dict with {", ".join(names)}, or None to '
+                          'switch it off')
+    for name in config:
+        if name not in names:
+            raise ConfigError(f'{key}: {nearest(name, names)}')
+    return dict(config)
+
+
+def whole_number(key: str, value: Any, least: int) -> None:
+    """
+    Raises:
+        ConfigError: ``value`` is not a whole number from ``least`` on.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f'{key}={value!r}: must be a whole number, at least {least}')
 
 
 def refuse_mixing(config: Any, student: Any) -> None:

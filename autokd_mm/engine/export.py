@@ -5,17 +5,19 @@ import copy
 import csv
 import io
 import os
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 from mmengine.config import Config
 from optuna.trial import FrozenTrial, TrialState
 
+from autokd_mm.engine.study import REASON, is_rejected
+from autokd_mm.search.reward import MEASURED
 from autokd_mm.space import LEVELS, DistillerSpec
 
 LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
 SPEC, OUTCOME = 'spec', 'outcome'
-_COLUMNS = ('trial', 'state', 'reward', 'held_out_loss', 'calibrated_loss', 'gap', 'metric',
-            'seconds', 'reason')
+_MEASURED = MEASURED + ('seconds', )
+_COLUMNS = ('trial', 'state', 'reward', 'final_reward') + _MEASURED + ('reason', )
 _STATES = {TrialState.COMPLETE: 'complete', TrialState.FAIL: 'failed',
            TrialState.PRUNED: 'pruned', TrialState.RUNNING: 'running'}
 
@@ -35,15 +37,30 @@ def write_atomically(path: str, text: str) -> None:
         raise
 
 
-def ranked(trials: List[FrozenTrial]) -> List[FrozenTrial]:
-    """Best reward first; failed trials behind, in the order in which they ran."""
-    return sorted(trials, key=lambda trial: (trial.value is None, -(trial.value or 0.0),
-                                             trial.number))
+def ranked(trials: Iterable[FrozenTrial],
+           final: Optional[Mapping[int, float]] = None) -> List[FrozenTrial]:
+    """Best first: by the reward of the final round, then finished ones by theirs, then pruned ones
+    by their last, then those without any in the order in which they ran.
+
+    Args:
+        final: rewards of the final round by trial number; only they compare what ran equally long
+            with equal seeds.
+    """
+    final = final or {}
+
+    def key(trial: FrozenTrial) -> Any:
+        return (trial.number not in final, -final.get(trial.number, 0.0), trial.value is None,
+                trial.state != TrialState.COMPLETE, -(trial.value or 0.0), trial.number)
+
+    return sorted(trials, key=key)
 
 
-def best(trials: List[FrozenTrial]) -> Optional[FrozenTrial]:
-    complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
-    return ranked(complete)[0] if complete else None
+def best(trials: Iterable[FrozenTrial],
+         final: Optional[Mapping[int, float]] = None) -> Optional[FrozenTrial]:
+    """The winner; a pruned one only from the final round."""
+    complete = [trial for trial in trials
+                if trial.state == TrialState.COMPLETE or trial.number in (final or {})]
+    return ranked(complete, final)[0] if complete else None
 
 
 def spec_of(trial: FrozenTrial) -> Optional[DistillerSpec]:
@@ -51,18 +68,20 @@ def spec_of(trial: FrozenTrial) -> Optional[DistillerSpec]:
     return DistillerSpec.from_dict(values) if values else None
 
 
-def write_leaderboard(path: str, trials: List[FrozenTrial]) -> None:
-    """One row per trial, best first, one column per option of the space."""
+def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
+                      final: Optional[Mapping[int, float]] = None) -> None:
+    """One row per trial in the order of :func:`ranked`, one column per option of the space."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator='\n')
     table.writerow(_COLUMNS + LEVELS)
-    for trial in ranked([trial for trial in trials if trial.state in _STATES]):
+    for trial in ranked([trial for trial in trials if trial.state in _STATES], final):
         outcome = trial.user_attrs.get(OUTCOME) or {}
         spec = trial.user_attrs.get(SPEC) or {}
-        reward = '' if trial.value is None else f'{trial.value:.6g}'
-        table.writerow([trial.number, _STATES[trial.state], reward]
-                       + [_number(outcome.get(name)) for name in _COLUMNS[3:8]]
-                       + [trial.user_attrs.get('reason', '')]
+        state = 'rejected' if is_rejected(trial) else _STATES[trial.state]
+        table.writerow([trial.number, state, _number(trial.value),
+                        _number((final or {}).get(trial.number))]
+                       + [_number(outcome.get(name)) for name in _MEASURED]
+                       + [trial.user_attrs.get(REASON, '')]
                        + [spec.get(level, '') for level in LEVELS])
     write_atomically(path, text.getvalue())
 

@@ -1,11 +1,12 @@
 """What a search tells about itself in words: before it starts, and on top of what it found."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Sequence
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.engine.export import OUTCOME
+from autokd_mm.engine.export import OUTCOME, spec_of
+from autokd_mm.engine.study import is_rejected
 from autokd_mm.models.distillers import Layers
 from autokd_mm.space import DistillerSpace, DistillerSpec
 
@@ -32,14 +33,59 @@ def plan(space: DistillerSpace, layers: Layers, classes: int) -> List[str]:
     return lines
 
 
+def counts(trials: Sequence[FrozenTrial]) -> str:
+    """How many trials there are, and what became of those that were not finished."""
+    rejected = sum(is_rejected(trial) for trial in trials)
+    others = dict(rejected=rejected, failed=_in_state(trials, TrialState.FAIL),
+                  pruned=_in_state(trials, TrialState.PRUNED) - rejected)
+    some = ', '.join(f'{number} {name}' for name, number in others.items() if number)
+    return f'{len(trials)} trials' + (f' ({some})' if some else '')
+
+
+def _in_state(trials: Sequence[FrozenTrial], state: TrialState) -> int:
+    return sum(trial.state == state for trial in trials)
+
+
+def final_round(top: FrozenTrial, rewards: Mapping[int, float], seeds: int, length: int,
+                handcrafted: Sequence[FrozenTrial]) -> List[str]:
+    """How the winner was chosen.
+
+    Args:
+        top: the winner. rewards: of the final round, by trial number.
+        seeds, length: of the final round.
+        handcrafted: trials whose distiller was made by hand.
+    """
+    if top.number not in rewards:
+        return ['  final round: no distiller could be trained with every seed; this is the best '
+                'trial']
+    among = [trial for trial in handcrafted if trial.number in rewards]
+    lines = [f'  final round: reward {rewards[top.number]:+.4f}, best of {len(rewards)} distillers '
+             f'(mean of {seeds} seeds on a proxy {length} times as long)']
+    if among:
+        best = max(among, key=lambda trial: rewards[trial.number])
+        if best.number == top.number:
+            lines.append('  which is the best hand-crafted one there')
+        else:
+            spec = spec_of(best)
+            assert spec is not None
+            lines.append(f'  best hand-crafted there: {spec.in_words()}, reward '
+                         f'{rewards[best.number]:+.4f}')
+    return lines
+
+
 def header(top: FrozenTrial, spec: DistillerSpec, trials: int, sampler: str,
-           baseline: Dict[str, Any]) -> List[str]:
-    """The comment on top of ``best_distiller.py``: what it is and where it comes from."""
+           baseline: Dict[str, Any], final: Sequence[str] = ()) -> List[str]:
+    """The comment on top of ``best_distiller.py``: what it is and where it comes from.
+
+    Args:
+        final: lines about the final round.
+    """
     return [
         'Distiller found by autokd_mm (Monte Carlo tree search over the space of Auto-KD).',
         f'  {spec.in_words()}',
         f'  reward {top.value:+.4f} over the undistilled student (trial {top.number} of {trials}, '
         f'sampler {sampler})',
+        *final,
         f'  proxy: {measured(top.user_attrs[OUTCOME])}',
         f'  undistilled: {measured(baseline)}',
         '', ]

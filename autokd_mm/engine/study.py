@@ -6,11 +6,12 @@ import socket
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import optuna
+from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.engine.bank import differing
+from autokd_mm.bank import differing
 from autokd_mm.engine.journal import JOURNAL, journal_path, open_storage
 from autokd_mm.space.errors import ConfigError
 
@@ -18,6 +19,7 @@ _NAME = 'autokd_mm'
 _SEARCH, _BASELINE, _QUEUED = 'search', 'baseline', 'warm_start'
 # User attributes of a trial. 'interrupted' is also what the tree search looks for.
 INTERRUPTED, RETRY_OF, WORKER, REASON = 'interrupted', 'retry_of', 'worker', 'reason'
+REJECTED = 'rejected'  # before any training
 
 
 def check_study(work_dir: str, resume: bool, join: bool = False,
@@ -58,14 +60,17 @@ def check_study(work_dir: str, resume: bool, join: bool = False,
                           '--resume to go on with it or name another --work-dir')
 
 
-def open_study(work_dir: str, sampler: BaseSampler, description: Mapping[str, Any]) -> Study:
+def open_study(work_dir: str, sampler: BaseSampler, description: Mapping[str, Any],
+               pruner: Optional[BasePruner] = None) -> Study:
     """The search's study in ``work_dir``, which :func:`check_study` has found fit.
 
     Args:
         sampler: chooses the parameters of new trials.
+        pruner: gives up running ones; None: none.
     """
     study = optuna.create_study(storage=open_storage(journal_path(work_dir)), sampler=sampler,
-                                study_name=_NAME, direction='maximize', load_if_exists=True)
+                                pruner=pruner or NopPruner(), study_name=_NAME,
+                                direction='maximize', load_if_exists=True)
     if differing(study.user_attrs.get(_SEARCH) or {}, description):
         study.set_user_attr(_SEARCH, dict(description))
     return study
@@ -100,20 +105,27 @@ def take_up_interrupted(study: Study) -> List[int]:
     ``interrupted`` (the tree does not count it); its parameters are queued again. What was
     interrupted and not yet queued is queued as well. For the holder of the study's lock.
     """
+    dead = end_dead(study)
     trials = study.get_trials(deepcopy=False)
     retried = {trial.user_attrs.get(RETRY_OF) for trial in trials}
     queued = []
     for trial in trials:
-        if trial.state == TrialState.RUNNING and not _alive(trial):
-            interrupt(study, trial._trial_id)
-        elif not (trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED)):
-            continue
-        if trial.number not in retried:
+        interrupted = trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED)
+        if (interrupted or trial.number in dead) and trial.number not in retried:
             # What was queued for a trial counts, also where it died before it asked for it.
             params = {**trial.system_attrs.get('fixed_params', {}), **trial.params}
             study.enqueue_trial(params, user_attrs={RETRY_OF: trial.number})
             queued.append(trial.number)
     return queued
+
+
+def end_dead(study: Study) -> List[int]:
+    """Interrupt the running trials whose worker no longer lives; returns their numbers."""
+    dead = [trial for trial in study.get_trials(deepcopy=False)
+            if trial.state == TrialState.RUNNING and not _alive(trial)]
+    for trial in dead:
+        interrupt(study, trial._trial_id)
+    return [trial.number for trial in dead]
 
 
 def interrupt(study: Study, trial_id: int) -> None:
@@ -144,12 +156,25 @@ def _alive(trial: FrozenTrial) -> bool:
 
 
 def finished(study: Study) -> List[FrozenTrial]:
-    """Trials that count towards the number asked for, in order."""
+    """Trials that say something about their distiller, in order."""
     return finished_and_running(study)[0]
 
 
+def is_rejected(trial: FrozenTrial) -> bool:
+    return trial.state == TrialState.PRUNED and bool(trial.user_attrs.get(REJECTED))
+
+
+def counted(trials: Sequence[FrozenTrial], free: int) -> int:
+    """How many of the finished trials count towards the number asked for.
+
+    Args:
+        free: so many rejected ones do not, because they have cost next to nothing.
+    """
+    return len(trials) - min(free, sum(is_rejected(trial) for trial in trials))
+
+
 def finished_and_running(study: Study) -> Tuple[List[FrozenTrial], List[FrozenTrial]]:
-    """Trials that count, and those that some worker has taken and not finished.
+    """Finished trials, interrupted ones left out, and those that some worker has taken.
 
     From one look at the study: a trial that another worker finishes between two looks would be
     in neither list, and one trial too many would be started.
@@ -160,9 +185,9 @@ def finished_and_running(study: Study) -> Tuple[List[FrozenTrial], List[FrozenTr
     return done, [trial for trial in trials if trial.state == TrialState.RUNNING]
 
 
-def get_baseline(study: Study) -> Optional[Dict[str, float]]:
+def get_baseline(study: Study) -> Optional[Dict[str, Any]]:
     return study.user_attrs.get(_BASELINE)
 
 
-def set_baseline(study: Study, outcome: Mapping[str, float]) -> None:
+def set_baseline(study: Study, outcome: Mapping[str, Any]) -> None:
     study.set_user_attr(_BASELINE, dict(outcome))

@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import os
 from typing import Any, Dict, Optional
 
@@ -11,6 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 from torch import nn
 
+from autokd_mm.bank.identity import weights_digest
 from autokd_mm.models.algorithms import load_teacher
 from autokd_mm.space.errors import ConfigError
 
@@ -19,11 +19,7 @@ CHECKPOINT = 'teacher.pth'
 
 def teacher_id(teacher: nn.Module) -> str:
     """Digest of the teacher's weights, whatever file they came from."""
-    digest = hashlib.blake2b(digest_size=12)
-    for name, value in sorted(teacher.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
+    return weights_digest(teacher.state_dict())
 
 
 def made_from(teacher: nn.Module, config: Config) -> Dict[str, Any]:

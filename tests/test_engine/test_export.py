@@ -36,11 +36,42 @@ def test_order(trials):
     assert export.best(trials[1:2]) is None and export.best([]) is None
 
 
+def test_order_with_pruned_and_rejected_ones():
+    found = [trial(0, 0.9, TrialState.PRUNED), trial(1, None, TrialState.PRUNED, rejected=True),
+             trial(2, 0.1), trial(3, -0.4, TrialState.PRUNED), trial(4, None, TrialState.FAIL),
+             trial(5, 0.3)]
+    assert [item.number for item in export.ranked(found)] == [5, 2, 0, 3, 1, 4]
+    assert export.best(found).number == 5 and export.best(found[:1]) is None
+
+
+def test_order_of_the_final_round(trials):
+    final = {0: 0.2, 3: 0.3}
+    assert [item.number for item in export.ranked(trials, final)] == [3, 0, 2, 4, 1]
+    assert export.best(trials, final).number == 3
+    assert export.best(trials, {0: -0.5}).number == 0  # a good trial is less than a final run
+    pruned = [trial(7, 0.1, TrialState.PRUNED)]
+    assert export.best(trials + pruned, {7: 0.4, **final}).number == 7
+
+
+def test_leaderboard_of_the_final_round(trials, tmp_path):
+    path = tmp_path / 'leaderboard.csv'
+    export.write_leaderboard(str(path), trials + [
+        trial(5, None, TrialState.PRUNED, rejected=True, reason='no gradient'),
+        trial(6, 0.2, TrialState.PRUNED, reason='reward +0.2000 behind epoch 2 of 8')],
+        {0: 0.25, 3: -0.125})
+    rows = list(csv.DictReader(path.open(newline='')))
+    assert [(row['trial'], row['state'], row['reward'], row['final_reward']) for row in rows] == [
+        ('0', 'complete', '0.1', '0.25'), ('3', 'complete', '-0.2', '-0.125'),
+        ('2', 'complete', '0.4', ''), ('4', 'complete', '0.4', ''), ('6', 'pruned', '0.2', ''),
+        ('1', 'failed', '', ''), ('5', 'rejected', '', '')]
+    assert rows[-1]['reason'] == 'no gradient'
+
+
 def test_leaderboard(trials, tmp_path):
     path = tmp_path / 'leaderboard.csv'
     export.write_leaderboard(str(path), trials)
     rows = list(csv.DictReader(path.open(newline='')))
-    assert list(rows[0])[:3] == ['trial', 'state', 'reward']
+    assert list(rows[0])[:4] == ['trial', 'state', 'reward', 'final_reward']
     assert list(rows[0])[-len(LEVELS):] == list(LEVELS)
     assert [row['trial'] for row in rows] == ['2', '4', '0', '3', '1']
     assert rows[0]['held_out_loss'] == '1.5' and rows[0]['gap'] == '0.5'

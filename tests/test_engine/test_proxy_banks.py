@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from autokd_mm.engine import bank as bank_module
+from autokd_mm.bank import files as bank_module
 from autokd_mm.engine.proxy_data import choose_images
 from autokd_mm.space.errors import ConfigError
 
 Usage = namedtuple('Usage', 'total used free')
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir() if not path.name.startswith('.')}
 
 
 def online(parts, pixels):
@@ -25,13 +29,15 @@ def online(parts, pixels):
     return [torch.stack(values).numpy() for values in zip(*rows)]
 
 
-@pytest.mark.parametrize('dtype, rel', [('float32', 1e-5), ('float16', 2e-3)])
+@pytest.mark.parametrize('dtype, rel', [('float32', 1e-5), ('float16', 2e-3),
+                                        ('bfloat16', 2**-8)])
 def test_bank_holds_the_teacher_on_those_pixels(parts, tmp_path, dtype, rel):
     banks = parts.banks(tmp_path / 'bank', dtype=dtype)
     for name, rows in (('train', 128), ('held_out', 32)):
         arrays = banks[name].arrays
         assert arrays['pixels'].shape == (rows, 1, 8, 8) and arrays['pixels'].dtype == np.uint8
-        assert arrays['feature'].dtype == dtype and arrays['feature'].shape == (rows, 32, 2, 2)
+        assert arrays['feature'].dtype == ('float32' if dtype == 'bfloat16' else dtype)
+        assert arrays['feature'].shape == (rows, 32, 2, 2)
         for key, expected in zip(('feature', 'logits'), online(parts, arrays['pixels'])):
             assert np.abs(arrays[key] - expected).max() <= rel * np.abs(expected).max()
     labels = banks['train'].arrays['labels']
@@ -55,21 +61,38 @@ def test_written_once_then_mapped(parts, tmp_path):
     parts.banks(tmp_path / 'bank', progress=lambda *args: pytest.fail('written again'))
 
 
-def test_unfinished_folder_of_a_killed_process_is_removed(parts, tmp_path):
+def test_bank_that_was_interrupted_is_gone_on_with(parts, tmp_path):
     tmp_path = tmp_path / 'run[1]'  # a name that means something to glob
-    left = tmp_path / 'bank' / 'train.unfinished-12345'
-    left.mkdir(parents=True)
-    (left / 'pixels.npy').write_bytes(b'half')
+
+    def stop(what, done, total):
+        if what == 'teacher':
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parts.banks(tmp_path / 'bank', progress=stop)
+    assert not (tmp_path / 'bank' / 'train').exists()
     parts.banks(tmp_path / 'bank')
-    assert {path.name for path in (tmp_path / 'bank').iterdir()} == {'train', 'held_out'}
+    assert names(tmp_path / 'bank') == {'train', 'held_out'}
 
 
 def test_torn_shard_is_rebuilt_from_the_same_pixels(parts, tmp_path):
     before = np.array(parts.banks(tmp_path / 'bank')['train'].arrays['pixels'])
-    (tmp_path / 'bank' / 'train' / 'pixels.npy').write_bytes(b'torn')
+    (tmp_path / 'bank' / 'train' / 'pixels.00000.npy').write_bytes(b'torn')
     warnings = []
     after = parts.banks(tmp_path / 'bank', warn=warnings.append)['train'].arrays['pixels']
-    assert len(warnings) == 1 and 'pixels.npy' in warnings[0] and np.array_equal(before, after)
+    assert len(warnings) == 1 and 'pixels.00000.npy' in warnings[0]
+    assert np.array_equal(before, after)
+
+
+def test_shards_hold_the_same_rows_as_one(parts, banks, tmp_path, monkeypatch):
+    from autokd_mm.bank import plan
+    monkeypatch.setattr(plan, '_SHARD_ROWS', 50)
+    sharded = parts.banks(tmp_path / 'bank')['train']
+    assert sharded.plan.shards == 3 and banks['train'].plan.shards == 1
+    for name, array in banks['train'].arrays.items():
+        found, expected = np.asarray(sharded.arrays[name]), np.asarray(array)
+        # batches of other sizes are summed in another order
+        assert np.abs(found - expected.astype(found.dtype)).max() <= 1e-5 * abs(expected).max()
 
 
 @pytest.mark.parametrize('change, words', [
@@ -136,11 +159,11 @@ def test_held_out_images_of_another_size_are_refused(parts, tmp_path):
 
 def test_disk_must_hold_both_banks(parts, tmp_path, monkeypatch):
     """Enough for the first of them is not enough: nothing is written."""
-    room = bank_module._SPARE + 100_000
+    room = bank_module.SPARE + 100_000
     monkeypatch.setattr(shutil, 'disk_usage', lambda path: Usage(0, 0, room))
     with pytest.raises(ConfigError, match='are free at'):
         parts.banks(tmp_path / 'bank', images=320, held_out=160)
-    assert list((tmp_path / 'bank').iterdir()) == []
+    assert names(tmp_path / 'bank') == set()
 
 
 def test_teacher_that_is_not_finite(parts, tmp_path, monkeypatch):
@@ -155,4 +178,4 @@ def test_teacher_that_is_not_finite(parts, tmp_path, monkeypatch):
             parts.banks(tmp_path / 'bank')
     finally:
         weight.copy_(before)
-    assert list((tmp_path / 'bank').iterdir()) == []
+    assert names(tmp_path / 'bank') == {'train.unfinished'}  # no bank

@@ -1,4 +1,4 @@
-from optuna.trial import create_trial
+from optuna.trial import TrialState, create_trial
 
 from autokd_mm.engine import report
 from autokd_mm.models.distillers import Layers
@@ -24,6 +24,37 @@ def test_header():
                   'proxy: held-out loss 1.5000, calibrated 1.2500, gap 0.5000, metric 75.00%',
                   'undistilled: held-out loss 1.5000'):
         assert words in text
+
+
+def made(number, name='KD', **kwargs):
+    trial = create_trial(user_attrs=dict(outcome=OUTCOME, spec=HANDCRAFTED[name].to_dict(),
+                                         **kwargs.pop('attrs', {})), **kwargs)
+    trial.number = number
+    return trial
+
+
+def test_header_with_the_final_round():
+    top, other, lost = made(3, value=0.1), made(4, 'AT', value=0.2), made(5, 'SP', value=0.3)
+    rewards = {3: 0.5, 4: 0.25}
+    final = report.final_round(top, rewards, 2, 4, [lost, other])
+    lines = report.header(top, HANDCRAFTED['KD'], 60, 'MCTSSampler', OUTCOME, final)
+    assert lines[2].startswith('  reward +0.1000')
+    assert lines[3] == ('  final round: reward +0.5000, best of 2 distillers (mean of 2 seeds on a '
+                        'proxy 4 times as long)')
+    assert lines[4] == '  best hand-crafted there: spatial attention > l2 x5, reward +0.2500'
+    assert report.final_round(top, rewards, 2, 4, [top, other])[1:] == [
+        '  which is the best hand-crafted one there']
+    assert len(report.final_round(top, rewards, 2, 4, [])) == 1
+    assert 'no distiller could be trained' in report.final_round(top, {}, 2, 4, [])[0]
+
+
+def test_counts():
+    trials = [made(0, value=1.0), made(1, state=TrialState.PRUNED),
+              made(2, state=TrialState.PRUNED, attrs=dict(rejected=True)),
+              made(3, state=TrialState.PRUNED, attrs=dict(rejected=True)),
+              made(4, state=TrialState.FAIL)]
+    assert report.counts(trials) == '5 trials (2 rejected, 1 failed, 1 pruned)'
+    assert report.counts(trials[:1]) == '1 trials'
 
 
 def test_metrics():

@@ -175,6 +175,41 @@ def test_first_distillers_are_queued_once_and_completely(open_):
     assert params(study) == wanted
 
 
+def test_dead_workers_trials_are_ended_once(open_):
+    study = open_()
+    alive, lost = ask(study), ask(study, dead_worker())
+    assert studies.end_dead(study) == [lost.number] and studies.end_dead(study) == []
+    assert study.trials[lost.number].user_attrs['interrupted'] is True
+    assert study.trials[alive.number].state == TrialState.RUNNING
+    assert take_up_interrupted(study) == [lost.number]  # also what was ended before
+
+
+def test_rejected_ones_count_only_beyond_the_free_ones(open_):
+    study = open_()
+    for kind in ('rejected', 'pruned', 'rejected', 'finished', 'rejected', 'failed'):
+        trial = study.ask()
+        trial.set_user_attr(studies.REJECTED, kind == 'rejected')
+        study.tell(trial, *([0.5] if kind == 'finished' else []), state={
+            'finished': TrialState.COMPLETE, 'failed': TrialState.FAIL}.get(
+                kind, TrialState.PRUNED))
+    done = finished(study)
+    assert [studies.is_rejected(trial) for trial in done] == [True, False, True, False, True, False]
+    assert [studies.counted(done, free) for free in (0, 1, 3, 100)] == [6, 5, 3, 3]
+    died = study.ask()  # between the decision and telling it
+    died.set_user_attr(studies.REJECTED, True)
+    interrupt(study, died._trial_id)
+    assert not studies.is_rejected(study.trials[-1]) and len(finished(study)) == 6
+
+
+def test_pruner(tmp_path):
+    pruner = optuna.pruners.MedianPruner()
+    study = open_study(str(tmp_path), MCTSSampler(), DESCRIPTION, pruner)
+    assert study.pruner is pruner
+    # Optuna's own default would prune.
+    assert isinstance(open_study(str(tmp_path), MCTSSampler(), DESCRIPTION).pruner,
+                      optuna.pruners.NopPruner)
+
+
 def test_worker_name_is_this_process():
     host, pid, birth = worker_name().rsplit(':', 2)
     assert int(pid) == os.getpid() and birth.isdigit()

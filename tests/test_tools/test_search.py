@@ -56,6 +56,13 @@ def refused(search, tmp_path):
     ('train_cfg.reward.gaps=1', ['reward', "did you mean 'gap'"]),
     ('train_cfg.sampelr.type=MCTSSampler', ['train_cfg', "did you mean 'sampler'"]),
     ('train_cfg.trials=0', ['train_cfg.trials=0']),
+    ('train_cfg.rejection.gradient_ration=1', ['rejection', "did you mean 'gradient_ratio'"]),
+    ('train_cfg.rejection.gradient_ratio=[10,1]', ['rejection.gradient_ratio=[10, 1]', 'largest']),
+    ('train_cfg.pruner.type=MedianPrunner', ['pruner.type', "did you mean 'MedianPruner'"]),
+    ('train_cfg.pruner.patience=1', ['pruner must be a dict', 'SuccessiveHalvingPruner']),
+    ('train_cfg.final_round.bests=1', ['final_round', "did you mean 'best'"]),
+    ('train_cfg.final_round.length=0', ['final_round.length=0', 'at least 1']),
+    ('train_cfg.final_rond.best=1', ['train_cfg', "did you mean 'final_round'"]),
     ('train_cfg.warm_start=[FITNET]', ['warm_start', "'FITNET' is unknown", 'FitNet']),
     ('model.teacher.head.num_classes=12', ['teacher_ckpt', 'head.fc', '12', '10']),
     ('model.teacher.head.num_classes=12 teacher_ckpt=None train_cfg.train_teacher=True',
@@ -178,8 +185,9 @@ def test_disk_that_is_full_in_mid_search(search, study_of, monkeypatch, tmp_path
     with monkeypatch.context() as patch:
         patch.setattr(export, 'write_atomically', full)
         with pytest.raises(search.Ended) as ended:
-            search()
+            search('--cfg-options', 'train_cfg.rejection=None')
     assert ended.value.code == 2 and len(ended.value.lines) == 1
     assert 'No space left on device' in ended.value.line and '--resume' in ended.value.line
     assert len(study_of(tmp_path / 'work').trials) == 1
-    assert len(study_of(search('--resume')).trials) == 3
+    folder = search('--resume', '--cfg-options', 'train_cfg.rejection=None')
+    assert len(study_of(folder).trials) == 3

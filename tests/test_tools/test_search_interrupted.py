@@ -7,16 +7,28 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pytest
 from optuna.trial import TrialState
 
 from autokd_mm.engine import study as studies
+from autokd_mm.engine.patience import Patience
 from autokd_mm.engine.progress import Display
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
+from autokd_mm.engine.proxy_trainer import Candidate
 
 ROOT = Path(__file__).resolve().parents[2]
 # Trials of half a second, long enough to be hit in the middle.
 SLOW = ('--trials', '6', '--cfg-options', 'train_cfg.proxy.epochs=12')
+REJECTING_AND_PRUNING = SLOW + ('train_cfg.rejection=True', 'train_cfg.pruner=True')
+
+
+@pytest.fixture
+def search_config(search_config):
+    """Trials alone; what comes before, between and behind them has tests of its own."""
+    search_config.write_text(search_config.read_text() + """
+train_cfg.update(rejection=None, pruner=None, final_round=None)
+""")
+    return search_config
 
 
 def finished(study):
@@ -26,7 +38,7 @@ def finished(study):
 @pytest.fixture
 def quiet(search, study_of):
     """What an uninterrupted search does."""
-    return finished(study_of(search(*SLOW, work_dir='quiet')))
+    return lambda args: finished(study_of(search(*args, work_dir='quiet')))
 
 
 def start(folder, config, *args):
@@ -39,8 +51,10 @@ def start(folder, config, *args):
 
 @pytest.mark.timeout(300)
 def test_kill_9_and_resume(search, study_of, quiet, search_config, tmp_path):
+    args = REJECTING_AND_PRUNING
+    quiet = quiet(args)
     folder = tmp_path / 'killed'
-    process = start(folder, search_config, *SLOW)
+    process = start(folder, search_config, *args)
     journal = folder / 'study.journal'
     deadline = time.monotonic() + 200
     # The third trial has its distiller: it trains.
@@ -58,7 +72,7 @@ def test_kill_9_and_resume(search, study_of, quiet, search_config, tmp_path):
     running = [trial for trial in killed.trials if trial.state == TrialState.RUNNING]
     assert len(running) <= 1
 
-    search('--resume', *SLOW, work_dir='killed')
+    search('--resume', *args, work_dir='killed')
     resumed = study_of(folder)
     assert finished(resumed) == quiet
     assert finished(resumed)[:len(before)] == before
@@ -67,23 +81,23 @@ def test_kill_9_and_resume(search, study_of, quiet, search_config, tmp_path):
         assert told.state == TrialState.FAIL and told.user_attrs['interrupted'] is True
         again = [other for other in resumed.trials
                  if other.user_attrs.get('retry_of') == trial.number]
-        assert len(again) == 1 and again[0].state == TrialState.COMPLETE
+        assert len(again) == 1 and again[0].state != TrialState.FAIL
         assert dict(again[0].params, **trial.params) == again[0].params
-    assert len((folder / 'leaderboard.csv').read_text().splitlines()) == 7
+    assert len((folder / 'leaderboard.csv').read_text().splitlines()) == 1 + len(quiet)
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_and_resume(search, study_of, quiet, tmp_path, monkeypatch, number):
-    train, calls = ProxyTrainer._loss, []
+    losses, calls, quiet = Candidate.losses, [], quiet(SLOW)
 
-    def loss(self, *args):
+    def kill(self, *args):
         calls.append(1)
         if len(calls) == 24 * 3 + 9:  # the third trial, behind the baseline
             os.kill(os.getpid(), number)
-        return train(self, *args)
+        return losses(self, *args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ProxyTrainer, '_loss', loss)
+        patch.setattr(Candidate, 'losses', kill)
         with pytest.raises(search.Ended) as ended:
             search(*SLOW)
     assert ended.value.code == 130 and len(ended.value.lines) == 1
@@ -99,11 +113,9 @@ def test_torn_journal_and_unfinished_files(search, study_of, tmp_path):
     folder = search('--trials', 2)
     with open(str(folder / 'study.journal'), 'ab') as file:
         file.write(b'{"op_code":5,"trial_id":1,"va')
-    for name in ('bank/train.unfinished-1', 'bank/held_out.unfinished-2'):
-        (folder / name).mkdir()
     for name in ('leaderboard.csv.unfinished-1', 'teacher.pth.unfinished-1'):
         (folder / name).write_text('half')
-    (folder / 'bank' / 'train' / 'feature.npy').write_bytes(b'torn')
+    next((folder / 'bank' / 'train').glob('**/*.npy')).write_bytes(b'torn')
     search('--resume', '--trials', 4)
     assert len(finished(study_of(folder))) == 4
     assert not list(folder.glob('**/*unfinished*'))
@@ -116,6 +128,48 @@ def test_resume_of_a_finished_search_writes_the_results_again(search, study_of):
     search('--trials', 2, '--resume')
     assert (folder / 'best_distiller.py').read_text() == best
     assert len(study_of(folder).trials) == 2
+
+
+@pytest.fixture
+def final_config(search_config):
+    search_config.write_text(search_config.read_text() + """
+train_cfg.update(final_round=dict(best=3, length=3))
+train_cfg['proxy'].update(epochs=4)
+""")
+    return search_config
+
+
+def finals(folder):
+    """(trial number, seed) and the loss of every finished run of the final round."""
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(folder / 'study.journal')))
+    runs = optuna.load_study(study_name='autokd_mm_final', storage=storage).trials
+    return [((run.user_attrs['candidate'], run.user_attrs['seed']), run.value)
+            for run in runs if run.state == TrialState.COMPLETE]
+
+
+@pytest.mark.timeout(300)
+def test_kill_9_in_the_final_round(search, final_config, tmp_path):
+    quiet, folder = search(work_dir='quiet'), tmp_path / 'killed'
+    process = start(folder, final_config)
+    journal = folder / 'study.journal'
+    deadline = time.monotonic() + 200
+    # The fifth run has been taken: it trains.
+    while not journal.exists() or journal.read_bytes().count(b'"candidate"') < 5:
+        assert process.poll() is None, (tmp_path / 'log').read_text()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    time.sleep(random.random() * 0.1)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    before = finals(folder)
+    assert before == finals(quiet)[:len(before)] and 4 <= len(before) < 8
+    assert not (folder / 'best_distiller.py').exists()
+
+    search('--resume', work_dir='killed')
+    assert finals(folder) == finals(quiet) and len(finals(folder)) == 8
+    found, expected = ((place / 'best_distiller.py').read_text() for place in (folder, quiet))
+    assert found == expected and 'final round: reward' in found
 
 
 # -- workers and places ------------------------------------------------------------------------
@@ -145,20 +199,41 @@ def test_worker_that_comes_when_all_is_under_way(search, study_of, monkeypatch, 
     search('--trials', 2)
     assert [item.state for item in study_of(folder).trials] == [
         TrialState.COMPLETE, TrialState.RUNNING]
+    # Before a final round it waits for a while, then goes on without.
+    monkeypatch.setattr(Patience, 'least', 1.0)
+    search('--trials', 2, '--cfg-options', 'train_cfg.final_round=True')
+    assert [run for run, _ in finals(folder)] == [(-1, 1), (-1, 2), (0, 1), (0, 2)]
+    assert 'final round' in (folder / 'best_distiller.py').read_text()
 
 
-@pytest.mark.timeout(300)
-def test_two_workers_finish_exactly_as_many_trials(search_config, study_of, tmp_path):
+def two_workers(config, *args):
     process = subprocess.run(
-        [str(ROOT / 'tools' / 'dist_search.sh'), str(search_config), '2', '--work-dir', 'work',
-         '--trials', '7', '--cfg-options', 'train_cfg.proxy.epochs=4'],
-        cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        [str(ROOT / 'tools' / 'dist_search.sh'), str(config), '2', '--work-dir', 'work', *args],
+        cwd=str(config.parent), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         universal_newlines=True, timeout=280,
         env=dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1'))
     assert process.returncode == 0, process.stdout
-    trials = study_of(tmp_path / 'work').trials
+
+
+@pytest.mark.timeout(300)
+def test_two_workers_finish_exactly_as_many_trials(search, final_config, study_of, tmp_path):
+    two_workers(final_config, '--trials', '7')
+    folder = tmp_path / 'work'
+    trials = study_of(folder).trials
     assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 7
     assert len({str(sorted(trial.params.items())) for trial in trials}) == 7
-    lines = (tmp_path / 'work' / 'leaderboard.csv').read_text().splitlines()
-    assert len(lines) == 8 and (tmp_path / 'work' / 'best_distiller.py').exists()
-    assert {path.name for path in (tmp_path / 'work' / 'bank').iterdir()} == {'train', 'held_out'}
+    assert len((folder / 'leaderboard.csv').read_text().splitlines()) == 8
+    assert not list((folder / 'bank').glob('*unfinished*'))
+    # They share the final round: nothing is run twice.
+    runs = [run for run, _ in finals(folder)]
+    best = sorted(trials, key=lambda trial: -trial.value)[:3]
+    assert sorted(runs) == sorted((number, seed) for seed in (1, 2)
+                                  for number in [-1] + [trial.number for trial in best])
+    # One worker that looks at the same trials finds the same winner, and nothing left to do.
+    path = folder / 'best_distiller.py'
+    found = path.read_text().split('\n#\n')[0]
+    assert 'final round: reward' in found
+    path.unlink()
+    search('--resume', '--trials', '7')
+    assert path.read_text().split('\n#\n')[0] == found
+    assert [run for run, _ in finals(folder)] == runs

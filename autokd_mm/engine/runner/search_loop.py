@@ -9,18 +9,22 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Union
 import optuna
 import torch
 from mmengine.runner import BaseLoop
-from optuna.trial import TrialState
 
-from autokd_mm.engine import export, lock, report
+from autokd_mm.engine import lock, report
 from autokd_mm.engine import study as studies
 from autokd_mm.engine import teacher as teachers
 from autokd_mm.engine.checks import refuse_unknown
+from autokd_mm.engine.final_round import FinalRound, FinalSettings
+from autokd_mm.engine.one_trial import TrialRunner, look_on
+from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.progress import Display, best_table, table_text
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_banks import open_banks
 from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
+from autokd_mm.engine.pruning import build_pruner
+from autokd_mm.engine.rejection import Rejection
+from autokd_mm.engine.results import Results
 from autokd_mm.engine.task import Task
-from autokd_mm.models.distillers import distiller_config
 from autokd_mm.registry import LOOPS
 from autokd_mm.search import build_sampler
 from autokd_mm.search.reward import Outcome, Reward
@@ -48,8 +52,13 @@ class SearchLoop(BaseLoop):
         sampler: ``MCTSSampler`` or any of Optuna's, with its arguments.
         reward: weight of each term (see :class:`Reward`).
         proxy: see :class:`ProxySettings`.
+        rejection: see :class:`Rejection`; ``None`` or ``False``: off.
+        pruner: any of Optuna's with its arguments (see :func:`build_pruner`), by default
+            successive halving; ``None`` or ``False``: none.
+        final_round: see :class:`FinalSettings`; ``None`` or ``False``: the best trial wins.
         warm_start: distillers that are tried first: names of hand-crafted methods, or dicts of
-            options. The found distiller is then never worse than the best of them on the proxy.
+            options. The best of them takes part in the final round, so the found distiller is
+            never worse than it there (without a final round: on the proxy).
         train_teacher: train the teacher first when no ``teacher_ckpt`` is given.
         resume: go on with the study in the work dir.
         dry_run: print what would be searched and stop.
@@ -69,6 +78,9 @@ class SearchLoop(BaseLoop):
                  sampler: Optional[Mapping[str, Any]] = None,
                  reward: Optional[Mapping[str, float]] = None,
                  proxy: Optional[Mapping[str, Any]] = None,
+                 rejection: Union[Mapping[str, Any], bool, None] = True,
+                 pruner: Union[Mapping[str, Any], bool, None] = True,
+                 final_round: Union[Mapping[str, Any], bool, None] = True,
                  warm_start: Sequence[Union[str, Mapping[str, Any]]] = (),
                  train_teacher: bool = False,
                  resume: bool = False,
@@ -91,6 +103,9 @@ class SearchLoop(BaseLoop):
         self.reward = Reward(reward)
         self.proxy = ProxySettings.from_config(
             proxy or {}, int(runner.cfg.train_dataloader.batch_size))
+        self.rejection = Rejection.from_config(rejection)
+        self.pruner = build_pruner(pruner, self.proxy.epochs)
+        self.final_settings = FinalSettings.from_config(final_round)
         if self.proxy.threads:
             torch.set_num_threads(self.proxy.threads)
         self.device = next(runner.model.parameters()).device
@@ -121,8 +136,10 @@ class SearchLoop(BaseLoop):
             with lock.exclusive(os.path.join(work_dir, '.lock'),
                                 lambda: self._say('waiting for another worker to prepare')):
                 self._prepare(work_dir)
-            self._search()
-        self._finish(work_dir)
+            self.started, self.first_clock = time.perf_counter(), self.trainer.clock.model
+            self.phases.search()
+            self.phases.final_round()
+        self._finish()
         self.runner.call_hook('after_train')
         return self.runner.model
 
@@ -156,19 +173,29 @@ class SearchLoop(BaseLoop):
         banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, task.datasets(),
                            task.images, model, made_from, task.layers, task.classes,
                            self.runner.logger.warning, self.display.show)
-        self.study = studies.open_study(work_dir, self.sampler, description)
+        self.study = studies.open_study(work_dir, self.sampler, description, self.pruner)
         self._show_teacher(model)
         model.teacher.cpu()  # it has spoken
         self.trainer = ProxyTrainer(
-            task.student, task.layers, banks['train'], banks['held_out'], self.proxy.views,
-            self.runner.cfg.optim_wrapper, curve, self.proxy.epochs, self.proxy.batch_size,
-            self.proxy.seed, self.device)
+            task.fresh_student, task.layers, banks['train'], banks['held_out'], self.proxy,
+            self.runner.cfg.optim_wrapper, curve, self.device)
         with self._turn():
             studies.enqueue_once(self.study, task.first)
             queued = studies.take_up_interrupted(self.study)
         if queued:
             self._say(f'interrupted trials run again: {", ".join(map(str, queued))}')
-        self.baseline = self._baseline()
+        baseline = self._baseline()
+        runner = TrialRunner(self.study, task.space, self.trainer, self.reward, baseline,
+                             self.rejection, self.proxy.epochs, self._say,
+                             self.runner.visualizer.add_scalars)
+        self.final = self.final_settings and FinalRound(
+            self.final_settings, self.study, self.trainer, self.reward, task.first)
+        self.results = Results(work_dir, self.runner.cfg, self.full_training, task.layers,
+                               self.teacher_ckpt, self.sampler_config['type'], baseline.to_dict())
+        free = self.rejection and self.rejection.free
+        self.phases = Phases(self.study, runner, self.final, self.results, self.display,
+                             self._turn, self._say, self.trials,
+                             self.trials if free is None else free)
 
     def _show_teacher(self, model: Any) -> None:
         if self.study.user_attrs.get('teacher_metrics') is None:
@@ -182,104 +209,46 @@ class SearchLoop(BaseLoop):
         if found is None:
             self.display.show('undistilled student', 0, 1)
             try:
-                found = self.trainer.run(None).to_dict()
+                found = self.trainer.run(None, watch=look_on).to_dict()
             except CandidateFailed as failed:
                 raise ConfigError(f'model.architecture: the undistilled student cannot be trained '
                                   f'on the proxy: {failed}') from None
             studies.set_baseline(self.study, found)
         self._say(f'undistilled student on the proxy: {report.measured(found)}')
-        return Outcome(**found)
+        return Outcome.from_dict(found)
 
-    # -- the trials ---------------------------------------------------------------------------
     def _turn(self) -> Any:
         """One worker at a time takes a trial, or writes what has been found."""
         return lock.exclusive(os.path.join(self.runner.work_dir, '.turn.lock'))
 
-    def _search(self) -> None:
-        self.started, self.first_clock = time.perf_counter(), self.trainer.clock.model
-        while True:
-            trial = self._next_trial()
-            if trial is None:
-                return
-            self._one_trial(trial)
-            with self._turn():
-                export.write_leaderboard(os.path.join(self.runner.work_dir, export.LEADERBOARD),
-                                         studies.finished(self.study))
-
-    def _next_trial(self) -> Optional[optuna.Trial]:
-        """The next trial, signed by this worker; None when all are finished or under way."""
-        with self._turn():
-            done, running = studies.finished_and_running(self.study)
-            top = export.best(done)
-            self.display.show('searching', len(done), self.trials,
-                              f'best {top.value:+.4f}' if top else '')
-            if len(done) + len(running) >= self.trials:
-                return None
-            trial = self.study.ask()
-            trial.set_user_attr(studies.WORKER, studies.worker_name())
-            return trial
-
-    def _one_trial(self, trial: optuna.Trial) -> None:
-        try:
-            spec = self.task.space.suggest(trial)
-            trial.set_user_attr(export.SPEC, spec.to_dict())
-            try:
-                outcome = self.trainer.run(spec)
-                reward = self.reward(outcome, self.baseline)
-            except (CandidateFailed, ValueError) as failed:
-                trial.set_user_attr(studies.REASON, str(failed))
-                self.study.tell(trial, state=TrialState.FAIL)
-                self._say(f'trial {trial.number} failed: {failed} | {spec.in_words()}')
-                return
-            trial.set_user_attr(export.OUTCOME, outcome.to_dict())
-            self.study.tell(trial, reward)
-        except BaseException:
-            # Ctrl-C, or a fault of the program: the trial says nothing about its distiller.
-            studies.interrupt(self.study, trial._trial_id)
-            raise
-        self._say(f'trial {trial.number}: reward {reward:+.4f}, loss '
-                  f'{outcome.calibrated_loss:.4f}, gap {outcome.gap:.4f}, metric '
-                  f'{outcome.metric:.2%}, {outcome.seconds:.1f} s | {spec.in_words()}')
-        self.runner.visualizer.add_scalars(dict(reward=reward, **outcome.to_dict()),
-                                           step=trial.number)
-
     # -- behind the last trial ----------------------------------------------------------------
-    def _finish(self, work_dir: str) -> None:
+    def _finish(self) -> None:
         wall = time.perf_counter() - self.started
-        leaderboard, path = (os.path.join(work_dir, name)
-                             for name in (export.LEADERBOARD, export.BEST))
         with self._turn():
             done, others = studies.finished_and_running(self.study)
-            export.write_leaderboard(leaderboard, done)
-            top = export.best(done)
-            if top is not None:
-                self._write_best(path, top, len(done))
+            rewards = self.phases.finals()
+            self.results.write_leaderboard(done, rewards)
+            about = self.final.report(done) if self.final else []
+            top = self.results.write_best(done, rewards, about)
         share = 1 - (self.trainer.clock.model - self.first_clock) / max(wall, 1e-9)
-        self._say(f'{len(done)} trials, {wall:.1f} s here, {share:.1%} of it outside forward, '
+        self._say(f'{report.counts(done)}, {wall:.1f} s here, {share:.1%} of it outside forward, '
                   'backward and optimiser step')
         self.runner.visualizer.add_scalars(
             {'search/outside_model': share, 'search/seconds': wall}, step=len(done))
         if others:
             self._say(f'{len(others)} trials are still with other workers')
         elif top is None:
-            raise ConfigError('no distiller could be trained on the proxy; the reasons are in '
-                              f'{leaderboard}')
+            raise ConfigError('no distiller was trained to the end of the proxy; the reasons are '
+                              f'in {self.results.leaderboard}')
         if top is None:
             return
-        self.runner.logger.info('\n' + table_text(best_table(done)))
-        if top.value is not None and top.value <= 0:
+        self.runner.logger.info('\n' + table_text(best_table(done, rewards)))
+        for line in about:
+            self._say(line.strip())
+        if rewards.get(top.number, top.value) <= 0:
             self.runner.logger.warning('no distiller was better than none on the proxy')
-        self._say(f'the best distiller is in {path}; train with it:\n'
-                  f'    python tools/train.py {path}')
-
-    def _write_best(self, path: str, top: Any, trials: int) -> None:
-        spec = export.spec_of(top)
-        assert spec is not None
-        config = export.best_config(self.runner.cfg, distiller_config(spec, self.task.layers),
-                                    self.full_training,
-                                    export.beside(self.teacher_ckpt, os.path.dirname(path)))
-        export.write_best(path, config, report.header(
-            top, spec, trials, self.sampler_config['type'], self.baseline.to_dict()))
+        self._say(f'the best distiller is in {self.results.best}; train with it:\n'
+                  f'    python tools/train.py {self.results.best}')
 
     def _say(self, line: str) -> None:
         self.runner.logger.info(line)

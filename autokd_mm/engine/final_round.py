@@ -1,0 +1,217 @@
+"""The final round: the best distillers again, longer and with new seeds, to choose the winner."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from autokd_mm.engine import report
+from autokd_mm.engine import study as studies
+from autokd_mm.engine.checks import read_settings, whole_number
+from autokd_mm.engine.export import OUTCOME, best, ranked, spec_of
+from autokd_mm.engine.one_trial import look_on
+from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
+from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.space.errors import ConfigError
+
+_CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
+_BASELINE = -1  # in the place of a trial's number: the undistilled student
+_LEAST = dict(best=1, handcrafted=0, length=1, seeds=1)
+
+Run = Tuple[int, int]  # number of the trial, seed
+
+
+@dataclass(frozen=True)
+class FinalSettings:
+    """Who takes part in the final round, and how long.
+
+    Attributes:
+        best: so many of the best finished distillers, different ones.
+        handcrafted: so many of ``warm_start`` take part at least: the best of them join where too
+            few are among those.
+        length: the proxy's epochs times this.
+        seeds: runs of each, with other initial weights, masks and orders than the trials had: a
+            distiller that was lucky there is not lucky here again.
+    """
+    best: int = 5
+    handcrafted: int = 1
+    length: int = 4
+    seeds: int = 2
+
+    @classmethod
+    def from_config(cls, config: Any) -> Optional['FinalSettings']:
+        """From ``train_cfg.final_round``; ``None`` where it is switched off.
+
+        Raises:
+            ConfigError: unknown key, or a value out of range.
+        """
+        values = read_settings('final_round', config, cls)
+        if values is None:
+            return None
+        for name, value in values.items():
+            whole_number(f'final_round.{name}', value, _LEAST[name])
+        return cls(**values)
+
+
+class FinalRound:
+    """Runs of the final round as trials of a second study in the same storage.
+
+    Every run is a trial without parameters that carries which distiller with which seed it is, so
+    it is taken, signed, finished and given up exactly as a trial of the search, and what a killed
+    worker had finished stays. The round is a function of the two studies alone: whoever looks, and
+    however often it was interrupted, the winner is the same.
+
+    Args:
+        settings: of the final round.
+        study: of the search, whose trials are the candidates.
+        trainer: of the proxy; the runs have the seeds that follow on its own.
+        reward: of an outcome over the undistilled student's with the same seed.
+        first: parameters of the hand-crafted distillers.
+    """
+
+    def __init__(self, settings: FinalSettings, study: Study, trainer: ProxyTrainer,
+                 reward: Reward, first: Sequence[Mapping[str, Any]]) -> None:
+        self.settings, self.search = settings, study
+        self.trainer, self.reward = trainer, reward
+        self.first = [dict(params) for params in first]
+        self.seeds = [trainer.settings.seed + 1 + i for i in range(settings.seeds)]
+        # The value of a run is its task loss: its reward is known when the undistilled student's
+        # run with the same seed is, which another worker may be at.
+        self.study = optuna.create_study(
+            storage=study._storage, study_name=f'{study.study_name}_final', direction='minimize',
+            sampler=optuna.samplers.RandomSampler(seed=0), load_if_exists=True)
+
+    def finalists(self, trials: Sequence[FrozenTrial]) -> List[FrozenTrial]:
+        """Who takes part, best first.
+
+        A hand-crafted distiller takes part also where it was pruned, so that there is something
+        to compare the winner with.
+        """
+        different: List[FrozenTrial] = []
+        for trial in ranked(trials):
+            if trial.value is not None and not any(trial.params == other.params
+                                                   for other in different):
+                different.append(trial)
+        chosen = [trial for trial in different if trial.state == TrialState.COMPLETE]
+        chosen = chosen[:self.settings.best]
+        if not chosen:
+            return []
+        missing = self.settings.handcrafted - sum(self.is_handcrafted(trial) for trial in chosen)
+        others = [trial for trial in different
+                  if trial not in chosen and self.is_handcrafted(trial)]
+        return chosen + others[:max(0, missing)]
+
+    def is_handcrafted(self, trial: FrozenTrial) -> bool:
+        return trial.params in self.first
+
+    def runs(self, finalists: Sequence[FrozenTrial]) -> List[Run]:
+        """Every run, the undistilled student first; none without finalists."""
+        candidates = [trial.number for trial in finalists]
+        return [(candidate, seed) for candidate in [_BASELINE] + candidates
+                for seed in self.seeds] if candidates else []
+
+    def expected_runs(self) -> int:
+        """The most runs there can be, for an estimate of the time."""
+        handcrafted = min(self.settings.handcrafted, len(self.first))
+        return (1 + self.settings.best + handcrafted) * len(self.seeds)
+
+    def take(self, runs: Sequence[Run], wait: bool = True) -> Optional[Trial]:
+        """A run that nobody has taken, signed by this worker; ``None`` when there is none left.
+
+        For the holder of the study's lock. What a dead worker had taken is taken again.
+
+        Args:
+            wait: leave to the others what they have taken.
+        """
+        studies.end_dead(self.study)
+        done, running = self._runs()
+        for run in runs:
+            if run not in done and not (wait and run in running):
+                trial = self.study.ask()
+                for name, value in zip((_CANDIDATE, _SEED), run):
+                    trial.set_user_attr(name, value)
+                trial.set_user_attr(_LENGTH, self.settings.length)
+                trial.set_user_attr(studies.WORKER, studies.worker_name())
+                return trial
+        return None
+
+    def run(self, trial: Trial) -> str:
+        """Train what :meth:`take` has given; returns a line about it.
+
+        Raises:
+            ConfigError: the undistilled student cannot be trained for so long.
+        """
+        try:
+            number, seed = _run_of(trial)
+            spec, name = None, 'undistilled student'
+            if number != _BASELINE:
+                spec = spec_of(self.search.get_trials(deepcopy=False)[number])
+                name = f'trial {number}'
+            about = f'final round: {name}, seed {seed}'
+            in_words = f' | {spec.in_words()}' if spec else ''
+            try:
+                outcome = self.trainer.run(spec, look_on if self.reward.needs_curve else None,
+                                           seed, self.settings.length)
+            except CandidateFailed as failed:
+                if number == _BASELINE:
+                    raise ConfigError(f'final_round.length={self.settings.length}: the undistilled '
+                                      f'student cannot be trained so long: {failed}') from None
+                trial.set_user_attr(studies.REASON, str(failed))
+                self.study.tell(trial, state=TrialState.FAIL)
+                return f'{about} failed: {failed}{in_words}'
+            trial.set_user_attr(OUTCOME, outcome.to_dict())
+            self.study.tell(trial, outcome.held_out_loss)
+        except BaseException:
+            studies.interrupt(self.study, trial._trial_id)
+            raise
+        return (f'{about}: loss {outcome.calibrated_loss:.4f}, gap {outcome.gap:.4f}, metric '
+                f'{outcome.metric:.2%}, {outcome.seconds:.1f} s{in_words}')
+
+    def finished(self, runs: Sequence[Run]) -> int:
+        """How many of the runs are finished."""
+        done = self._runs()[0]
+        return sum(run in done for run in runs)
+
+    def rewards(self) -> Dict[int, float]:
+        """Mean reward over the seeds of every trial that has run with all of them.
+
+        A trial that failed with one of the seeds, or whose reward is not finite, has none.
+        """
+        outcomes = {run: Outcome.from_dict(trial.user_attrs[OUTCOME])
+                    for run, trial in self._runs()[0].items()
+                    if trial.state == TrialState.COMPLETE}
+        result = {}
+        for number in sorted({candidate for candidate, _ in outcomes} - {_BASELINE}):
+            pairs = [(outcomes.get((number, seed)), outcomes.get((_BASELINE, seed)))
+                     for seed in self.seeds]
+            try:
+                values = [self.reward(own, base) for own, base in pairs if own and base]
+            except ValueError:
+                continue
+            if len(values) == len(self.seeds):
+                result[number] = math.fsum(values) / len(values)
+        return result
+
+    def report(self, trials: Sequence[FrozenTrial]) -> List[str]:
+        """How the winner among ``trials`` was chosen, in words."""
+        rewards = self.rewards()
+        top = best(trials, rewards)
+        if top is None:
+            return []
+        handcrafted = [trial for trial in trials if self.is_handcrafted(trial)]
+        return report.final_round(top, rewards, len(self.seeds), self.settings.length, handcrafted)
+
+    def _runs(self) -> Tuple[Dict[Run, FrozenTrial], Dict[Run, FrozenTrial]]:
+        """Finished and running ones, of this length."""
+        done, running = ({_run_of(trial): trial for trial in trials
+                          if trial.user_attrs.get(_LENGTH) == self.settings.length}
+                         for trials in studies.finished_and_running(self.study))
+        return done, running
+
+
+def _run_of(trial: Any) -> Run:
+    return trial.user_attrs[_CANDIDATE], trial.user_attrs[_SEED]

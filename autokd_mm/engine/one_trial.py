@@ -1,0 +1,104 @@
+"""One trial from the question to the answer: ask, look, train, measure, tell."""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional
+
+import optuna
+from optuna.pruners import NopPruner
+from optuna.study import Study
+from optuna.trial import TrialState
+
+from autokd_mm.engine import study as studies
+from autokd_mm.engine.export import OUTCOME, SPEC
+from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
+from autokd_mm.engine.pruning import CandidatePruned, Watch
+from autokd_mm.engine.rejection import Rejection
+from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.space import DistillerSpace, DistillerSpec
+
+
+class TrialRunner:
+    """Runs trials of the search.
+
+    Whatever becomes of a trial is told to the study in one last step, behind everything that is
+    known about it: a trial that is not finished there is as good as never begun.
+
+    Args:
+        study: with sampler and pruner.
+        space: asks for the distiller.
+        trainer: of the proxy.
+        reward: of an outcome over ``baseline``.
+        baseline: the undistilled student on the proxy, with its curve where there is a pruner.
+        rejection: early rejection; None: off.
+        epochs: of the proxy.
+        say: told each result in a line.
+        scalars: takes the numbers of each result and the trial's number.
+    """
+
+    def __init__(self, study: Study, space: DistillerSpace, trainer: ProxyTrainer, reward: Reward,
+                 baseline: Outcome, rejection: Optional[Rejection], epochs: int,
+                 say: Callable[[str], None],
+                 scalars: Callable[[Dict[str, float], int], None]) -> None:
+        self.study, self.space, self.trainer = study, space, trainer
+        self.reward, self.baseline, self.rejection = reward, baseline, rejection
+        self.epochs, self.say, self.scalars = epochs, say, scalars
+
+    def run(self, trial: optuna.Trial) -> None:
+        """Take a trial to its end: finished, failed, rejected or pruned."""
+        try:
+            spec = self.space.suggest(trial)
+            trial.set_user_attr(SPEC, spec.to_dict())
+            try:
+                self._evaluate(trial, spec)
+            except CandidatePruned as pruned:
+                trial.set_user_attr(studies.REASON, str(pruned))
+                trial.set_user_attr(OUTCOME, pruned.outcome.to_dict())
+                self.study.tell(trial, state=TrialState.PRUNED)  # with the reported reward
+                self.say(f'trial {trial.number} pruned: {pruned} | {spec.in_words()}')
+            except (CandidateFailed, ValueError) as failed:
+                trial.set_user_attr(studies.REASON, str(failed))
+                self.study.tell(trial, state=TrialState.FAIL)
+                self.say(f'trial {trial.number} failed: {failed} | {spec.in_words()}')
+        except BaseException:
+            # Ctrl-C, or a fault of the program: the trial says nothing about its distiller.
+            studies.interrupt(self.study, trial._trial_id)
+            raise
+
+    def _evaluate(self, trial: optuna.Trial, spec: DistillerSpec) -> None:
+        reason = self.rejection and self.rejection.reason(self.trainer.first_step(spec))
+        if reason:
+            trial.set_user_attr(studies.REASON, reason)
+            trial.set_user_attr(studies.REJECTED, True)
+            # Pruned without a value: the tree counts it as the worst seen, Optuna's samplers put
+            # it behind all others. (They overlook failed ones and would ask again.)
+            self.study.tell(trial, state=TrialState.PRUNED)
+            self.say(f'trial {trial.number} rejected: {reason} | {spec.in_words()}')
+            return
+        outcome = self.trainer.run(spec, watch=self._watch(trial))
+        reward = self.reward(outcome, self.baseline)
+        trial.set_user_attr(OUTCOME, outcome.to_dict())
+        self.study.tell(trial, reward)
+        self.say(f'trial {trial.number}: reward {reward:+.4f}, loss {outcome.calibrated_loss:.4f}, '
+                 f'gap {outcome.gap:.4f}, metric {outcome.metric:.2%}, {outcome.seconds:.1f} s | '
+                 f'{spec.in_words()}')
+        self.scalars(dict(reward=reward, **scalars_of(outcome)), trial.number)
+
+    def _watch(self, trial: optuna.Trial) -> Optional[Callable[[int, Outcome], None]]:
+        if not isinstance(self.study.pruner, NopPruner):
+            return Watch(self.study, trial, self._reward_at, self.epochs)
+        return look_on if self.reward.needs_curve else None
+
+    def _reward_at(self, epoch: int, outcome: Outcome) -> Optional[float]:
+        if self.reward.needs_curve and epoch == 0:
+            return None  # a slope needs two points
+        return self.reward.at(epoch, outcome, self.baseline)
+
+
+def look_on(epoch: int, outcome: Outcome) -> None:
+    """A watch that never ends a run: it is there for the curve."""
+
+
+def scalars_of(outcome: Outcome) -> Dict[str, Any]:
+    values = outcome.to_dict()
+    values.pop('curve')
+    return values

@@ -1,0 +1,120 @@
+"""The two phases of a search, trials and final round, as each worker goes through them."""
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence, Tuple
+
+import optuna
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from autokd_mm.engine import export
+from autokd_mm.engine import study as studies
+from autokd_mm.engine.final_round import FinalRound, Run
+from autokd_mm.engine.one_trial import TrialRunner
+from autokd_mm.engine.patience import POLL, Patience
+from autokd_mm.engine.progress import Display, expected_work
+from autokd_mm.engine.results import Results
+
+
+class Phases:
+    """Takes trials, then runs of the final round, until none is left for this worker.
+
+    Args:
+        study: of the search.
+        runner: runs a trial.
+        final: the final round; None: there is none.
+        results: written anew behind every run.
+        display: what is done and left is shown there.
+        turn: one worker at a time takes a trial, or writes what has been found.
+        say: told each run of the final round in a line.
+        trials: that count, at which the first phase ends.
+        free: rejected ones that do not count (see :func:`~autokd_mm.engine.study.counted`).
+    """
+
+    def __init__(self, study: Study, runner: TrialRunner, final: Optional[FinalRound],
+                 results: Results, display: Display, turn: Callable[[], ContextManager[Any]],
+                 say: Callable[[str], None], trials: int, free: int) -> None:
+        self.study, self.runner, self.final = study, runner, final
+        self.results, self.display, self.turn, self.say = results, display, turn, say
+        self.trials, self.free = trials, free
+
+    def search(self) -> None:
+        """Run trials. Before a final round the others' are waited for, because they may win."""
+        waiting, told = Patience(), False
+        while True:
+            trial, done, others = self._next_trial()
+            if trial is not None:
+                self.runner.run(trial)
+                self._write_leaderboard()
+            elif others and self.final and waiting.lasts(len(done), _longest(done)):
+                if not told:
+                    self.say(f'waiting for {len(others)} trials of other workers')
+                told = True
+                time.sleep(POLL)
+            else:
+                return
+
+    def final_round(self) -> None:
+        """Run what is left of the final round, if there is one, and wait for what others run."""
+        waiting = Patience()
+        while self.final is not None:
+            with self.turn():
+                done = studies.finished(self.study)
+                runs = self.final.runs(self.final.finalists(done))
+                finished = self.final.finished(runs)
+                longest = _longest(done) * self.final.settings.length
+                trial = self.final.take(runs, waiting.lasts(finished, longest))
+            self._show(done, runs, finished)
+            if trial is not None:
+                self.say(self.final.run(trial))
+                self._write_leaderboard()
+            elif finished == len(runs):
+                return
+            else:
+                time.sleep(POLL)
+
+    def finals(self) -> Dict[int, float]:
+        """Rewards of the final round by trial number."""
+        return self.final.rewards() if self.final else {}
+
+    def counted(self, done: Sequence[FrozenTrial]) -> int:
+        return studies.counted(done, self.free)
+
+    def _next_trial(self) -> Tuple[Optional[optuna.Trial], List[FrozenTrial], List[FrozenTrial]]:
+        """The next trial, signed by this worker, the finished ones and those under way; no trial
+        when enough are finished or under way."""
+        with self.turn():
+            done, running = studies.finished_and_running(self.study)
+            if running and self.counted(done) + len(running) >= self.trials:
+                if studies.take_up_interrupted(self.study):  # another worker has died
+                    done, running = studies.finished_and_running(self.study)
+            self._show(done)
+            if self.counted(done) + len(running) >= self.trials:
+                return None, done, running
+            trial = self.study.ask()
+            trial.set_user_attr(studies.WORKER, studies.worker_name())
+            return trial, done, running
+
+    def _write_leaderboard(self) -> None:
+        with self.turn():
+            self.results.write_leaderboard(studies.finished(self.study), self.finals())
+
+    def _show(self, done: Sequence[FrozenTrial], runs: Sequence[Run] = (),
+              finished: int = 0) -> None:
+        top = export.best(done)
+        note = f'best {top.value:+.4f}' if top else ''
+        length = self.final.settings.length if self.final else 0
+        expected = len(runs) or (self.final.expected_runs() if self.final else 0)
+        work = expected_work(done, self.trials, self.free, self.runner.epochs,
+                             expected * length, finished * length)
+        if runs:
+            self.display.show('final round', finished, len(runs), note, work)
+        else:
+            self.display.show('searching', self.counted(done), self.trials, note, work)
+
+
+def _longest(trials: Sequence[FrozenTrial]) -> float:
+    """Seconds of the longest run."""
+    return max([trial.user_attrs.get(export.OUTCOME, {}).get('seconds', 0.0) for trial in trials],
+               default=0.0)

@@ -1,0 +1,175 @@
+"""Trials and final round of several workers, with a toy in place of training."""
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import pytest
+from optuna.trial import TrialState
+
+from autokd_mm.engine import phases as module
+from autokd_mm.engine import study as studies
+from autokd_mm.engine.export import OUTCOME, SPEC
+from autokd_mm.engine.final_round import FinalRound, FinalSettings
+from autokd_mm.engine.phases import Phases
+from autokd_mm.engine.study import open_study
+from autokd_mm.search import MCTSSampler
+from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.space.handcrafted import HANDCRAFTED
+
+NAMES = tuple(HANDCRAFTED)
+
+
+class Trainer:
+    settings = SimpleNamespace(seed=0)
+
+    def run(self, spec, watch, seed, length):
+        loss = 1.0 if spec is None else 0.5 + NAMES.index(
+            next(name for name in NAMES if HANDCRAFTED[name] == spec)) / 100
+        return Outcome(loss, loss, 0.5, 0.5, 0.1)
+
+
+class Runner:
+    """Rejects what is in ``bad``, finishes the others."""
+    epochs = 4
+
+    def __init__(self, study, bad=()):
+        self.study, self.bad, self.done = study, bad, []
+
+    def run(self, trial):
+        name = trial.suggest_categorical('name', NAMES)
+        trial.set_user_attr(SPEC, HANDCRAFTED[name].to_dict())
+        if name in self.bad:
+            trial.set_user_attr(studies.REJECTED, True)
+            self.study.tell(trial, state=TrialState.PRUNED)
+            return
+        trial.set_user_attr(OUTCOME, dict(seconds=0.1))
+        self.study.tell(trial, NAMES.index(name) / 100)
+        self.done.append(trial.number)
+
+
+class Notes:
+    """Takes the place of the display and of the results."""
+
+    def __init__(self):
+        self.shown, self.written, self.said = [], [], []
+
+    def show(self, what, done, total, note, work):
+        self.shown.append((what, done, total, work))
+
+    def write_leaderboard(self, trials, final):
+        self.written.append((len(trials), dict(final)))
+
+
+@pytest.fixture
+def make(tmp_path):
+
+    def make(trials=4, free=0, bad=(), final=True):
+        study = open_study(str(tmp_path), MCTSSampler(seed=1), dict(a=1))
+        last = FinalRound(FinalSettings(best=2, seeds=1), study, Trainer(),
+                          Reward(dict(calibrated_loss=1)), []) if final else None
+        notes = Notes()
+        return Phases(study, Runner(study, bad), last, notes, notes, nullcontext,
+                      notes.said.append, trials, free)
+
+    return make
+
+
+def ask(phases, worker):
+    trial = phases.study.ask()
+    trial.set_user_attr(studies.WORKER, worker)
+    return trial
+
+
+def dead():
+    host, pid, _ = studies.worker_name().rsplit(':', 2)
+    return f'{host}:{pid}:12345'
+
+
+def test_one_worker(make):
+    phases = make()
+    phases.search()
+    phases.final_round()
+    assert phases.runner.done == [0, 1, 2, 3]
+    rewards = phases.finals()
+    assert len(rewards) == 2
+    best = sorted(phases.study.trials, key=lambda trial: -trial.value)[:2]
+    assert sorted(rewards) == sorted(trial.number for trial in best)
+    assert phases.display.written[-1] == (4, rewards)
+    phases.search()  # nothing is left
+    phases.final_round()
+    assert len(phases.study.trials) == 4 and len(phases.final.study.trials) == 3
+
+
+def test_time_left_is_about_both_phases(make):
+    phases = make()
+    phases.search()
+    phases.final_round()
+    shown = phases.display.shown
+    assert shown[0] == ('searching', 0, 4, (0, 4 + 3 * 4))
+    assert shown[2] == ('searching', 2, 4, (2, 16))
+    assert shown[5] == ('final round', 0, 3, (4, 16))
+    assert shown[-1] == ('final round', 3, 3, (16, 16))
+    assert [done for *_, (done, total) in shown] == sorted(done for *_, (done, total) in shown)
+
+
+def test_without_a_final_round(make):
+    phases = make(final=False)
+    ask(phases, 'another-host:1:1')
+    phases.search()  # does not wait
+    phases.final_round()
+    assert len(phases.runner.done) == 3 and phases.finals() == {}
+    assert phases.display.shown[0][-1] == (0, 4)
+
+
+def test_rejected_ones_cost_nothing_up_to_a_number(make):
+    phases = make(trials=3, free=2, bad=NAMES, final=False)
+    phases.search()
+    assert len(phases.study.trials) == 5 and phases.runner.done == []
+    phases = make(trials=6, free=100, bad=NAMES[:7], final=False)
+    phases.search()
+    assert len(phases.runner.done) == 6
+
+
+def test_what_a_dead_worker_had_is_finished_by_who_waits(make):
+    phases = make()
+    lost = ask(phases, dead())
+    lost.suggest_categorical('name', NAMES)
+    phases.search()
+    phases.final_round()
+    trials = phases.study.trials
+    assert trials[0].state == TrialState.FAIL and trials[0].user_attrs['interrupted']
+    again = [trial for trial in trials if trial.user_attrs.get(studies.RETRY_OF) == 0]
+    assert [trial.params for trial in again] == [trials[0].params]
+    assert len(phases.runner.done) == 4 and len(phases.finals()) == 2
+
+
+def test_the_others_are_waited_for(make, monkeypatch):
+    """The last trial is the best: nobody may begin the final round without it."""
+    phases, slept = make(), []
+    other = ask(phases, 'another-host:1:1')
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 3:
+            other.suggest_categorical('name', NAMES)
+            other.set_user_attr(SPEC, HANDCRAFTED['LKD'].to_dict())
+            phases.study.tell(other, 9.0)
+
+    monkeypatch.setattr(module.time, 'sleep', sleep)
+    phases.search()
+    assert len(slept) == 3
+    assert phases.display.said == ['waiting for 1 trials of other workers']
+    phases.final_round()
+    assert other.number in phases.finals()
+
+
+def test_not_for_ever(make, monkeypatch):
+    phases, clock = make(), [0.0]
+    ask(phases, 'another-host:1:1')
+    monkeypatch.setattr(module.time, 'sleep', lambda seconds: clock.__setitem__(0, clock[0] + 25))
+    monkeypatch.setattr(module.time, 'monotonic', lambda: clock[0])
+    phases.search()
+    assert clock[0] == 75
+    lost = phases.final.take([(-1, 1)])
+    lost.set_user_attr(studies.WORKER, 'another-host:1:1')
+    phases.final_round()
+    assert 125 <= clock[0] <= 175 and len(phases.finals()) == 2
