@@ -8,7 +8,7 @@ from autokd_mm.compat import prepare
 
 prepare()
 
-from mmrazor.registry import (DATASETS, HOOKS, LOOPS, MODELS,  # noqa: E402
-                              TASK_UTILS, TRANSFORMS)
+from mmrazor.registry import (DATA_SAMPLERS, DATASETS, HOOKS, LOOPS,  # noqa: E402
+                              MODELS, TASK_UTILS, TRANSFORMS)
 
-__all__ = ['DATASETS', 'HOOKS', 'LOOPS', 'MODELS', 'TASK_UTILS', 'TRANSFORMS']
+__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'TASK_UTILS', 'TRANSFORMS']

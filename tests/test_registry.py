@@ -19,8 +19,9 @@ def test_the_registries_are_mmrazors_own(name):
                 'RandomMaskTransform', 'SpatialAttentionTransform', 'ChannelAttentionTransform',
                 'MultiScaleTransform', 'LocalTransform', 'ConfigurableDistiller']),
     ('LOOPS', ['SearchLoop']),
-    ('HOOKS', ['SparseTrainingHook']),
-    ('DATASETS', ['Digits']),
+    ('HOOKS', ['SparseTrainingHook', 'ViewReportHook']),
+    ('DATASETS', ['Digits', 'SeededViews']),
+    ('DATA_SAMPLERS', ['ViewSampler']),
 ])
 def test_everything_is_found_with_its_scope(registry, names):
     for name in names:

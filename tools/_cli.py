@@ -8,6 +8,11 @@ import sys
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 _NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+# Where each launcher says which process this is, how many there are, and which GPU is its own.
+_LAUNCHERS = dict(
+    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
+    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
+    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
 
 
 def parser(description, epilog=None):
@@ -67,6 +72,46 @@ def start_distributed(config, launcher):
             find_unused_parameters=config.get('find_unused_parameters', False))
     if launcher == 'pytorch':
         torch.distributed.init_process_group('gloo')
+
+
+def process(launcher):
+    """Rank, number of processes and rank on this machine, before any process group is there."""
+    if launcher == 'none':
+        return 0, 1, 0
+    return tuple(int(os.environ.get(name, default))
+                 for name, default in zip(_LAUNCHERS[launcher], ('0', '1', '0')))
+
+
+def teacher_bank(config, path, launcher, **how):
+    """Write the bank of a training's teacher at ``path``, or mend it, with all processes of the
+    launcher; ``how`` goes to ``TeacherBank``. They meet at the files and not in a process group."""
+    import shutil
+    import time
+
+    import torch
+
+    from autokd_mm.bank.files import filled
+    from autokd_mm.engine.progress import Display
+    from autokd_mm.engine.teacher_bank import TeacherBank
+    rank, size, local = process(launcher)
+    device = 'cpu'
+    if torch.cuda.is_available():
+        device = f'cuda:{local % torch.cuda.device_count()}'
+    bank = TeacherBank(config, path, device=torch.device(device), **how)
+    there = filled(path)
+
+    def say(line):
+        if rank == 0:
+            print(line, flush=True)
+
+    parent = os.path.dirname(os.path.abspath(path))
+    os.makedirs(parent, exist_ok=True)
+    say(f'teacher bank {path}: {bank.in_words()}' + (
+        '' if there else f'; {shutil.disk_usage(parent).free / 2**20:,.1f} MiB are free'))
+    start = time.perf_counter()
+    with Display(enabled=rank == 0).running() as display:
+        bank.open_or_build(lambda line: say(f'warning: {line}'), rank / size, display.show)
+    say(f'{"checked" if there else "written"} in {time.perf_counter() - start:.1f} s')
 
 
 def end_distributed():

@@ -8,12 +8,6 @@ import signal
 
 import _cli
 
-# Where each launcher says which worker this is, how many there are, and which GPU is its own.
-_LAUNCHERS = dict(
-    slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
-    pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
-    mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
-
 
 def parse_args():
     parser = _cli.parser(__doc__.splitlines()[0])
@@ -30,11 +24,10 @@ def become_worker(launcher):
     if launcher == 'none':
         return
     import torch
-    rank, size, local = (os.environ.get(name, default)
-                         for name, default in zip(_LAUNCHERS[launcher], ('0', '1', '0')))
-    os.environ['AUTOKD_WORKER'], os.environ['AUTOKD_WORKERS'] = rank, size
+    rank, size, local = _cli.process(launcher)
+    os.environ['AUTOKD_WORKER'], os.environ['AUTOKD_WORKERS'] = str(rank), str(size)
     if torch.cuda.is_available():
-        torch.cuda.set_device(int(local) % torch.cuda.device_count())
+        torch.cuda.set_device(local % torch.cuda.device_count())
 
 
 def main():

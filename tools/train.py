@@ -10,6 +10,9 @@ def parse_args():
                         help='scale the learning rate by the total batch size')
     parser.add_argument('--resume', nargs='?', const='auto',
                         help='go on from a checkpoint, by default the last one in the work dir')
+    parser.add_argument('--teacher-bank', metavar='DIR',
+                        help='read the teacher from this bank instead of running it; written first '
+                        'where there is none, with the defaults of tools/cache_teacher.py')
     return parser.parse_args()
 
 
@@ -21,6 +24,10 @@ def main():
         raise ConfigError(f'train_cfg.type: {args.config} is a search config; run it with '
                           'tools/search.py and train with the best_distiller.py it writes')
     _cli.start_distributed(config, args.launcher)
+    if args.teacher_bank:
+        from autokd_mm.engine.bank_config import train_from
+        _cli.teacher_bank(config, args.teacher_bank, args.launcher)
+        train_from(config, args.teacher_bank)
     if args.amp:
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')

@@ -1,10 +1,12 @@
-"""Embedded and local image data, registered in MMRazor's ``DATASETS``.
+"""Embedded and local image data, and seeded views of any data, registered in MMRazor.
 
-They are mmpretrain datasets; in an environment with mmdet or mmseg only, there are none.
+The image data are mmpretrain datasets; in an environment with mmdet or mmseg only, there are none.
 """
 from importlib.util import find_spec
 
-__all__ = []
+from autokd_mm.datasets.seeded_views import SeededViews, ViewSampler
+
+__all__ = ['SeededViews', 'ViewSampler']
 
 if find_spec('mmpretrain') is not None:
     from autokd_mm.datasets.digits import Digits

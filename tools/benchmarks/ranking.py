@@ -85,6 +85,19 @@ def compare(weights, short, baseline, long, epoch=None):
     return tau.statistic, tau.pvalue, len(best[0] & best[1]), len(pairs)
 
 
+def between_seeds(long):
+    """tau and common best five of the first two seeds of the long training."""
+    from scipy.stats import kendalltau
+    sides = [{index: value for (index, seed), value in long.items() if seed == wanted}
+             for wanted in sorted({seed for _, seed in long})[:2]]
+    common = sorted(set(sides[0]) & set(sides[-1]))
+    if len(sides) < 2 or len(common) < 3:
+        return None
+    best = [set(sorted(common, key=lambda index: -side[index])[:5]) for side in sides]
+    return (kendalltau(*[[side[index] for index in common] for side in sides]).statistic,
+            len(best[0] & best[1]))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('short')
@@ -106,6 +119,10 @@ def main():
           f'undistilled {sum(none) / len(none):.2%}, better than it '
           f'{sum(value > sum(none) / len(none) for value in means)}; two seeds differ by '
           f'{sum(spread) / max(len(spread), 1):.2%} in the mean')
+    own = between_seeds(long)
+    if own:
+        print(f'the long training against itself, seed against seed: tau {own[0]:.2f}, {own[1]} of '
+              'the best five (no reward can be expected to do much better)')
     print('\n| reward | tau | p | of the best five |\n|---|---|---|---|')
     table = []
     for name, weights in candidates().items():

@@ -11,9 +11,11 @@ from mmrazor.models.algorithms import SingleTeacherDistill
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
+from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.renormalise import Renormalise
 from autokd_mm.models.algorithms.teacher import load_teacher
-from autokd_mm.models.distillers import RecordGuard, clear_records, disable_inplace
+from autokd_mm.models.distillers import (RecordGuard, clear_records, disable_inplace,
+                                         feed_teacher, show_samples)
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
 
@@ -52,16 +54,20 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             student's images.
         teacher_ckpt: path of the teacher's checkpoint. With ``None`` a teacher given as a config
             is initialised by its ``init_cfg``, and a built one stays as it is.
+        bank: ``dict(path=FOLDER)`` of a bank of the teacher's outputs (tools/cache_teacher.py) on
+            the training images, which come from ``mmrazor.SeededViews``. The teacher then stays
+            on the CPU and runs once, on a few images, to be compared with the bank.
         kwargs: ``architecture`` and the other arguments of ``SingleTeacherDistill``.
 
     Raises:
-        ConfigError: ``teacher_trainable``, or a checkpoint that does not fit.
+        ConfigError: ``teacher_trainable``, or a checkpoint or a bank that does not fit.
     """
 
     def __init__(self,
                  distiller: Dict[str, Any],
                  teacher: Union[BaseModel, Dict[str, Any]],
                  teacher_ckpt: Optional[str] = None,
+                 bank: Optional[Dict[str, Any]] = None,
                  **kwargs: Any) -> None:
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
@@ -84,6 +90,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
         self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
         self._listening = True
+        self._bank = BankedTeacher(bank, self.distiller) if bank else None
 
     @property
     def teacher(self) -> nn.Module:
@@ -115,12 +122,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._listen()
         try:
             if self.distiller.teacher_recorders.recorders or self.distiller.deliveries.deliveries:
-                self._run_teacher(batch_inputs, data_samples)
+                self._ask_teacher(batch_inputs, data_samples)
             self.distiller.set_deliveries_override(True)
             with self.distiller.student_recorders, self.distiller.deliveries:
                 losses = self._student_losses(batch_inputs, data_samples)
             for guard in self._guards:
                 guard.check()
+            show_samples(self.distiller, data_samples, batch_inputs)
             losses.update(add_prefix(self.distiller.compute_distill_losses(), 'distill'))
         finally:
             for guard in self._guards:
@@ -134,6 +142,21 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         with torch.no_grad() if frozen else contextlib.nullcontext():
             losses = self.student(batch_inputs, data_samples, mode='loss')
         return add_prefix(losses, 'student') if self.calculate_student_loss else {}
+
+    def _ask_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
+        """Fill the teacher's recorders."""
+        if self._bank is None:
+            self._run_teacher(batch_inputs, data_samples)
+            return
+        records = self._bank.read(data_samples, batch_inputs)
+
+        def online(inputs: torch.Tensor, samples: List[Any]) -> Dict[str, Any]:
+            self._run_teacher(inputs, samples)
+            return {name: recorder.data_buffer[0] for name, recorder
+                    in self.distiller.teacher_recorders.recorders.items()}
+
+        self._bank.compare_once(self.teacher, online, batch_inputs, data_samples or [], records)
+        feed_teacher(self.distiller, records)
 
     def _run_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
         inputs = batch_inputs if self.renormalise is None else self.renormalise(batch_inputs)
@@ -163,7 +186,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         return self
 
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> nn.Module:
-        self.teacher._apply(fn, *args, **kwargs)
+        if self._bank is None:
+            self.teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
 
 

@@ -1,0 +1,10 @@
+"""The teacher speaks once: its outputs as memory-mapped arrays on disk.
+
+Below ``engine`` and ``models``: both write or read banks, neither knows the other.
+"""
+from autokd_mm.bank.feature_bank import FeatureBank
+from autokd_mm.bank.manifest import TornBank, differing, read_manifest
+from autokd_mm.bank.plan import Plan
+from autokd_mm.bank.records import TeacherRecords
+
+__all__ = ['FeatureBank', 'Plan', 'TeacherRecords', 'TornBank', 'differing', 'read_manifest']

@@ -1,0 +1,121 @@
+"""A finished bank, opened for reading; written or mended first where that is needed."""
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+import numpy as np
+
+from autokd_mm.bank.arrays import ShardedArray, stored_dtype
+from autokd_mm.bank.files import checksum, filled
+from autokd_mm.bank.manifest import MANIFEST, TornBank, differing, read_manifest, versions
+from autokd_mm.bank.plan import Plan, shard_file
+from autokd_mm.space.errors import ConfigError
+
+_THREADS = 8
+
+
+class FeatureBank:
+    """Read access to a finished bank: a folder of ``<array>.<shard>.npy`` and ``manifest.json``.
+
+    Args:
+        path: the folder.
+        expected: what the bank must have been made from (teacher, data, pipeline, seeds ...);
+            ``None`` takes any.
+
+    Attributes:
+        arrays: name -> :class:`ShardedArray` of memory maps.
+        made_from: what it was made from.
+        news: versions that have changed since, in words; '' for none.
+
+    Raises:
+        TornBank: a file is missing or does not have its checksum.
+        ConfigError: the bank is sound but was made from something else; says what differs.
+    """
+
+    def __init__(self, path: str, expected: Optional[Mapping[str, Any]] = None) -> None:
+        self.path = path
+        manifest = read_manifest(path)
+        self.made_from: Dict[str, Any] = manifest['made_from']
+        if expected is not None:
+            refuse_another(path, self.made_from, expected)
+        self.plan = Plan.from_dict(manifest)
+        torn = damaged(path, manifest)
+        if torn:
+            raise TornBank(', '.join(os.path.join(path, shard_file(*item)) for item in torn[:3])
+                           + (f' and {len(torn) - 3} more' if len(torn) > 3 else ''))
+        self.news = '; '.join(differing(manifest['versions'], versions()))
+        self.arrays = {name: _open(path, name, self.plan) for name in self.plan.arrays}
+
+    def rows(self, name: str, rows: np.ndarray) -> np.ndarray:
+        """Rows of an array, copied out of the maps; bfloat16 as float32."""
+        return self.arrays[name].rows(rows)
+
+    @classmethod
+    def open_or_build(cls, path: str, plan: Plan,
+                      make: Callable[[int, int], Mapping[str, np.ndarray]],
+                      warn: Callable[[str], None], **how: Any) -> 'FeatureBank':
+        """The bank at ``path``: written where there is none, mended where it is torn.
+
+        Any number of processes may call this at once: they share the work, and each returns when
+        the bank is complete.
+
+        Args:
+            make: ``(start, stop)`` -> name -> those rows of each array.
+            warn: told which shards are written again, and when versions differ.
+            how: further arguments of :func:`write`.
+
+        Raises:
+            ConfigError: the bank there is another one, or the disk is too small.
+        """
+        from autokd_mm.bank.writing import mend, write
+        for _ in range(3):
+            if not filled(path):
+                write(path, plan, make, **how)
+            try:
+                bank = cls(path, plan.made_from)
+            except TornBank as torn:
+                part = 'the bank is' if MANIFEST in str(torn) else 'these shards are'
+                warn(f'torn or changed: {torn}; {part} written again')
+                mend(path, make)
+            else:
+                if bank.news:
+                    warn(f'{path} was written with other versions ({bank.news}); the pixels of '
+                         'its probe are the same')
+                return bank
+        raise OSError(f'{path} was written again and is torn again; is the disk sound?')
+
+
+def refuse_another(path: str, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """Raises:
+        ConfigError: two descriptions of what a bank is made from differ; says in what.
+    """
+    differences = differing(found, expected)
+    if differences:
+        raise ConfigError(f'{path} was written for something else ({"; ".join(differences)}); '
+                          'use another folder or delete the bank')
+
+
+def damaged(path: str, manifest: Mapping[str, Any]) -> List[Tuple[str, int]]:
+    """(array, shard) of every file that is missing or does not have its checksum."""
+    wanted = {(name, shard): value for name, entry in manifest['arrays'].items()
+              for shard, value in enumerate(entry['checksums'])}
+    # hashlib lets other threads run.
+    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
+        found = pool.map(lambda item: checksum(os.path.join(path, shard_file(*item))), wanted)
+        return [item for item, value in zip(wanted, found) if value != wanted[item]]
+
+
+def _open(path: str, name: str, plan: Plan) -> ShardedArray:
+    shape, dtype = plan.arrays[name]
+    shards = []
+    for shard in range(plan.shards):
+        file = os.path.join(path, shard_file(name, shard))
+        start, stop = plan.span(shard)
+        # np.memmap's own bookkeeping costs more than the copy of a batch.
+        found = np.asarray(np.load(file, mmap_mode='r', allow_pickle=False))
+        if found.shape != (stop - start, *shape[1:]) or found.dtype != stored_dtype(dtype):
+            raise TornBank(file)
+        shards.append(found)
+    return ShardedArray(shards, plan.rows_per_shard, dtype)

@@ -1,0 +1,76 @@
+"""What a bank will hold, and how its rows are cut into shards."""
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Dict, List, Mapping, Tuple
+
+import numpy as np
+
+from autokd_mm.bank.arrays import stored_dtype
+
+# Large enough to read at full speed, small enough to lose and to hold in memory while it is made.
+_SHARD_BYTES = 32 << 20
+_SHARD_ROWS = 8192
+
+
+class Plan:
+    """Arrays over the same rows, and the description that identifies them.
+
+    Args:
+        made_from: JSON values; a bank with others is another bank.
+        arrays: name -> (shape, dtype); the first dimension, the rows, is the same for all.
+        rows_per_shard: rows of one file; by default as many as make the largest array's 32 MiB,
+            at most 8,192.
+    """
+
+    def __init__(self, made_from: Mapping[str, Any],
+                 arrays: Mapping[str, Tuple[Tuple[int, ...], Any]],
+                 rows_per_shard: int = 0) -> None:
+        self.made_from: Dict[str, Any] = json.loads(json.dumps(made_from))
+        self.arrays: Dict[str, Tuple[Tuple[int, ...], str]] = {
+            name: (tuple(int(size) for size in shape),
+                   dtype if dtype == 'bfloat16' else np.dtype(dtype).name)
+            for name, (shape, dtype) in arrays.items()}
+        rows = {shape[0] for shape, _ in self.arrays.values()}
+        if len(rows) != 1:
+            raise ValueError(f'arrays of {sorted(rows)} rows')
+        self.rows = rows.pop()
+        widest = max(self.row_bytes(name) for name in self.arrays)
+        self.rows_per_shard = rows_per_shard or min(
+            max(1, _SHARD_BYTES // max(widest, 1)), _SHARD_ROWS)
+        self.shards = max(1, math.ceil(self.rows / self.rows_per_shard))
+
+    def row_bytes(self, name: str) -> int:
+        shape, dtype = self.arrays[name]
+        return int(np.prod(shape[1:], dtype=np.int64)) * stored_dtype(dtype).itemsize
+
+    @property
+    def bytes(self) -> int:
+        return self.rows * sum(map(self.row_bytes, self.arrays))
+
+    def span(self, shard: int) -> Tuple[int, int]:
+        """First row of a shard, and the one behind its last."""
+        start = shard * self.rows_per_shard
+        return start, min(start + self.rows_per_shard, self.rows)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """JSON values, all of them needed to go on with a half-written bank."""
+        return dict(made_from=self.made_from, rows_per_shard=self.rows_per_shard, arrays={
+            name: dict(shape=list(shape), dtype=dtype)
+            for name, (shape, dtype) in self.arrays.items()})
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> 'Plan':
+        return cls(values['made_from'], {name: (tuple(entry['shape']), entry['dtype'])
+                                         for name, entry in values['arrays'].items()},
+                   values['rows_per_shard'])
+
+
+def shard_file(name: str, shard: int) -> str:
+    """File of one shard of one array."""
+    return f'{name}.{shard:05d}.npy'
+
+
+def shard_files(plan: Plan) -> List[str]:
+    return [shard_file(name, shard) for name in plan.arrays for shard in range(plan.shards)]

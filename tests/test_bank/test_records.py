@@ -1,0 +1,39 @@
+import numpy as np
+import pytest
+
+from autokd_mm.bank import FeatureBank, Plan, TeacherRecords
+from autokd_mm.bank.records import KIND, sources_of
+from autokd_mm.space.errors import ConfigError
+
+
+@pytest.fixture
+def records(tmp_path):
+    """Of 5 samples in 2 views; each number says its row and place."""
+    arrays = {'fc': ((10, 2), 'float16'), 'neck[0]': ((10, ), 'float32'),
+              'neck[1]': ((10, ), 'float32')}
+    plan = Plan(dict(kind=KIND, data=dict(samples=5, views=2, seed=3)), arrays, rows_per_shard=4)
+
+    def make(start, stop):
+        rows = np.arange(start, stop)
+        return {'fc': np.stack([rows, -rows], 1), 'neck[0]': rows, 'neck[1]': rows + 100}
+
+    FeatureBank.open_or_build(str(tmp_path / 'bank'), plan, make, pytest.fail)
+    return TeacherRecords(str(tmp_path / 'bank'))
+
+
+def test_read_by_sample_and_view(records):
+    assert (records.samples, records.views, records.seed) == (5, 2, 3)
+    assert records.read('fc', [4, 0, 2], [1, 0, 1]).tolist() == [[9, -9], [0, 0], [7, -7]]
+    one, other = records.read('neck', [4, 0], [1, 1])
+    assert one.tolist() == [9, 5] and other.tolist() == [109, 105]
+
+
+def test_modules_in_the_bank(records):
+    assert records.sources == dict(fc=None, neck=2)
+    assert records.find('neck', 'key') == 2 and records.find('fc', 'key') is None
+    with pytest.raises(ConfigError, match="^layers.teacher: 'nekc' .* mean 'neck'"):
+        records.find('nekc', 'layers.teacher')
+
+
+def test_sources_of():
+    assert sources_of(['a.b', 'c[0]', 'c[1]', 'c[2]', 'd[0]']) == {'a.b': None, 'c': 3, 'd': 1}
