@@ -47,7 +47,11 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
             for key, item in config.to_dict().items():
                 config[key] = _replaced(key, item, name, old, value)
     if options:
-        config.merge_from_dict(options)
+        try:
+            config.merge_from_dict(options)
+        except TypeError as error:  # a key below something that is no dict
+            reason = ' '.join(str(error).split())
+            raise ConfigError(f'--cfg-options: {reason}') from None
     return config
 
 

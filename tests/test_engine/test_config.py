@@ -105,3 +105,10 @@ def test_not_writable(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'makedirs', read_only)
     with pytest.raises(ConfigError, match='OUT: /x cannot be written .Read-only file system'):
         check_writable('/x', 'OUT')
+
+
+def test_a_key_below_something_that_is_no_dict(tmp_path):
+    path = tmp_path / 'c.py'
+    path.write_text('train_cfg = dict(final_round=None)')
+    with pytest.raises(ConfigError, match='^--cfg-options: .*final_round'):
+        load_config(str(path), {'train_cfg.final_round.best': 3})

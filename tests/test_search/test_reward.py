@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from autokd_mm.search.reward import MEASURED, TERMS, Outcome, Reward, gain
+from autokd_mm.search.reward import DEFAULT_WITHOUT_METRIC, MEASURED, TERMS, Outcome, Reward, gain
 
 BASE = Outcome(held_out_loss=2.0, calibrated_loss=1.0, gap=0.5, metric=0.6, seconds=10.0)
 
@@ -21,9 +21,11 @@ def points(term, *values):
 
 
 @pytest.mark.parametrize('weights, changes, expected', [
-    # (1.0 - 0.8) / 1.0 and (0.5 - 0.4) / 0.5, half each
-    (None, dict(calibrated_loss=0.8, gap=0.4), 0.2),
-    (None, dict(calibrated_loss=1.5), -0.25),
+    # (0.75 - 0.6) / 0.6 and (0.5 - 0.4) / 0.5, half each
+    (None, dict(metric=0.75, gap=0.4), 0.225),
+    (None, dict(metric=0.3), -0.25),
+    (DEFAULT_WITHOUT_METRIC, dict(calibrated_loss=0.8, gap=0.4), 0.2),
+    (DEFAULT_WITHOUT_METRIC, dict(calibrated_loss=1.5), -0.25),
     # 0.75 * 0.2 + 0.25 * 0.5
     (dict(calibrated_loss=3, gap=1), dict(calibrated_loss=0.8, gap=0.25), 0.275),
     (dict(held_out_loss=1), dict(held_out_loss=1.5), 0.25),
@@ -33,7 +35,7 @@ def points(term, *values):
     (dict(metric=1, gap=0), dict(metric=0.6, gap=99), 0.0),
     # no gain counts for more than 1, no loss for more than -1
     (dict(calibrated_loss=1), dict(calibrated_loss=1e9), -1.0),
-    (None, dict(calibrated_loss=1e9, gap=0.25), -0.25),
+    (DEFAULT_WITHOUT_METRIC, dict(calibrated_loss=1e9, gap=0.25), -0.25),
     (dict(metric=1), dict(metric=60.0), 1.0),
     (dict(gap=1), dict(gap=0.0), 1.0),
 ])
@@ -47,7 +49,7 @@ def test_no_better_than_no_distillation_is_zero():
 
 
 def test_seconds_and_terms_without_weight_do_not_count():
-    assert Reward()(outcome(seconds=999.0, held_out_loss=9.0, metric=math.nan), BASE) == 0
+    assert Reward()(outcome(seconds=999.0, held_out_loss=9.0, mse_gap=math.nan), BASE) == 0
 
 
 def test_a_loss_below_zero():
@@ -78,7 +80,7 @@ def test_a_term_that_is_not_finite(bad, side):
     (dict(gap=math.inf), 'reward.gap: inf is not a weight >= 0'),
     (dict(gap=True), 'reward.gap: True is not a weight >= 0'),
     (dict(gap=0), 'reward: all weights are zero'),
-    (0.5, 'reward must be a dict like dict(calibrated_loss=0.5, gap=0.5), got 0.5'),
+    (0.5, 'reward must be a dict like dict(metric=0.5, gap=0.5), got 0.5'),
 ])
 def test_mistakes(weights, message):
     with pytest.raises(ValueError) as info:

@@ -27,7 +27,7 @@ from autokd_mm.engine.results import Results
 from autokd_mm.engine.task import Task
 from autokd_mm.registry import LOOPS
 from autokd_mm.search import build_sampler
-from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Outcome, Reward
 from autokd_mm.space.errors import ConfigError
 
 
@@ -100,7 +100,8 @@ class SearchLoop(BaseLoop):
             self.sampler = build_sampler(self.sampler_config, seed)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        self.reward = Reward(reward)
+        self.reward = Reward(reward or (DEFAULT if self.layer_names.get('student_logits')
+                                        else DEFAULT_WITHOUT_METRIC))
         self.proxy = ProxySettings.from_config(
             proxy or {}, int(runner.cfg.train_dataloader.batch_size))
         self.rejection = Rejection.from_config(rejection)

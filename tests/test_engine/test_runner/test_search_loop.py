@@ -67,8 +67,8 @@ def test_reward_is_the_gain_over_the_undistilled_student(search, study_of):
     baseline = study.user_attrs['baseline']
     for trial in study.trials:
         outcome = trial.user_attrs['outcome']
-        gains = [np.clip((baseline[term] - outcome[term]) / abs(baseline[term]), -1, 1)
-                 for term in ('calibrated_loss', 'gap')]
+        gains = [np.clip(sign * (baseline[term] - outcome[term]) / abs(baseline[term]), -1, 1)
+                 for term, sign in (('metric', -1), ('gap', 1))]
         assert trial.value == pytest.approx(np.mean(gains), abs=1e-12)
 
 
