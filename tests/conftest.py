@@ -36,6 +36,17 @@ def ctrl_c_works():
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(autouse=True)
+def no_scope_left_behind():
+    """A Runner leaves its default scope to whatever test comes next in the same process."""
+    yield
+    found = sys.modules.get('mmengine.registry')
+    if found is not None:
+        scopes = found.DefaultScope._instance_dict
+        for name in [name for name in scopes if name != 'mmengine']:
+            del scopes[name]
+
+
 @pytest.fixture(scope='session')
 def tiny_config(tmp_path_factory):
     """The text of the search config, for a teacher's checkpoint."""

@@ -1,8 +1,10 @@
 """How the next distiller is chosen: Monte Carlo tree search as an Optuna sampler.
 
-``tree`` keeps statistics, ``selection`` turns statistics into a choice, ``study_tree`` reads the
-trials of a study into a tree, ``sampler`` is the glue to Optuna, ``factory`` builds samplers from
-configs. Pure Python and Optuna: no torch, nothing of OpenMMLab.
+``tree`` keeps the statistics of paths in ``node``s and ``option_model`` those of options, shared
+by all paths; ``selection`` (UCT) and ``planning`` (drawn effects, with ``grammar`` guessing what
+will be asked) turn statistics into a choice; ``study_tree`` reads the trials of a study into a
+tree; ``sampler`` is the glue to Optuna; ``factory`` builds samplers from configs; ``tabular``
+replays a table of outcomes. Python, NumPy and Optuna: no torch, nothing of OpenMMLab.
 """
 from autokd_mm.search.factory import build_sampler
 from autokd_mm.search.sampler import MCTSSampler

@@ -11,19 +11,30 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.search import selection
+from autokd_mm.search.node import Node, Step
+from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.study_tree import StudyTree, only_direction
-from autokd_mm.search.tree import Step
+from autokd_mm.space.errors import nearest
+
+POLICIES = ('thompson', 'uct')
 
 
 class MCTSSampler(BaseSampler):
-    """Monte Carlo tree search (UCT) for any define-by-run objective with categorical choices.
+    """Monte Carlo tree search for any define-by-run objective with categorical choices.
 
     The tree is a view of the study: a node is the path of (parameter, choice) in the order in
     which the objective asks, and its statistics come from the trials in the storage alone (see
     :mod:`~autokd_mm.search.study_tree` for how failed, pruned and running ones count). Every
-    question of the objective descends one level: a choice nobody has tried, otherwise the highest
-    UCT score (see :mod:`~autokd_mm.search.selection`). Choices below which everything has been
-    evaluated are left out while something new is left elsewhere.
+    question of the objective descends one level. Choices below which everything has been
+    evaluated are left out while something new is left elsewhere. There are two policies:
+
+    ``'thompson'``: statistics of an option are shared by the whole tree. For each trial the
+    effects of all options are drawn from what a Bayesian linear model knows of them (see
+    :mod:`~autokd_mm.search.option_model`), and the trial descends to the best new path under that
+    draw (see :mod:`~autokd_mm.search.planning`). Workers spread because their draws differ.
+
+    ``'uct'``: each node knows its own trials only. A choice nobody has tried, otherwise the
+    highest UCT score (see :mod:`~autokd_mm.search.selection`).
 
     The proposal depends on the seed, on the trials in the storage and on the ordinal of the trial
     (:meth:`~autokd_mm.search.study_tree.StudyTree.ordinal`), never on the state of a process: a
@@ -32,17 +43,29 @@ class MCTSSampler(BaseSampler):
 
     Sources: Kocsis and Szepesvari, ECML 2006 (UCT); Su et al., "Prioritized Architecture Sampling
     with Monto-Carlo Tree Search" (MCT-NAS), CVPR 2021 (search over the choices of a network,
-    uniform warm-up); Li et al., "Auto-KD", ICCV 2023 (the choices are those of a distiller);
-    Chaslot et al., CG 2008 (virtual loss).
+    uniform warm-up, statistics shared between sub-trees); Gelly and Silver, ICML 2007 (one
+    statistic for a move wherever it is made); Li et al., "Auto-KD", ICCV 2023 (the choices are
+    those of a distiller); Chaslot et al., CG 2008 (virtual loss). What each choice brings is
+    measured in ``docs/benchmarks.md``.
 
     Args:
         seed: of all random choices; None draws one, and proposals then differ from run to run.
+        policy: ``'thompson'`` or ``'uct'``.
+        shrinkage: variance of the noise over that of the effect of an option, the ridge of the
+            linear model. Baptista and Poloczek, ICML 2018, put a prior on it; from 0.3 to 3 it
+            makes little difference.
+        pairs: effects of pairs of options that follow each other too, as in the same paper,
+            there for all pairs.
+        draw: scale of the posterior's standard deviation in a draw: 1 is Thompson sampling
+            (Thompson, Biometrika 1933; Agrawal and Goyal, ICML 2013), 0 goes by the means. With
+            some hundred trials a half finds more (as Chapelle and Li, NIPS 2011, saw too).
+        look_ahead: go by the best path below a choice, not by the effect of the choice alone.
         exploration: the constant c of UCT, without unit: values are seen on a scale from the
             lower quartile to the best value so far (see :mod:`~autokd_mm.search.tree`). 0.5 is
             the constant of the family; smaller ones are greedier, good values from 0.1 to 0.3.
         n_warmup_trials: the first trials (by ordinal, those given by ``study.enqueue_trial``
-            included) choose uniformly at each level.
-        virtual_loss: visits with the worst value that one running trial stands for.
+            included) choose uniformly at each level. MCT-NAS warms up; drawn effects need not.
+        virtual_loss: visits with the worst value that one running trial stands for, in UCT.
         independent_sampler: for parameters that are not categorical, which are no part of the
             tree. By default a :class:`optuna.samplers.RandomSampler` seeded for each question
             from the same seed, so that what is said above holds for them too; with a sampler
@@ -52,20 +75,33 @@ class MCTSSampler(BaseSampler):
         ValueError: an argument is out of range, or the study has more than one objective.
     """
 
-    def __init__(self, *, seed: Optional[int] = None, exploration: float = 0.15,
-                 n_warmup_trials: int = 10, virtual_loss: float = 1.0,
+    def __init__(self, *, seed: Optional[int] = None, policy: str = 'thompson',
+                 shrinkage: float = 1.0, pairs: bool = False, draw: float = 0.5,
+                 look_ahead: bool = True, exploration: float = 0.15, n_warmup_trials: int = 0,
+                 virtual_loss: float = 1.0,
                  independent_sampler: Optional[BaseSampler] = None) -> None:
         if seed is not None and not _is_integer(seed):
             raise ValueError(f'seed must be an integer or None, got {seed!r}')
+        if policy not in POLICIES:
+            raise ValueError(f'policy: {nearest(policy, POLICIES)}')
         if not _is_integer(n_warmup_trials) or n_warmup_trials < 0:
             raise ValueError(f'n_warmup_trials must be an integer >= 0, got {n_warmup_trials!r}')
-        for name, value in (('exploration', exploration), ('virtual_loss', virtual_loss)):
+        if not _is_number(shrinkage) or not 0 < shrinkage < math.inf:
+            raise ValueError(f'shrinkage must be a finite number > 0, got {shrinkage!r}')
+        for name, value in (('draw', draw), ('exploration', exploration),
+                            ('virtual_loss', virtual_loss)):
             if not _is_number(value) or not 0 <= value < math.inf:
                 raise ValueError(f'{name} must be a finite number >= 0, got {value!r}')
+        for name, value in (('pairs', pairs), ('look_ahead', look_ahead)):
+            if not isinstance(value, bool):
+                raise ValueError(f'{name} must be True or False, got {value!r}')
         if independent_sampler is not None and not isinstance(independent_sampler, BaseSampler):
             raise ValueError('independent_sampler must be an Optuna sampler, '
                              f'got {independent_sampler!r}')
         self._seed = Random().getrandbits(32) if seed is None else int(seed)
+        self._policy = policy
+        self._model: Dict[str, Any] = dict(pairs=pairs, shrinkage=float(shrinkage),
+                                           draw=float(draw), look_ahead=look_ahead)
         self._exploration = float(exploration)
         self._n_warmup_trials = int(n_warmup_trials)
         self._virtual_loss = float(virtual_loss)
@@ -102,15 +138,22 @@ class MCTSSampler(BaseSampler):
             rng = Random(f'{self._seed}/{view.ordinal(trial)}/{param_name}')
             if isinstance(param_distribution, CategoricalDistribution):
                 choices = param_distribution.choices
-                options = view.tree.options(node, param_name, choices)
-                if view.ordinal(trial) < self._n_warmup_trials:
-                    index = selection.uniform(options, rng)
-                else:
-                    index = selection.select(options, self._exploration, rng)
+                index = self._choose(view, trial, node, param_name, choices, rng)
                 view.take(trial, Step(param_name, choices, index))
                 return choices[index]
         sampler = self._independent_sampler or RandomSampler(seed=rng.getrandbits(32))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
+
+    def _choose(self, view: StudyTree, trial: FrozenTrial, node: Node, name: str,
+                choices: Sequence[Any], rng: Random) -> int:
+        options = view.tree.options(node, name, choices)
+        ordinal = view.ordinal(trial)
+        if ordinal < self._n_warmup_trials:
+            return selection.uniform(options, rng)
+        if self._policy == 'uct':
+            return selection.select(options, self._exploration, rng)
+        index = view.plan(trial, f'{self._seed}/{ordinal}').choose(node, name, choices, rng)
+        return selection.uniform(options, rng) if index is None else index
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState,
                     values: Optional[Sequence[float]]) -> None:
@@ -129,7 +172,8 @@ class MCTSSampler(BaseSampler):
         views = self._views.setdefault(study._storage, {})
         if study._study_id not in views:
             direction = only_direction(study._storage.get_study_directions(study._study_id))
-            views[study._study_id] = StudyTree(direction, self._virtual_loss)
+            model = None if self._policy == 'uct' else OptionModel(**self._model)
+            views[study._study_id] = StudyTree(direction, self._virtual_loss, model)
         return views[study._study_id]
 
     def _forget(self) -> None:

@@ -20,25 +20,30 @@ memory and journal by insertion, relational ones by row id). Whoever adds finish
 import math
 from bisect import bisect_left, insort
 from itertools import chain
+from random import Random
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Union
 
 from optuna.distributions import CategoricalDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.search.tree import Node, Step, Tree, Walk
+from autokd_mm.search.node import Node, Step
+from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.planning import Plan
+from autokd_mm.search.tree import Tree, Walk
 
 INTERRUPTED = 'interrupted'
 
 
 class _Running:
     """A running trial: its walk through the tree, and which parameters are part of it."""
-    __slots__ = ('walk', 'asked', 'ordinal')
+    __slots__ = ('walk', 'asked', 'ordinal', 'plan')
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self.asked: Set[str] = set()
         self.ordinal: Optional[int] = None
+        self.plan: Optional[Plan] = None
 
 
 class StudyTree:
@@ -48,12 +53,13 @@ class StudyTree:
 
     Args:
         direction: of the study; the tree itself always maximises.
-        virtual_loss: see :class:`~autokd_mm.search.tree.Tree`.
+        virtual_loss, model: see :class:`~autokd_mm.search.tree.Tree`.
     """
 
-    def __init__(self, direction: StudyDirection, virtual_loss: float = 1.0) -> None:
+    def __init__(self, direction: StudyDirection, virtual_loss: float = 1.0,
+                 model: Optional[OptionModel] = None) -> None:
         self.sign = -1 if direction == StudyDirection.MINIMIZE else 1
-        self.tree = Tree(virtual_loss)
+        self.tree = Tree(virtual_loss, model)
         self._n_seen = 0
         self._unfinished: List[int] = []
         self._running: Dict[int, _Running] = {}
@@ -113,6 +119,13 @@ class StudyTree:
         running = self._running[trial._trial_id]
         running.asked.add(step.name)
         self.tree.step(running.walk, step)
+
+    def plan(self, trial: FrozenTrial, seed: str) -> Plan:
+        """The draw of effects that a running trial goes by, made at its first question."""
+        running = self._running[trial._trial_id]
+        if running.plan is None:
+            running.plan = self.tree.plan(Random(seed))
+        return running.plan
 
     def ordinal(self, trial: FrozenTrial) -> int:
         """How many trials come before this one, interrupted ones not counted.

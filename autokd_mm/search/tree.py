@@ -15,31 +15,20 @@ Nothing is clipped at the upper end: an unusually good value is what we look for
 finishing, is bit for bit the one rebuilt from the storage, and a value can leave a sum again (when
 the quartile moves past it) without leaving rounding errors behind.
 """
+import math
 from bisect import bisect_left, insort
 from fractions import Fraction
+from itertools import chain
+from random import Random
 from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
+from autokd_mm.search.node import Branch, Node, Option, Step, Sums, end, refresh
+from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.planning import Plan
+
 LOW_QUANTILE = Fraction(1, 4)
-
-
-class Step(NamedTuple):
-    """One decision of a path: ``choices[taken]`` for the parameter ``name``."""
-    name: str
-    choices: Tuple[Any, ...]
-    taken: int
-
-
-class Option(NamedTuple):
-    """What selection gets to know about one choice below a node.
-
-    Attributes:
-        visits: finished trials plus ``virtual_loss`` for each running one.
-        value: mean over ``visits`` on the scale [0, 1]; failed and running trials count as 0.
-        closed: nothing new is left below it.
-    """
-    visits: float
-    value: float
-    closed: bool
 
 
 class Row(NamedTuple):
@@ -54,57 +43,7 @@ class Row(NamedTuple):
     closed: bool
 
 
-class Branch:
-    """The choices of one parameter below one node."""
-    __slots__ = ('parent', 'name', 'choices', 'children', 'n_closed')
-
-    def __init__(self, parent: 'Node', name: str, choices: Sequence[Any]) -> None:
-        self.parent = parent
-        self.name = name
-        self.choices = choices
-        self.children: List[Optional[Node]] = [None] * len(choices)
-        self.n_closed = 0
-
-
-class Node:
-    """Statistics of one path.
-
-    Attributes:
-        branch, branches: the one it belongs to, those below: nearly always one, more when a
-            numeric parameter decides what is asked next.
-        total, scored: exact sum and number of the values that lie in the range.
-        worst: finished trials that count as the worst value: no value, or below the range.
-        running: trials that are on their way through this node.
-        ends: trials, finished or running, whose path ends here.
-        closed: a leaf with an end, or an inner node all of whose choices are closed.
-        best: highest value seen below.
-    """
-    __slots__ = ('branch', 'branches', 'total', 'scored', 'worst', 'running', 'ends', 'closed',
-                 'best')
-
-    def __init__(self, branch: Optional[Branch] = None) -> None:
-        self.branch = branch
-        self.branches: Tuple[Branch, ...] = ()
-        self.total = Fraction(0)
-        self.scored = 0
-        self.worst = 0
-        self.running = 0
-        self.ends = 0
-        self.closed = False
-        self.best: Optional[float] = None
-
-    @property
-    def visits(self) -> int:
-        return self.scored + self.worst
-
-    def find(self, name: str, n_choices: int) -> Optional[Branch]:
-        for branch in self.branches:
-            if branch.name == name and len(branch.children) == n_choices:
-                return branch
-        return None
-
-
-Record = Tuple[float, int, List[Node]]  # value, serial number, nodes of the path
+Record = Tuple[float, int, List[Sums]]  # value, serial number, what the value is added to
 
 
 class Walk:
@@ -124,9 +63,11 @@ class Tree:
             al., "Parallel Monte-Carlo Tree Search", CG 2008, tree parallelisation). 0 ignores it.
     """
 
-    def __init__(self, virtual_loss: float = 1.0) -> None:
+    def __init__(self, virtual_loss: float = 1.0, model: Optional[OptionModel] = None) -> None:
         self.virtual_loss = virtual_loss
+        self.model = model
         self.root = Node()
+        self._squares = Fraction(0)  # of the values in the range
         self._values: List[Record] = []  # sorted; the first ``_n_clipped`` count as worst
         self._n_clipped = 0
         self._low = self._width = Fraction(0)
@@ -141,25 +82,27 @@ class Tree:
             repeatable: a numeric parameter was asked too, so that the leaf is never closed.
         """
         nodes = [self.root]
+        steps = list(steps)
         for step in steps:
             nodes.append(self._child(nodes[-1], step))
-        for node in nodes:
-            node.worst += 1
+        shared = self.model.add(steps) if self.model is not None else []
+        for sums in chain(nodes, shared):
+            sums.worst += 1
         if value is not None:
-            self._insert(float(value), nodes)
+            for node in nodes:
+                node.best = value if node.best is None else max(node.best, value)
+            self._insert(float(value), [*nodes, *shared])
         if not repeatable:
-            _end(nodes[-1], +1)
+            end(nodes[-1], +1)
 
-    def _insert(self, value: float, nodes: List[Node]) -> None:
-        record = (value, len(self._values), nodes)
+    def _insert(self, value: float, sums: List[Sums]) -> None:
+        record = (value, len(self._values), sums)
         clipped = bisect_left(self._values, record) < self._n_clipped
         insort(self._values, record)
-        for node in nodes:
-            node.best = value if node.best is None else max(node.best, value)
         if clipped:
             self._n_clipped += 1
         else:
-            _move(record, +1)
+            self._move(record, +1)
         self._move_range()
 
     def _move_range(self) -> None:
@@ -172,19 +115,41 @@ class Tree:
             k = max(bisect_left(values, (high, )) - 1, 0)
         # A value equal to ``low`` is 0 on the scale on either side, so that ties do not matter.
         while self._n_clipped < k:
-            _move(values[self._n_clipped], -1)
+            self._move(values[self._n_clipped], -1)
             self._n_clipped += 1
         while self._n_clipped > k:
             self._n_clipped -= 1
-            _move(values[self._n_clipped], +1)
+            self._move(values[self._n_clipped], +1)
         self._low = Fraction(values[k][0])
         self._width = Fraction(high) - self._low
+
+    def _move(self, record: Record, into: int) -> None:
+        """Let a value count as itself (+1) or as the worst one (-1) on all of its path."""
+        value = Fraction(record[0])
+        change = into * value
+        self._squares += change * value
+        for sums in record[2]:
+            sums.total += change
+            sums.scored += into
+            sums.worst -= into
+
+    def plan(self, rng: Random) -> Plan:
+        """A draw of the effects of options from what the model knows of them."""
+        low, width, squares = self._low, self._width, 0.0
+        if width:
+            root = self.root
+            squares = float((self._squares - 2 * low * root.total + root.scored * low * low)
+                            / (width * width))
+        assert self.model is not None
+        posterior = self.model.posterior(low, width, squares)
+        effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))
+        return Plan(self.model, effects, posterior.scale / math.sqrt(self.model.shrinkage))
 
     def start(self) -> Walk:
         """A trial starts to run: virtual loss at the root."""
         walk = Walk(self.root)
         self.root.running += 1
-        _end(self.root, +1)
+        end(self.root, +1)
         return walk
 
     def step(self, walk: Walk, step: Step) -> None:
@@ -194,21 +159,21 @@ class Tree:
         child.running += 1
         walk.nodes.append(child)
         if not walk.repeatable:
-            _end(last, -1)
-            _end(child, +1)
+            end(last, -1)
+            end(child, +1)
 
     def set_repeatable(self, walk: Walk) -> None:
         """A running trial has a numeric parameter: nobody else will repeat it by accident."""
         if not walk.repeatable:
             walk.repeatable = True
-            _end(walk.nodes[-1], -1)
+            end(walk.nodes[-1], -1)
 
     def drop(self, walk: Walk) -> None:
         """A trial runs no longer: take its virtual loss back."""
         for node in walk.nodes:
             node.running -= 1
         if not walk.repeatable:
-            _end(walk.nodes[-1], -1)
+            end(walk.nodes[-1], -1)
 
     def options(self, node: Node, name: str, choices: Sequence[Any]) -> List[Option]:
         """The statistics of every choice of ``name`` below ``node``, in the order of choices."""
@@ -262,38 +227,8 @@ class Tree:
         if branch is None:
             branch = Branch(node, step.name, step.choices)
             node.branches += (branch, )
-            _refresh(node)
+            refresh(node)
         child = branch.children[step.taken]
         if child is None:
             child = branch.children[step.taken] = Node(branch)
         return child
-
-
-def _move(record: Record, into: int) -> None:
-    """Let a value count as itself (+1) or as the worst one (-1) on all of its path."""
-    change = into * Fraction(record[0])
-    for node in record[2]:
-        node.total += change
-        node.scored += into
-        node.worst -= into
-
-
-def _end(node: Node, change: int) -> None:
-    node.ends += change
-    _refresh(node)
-
-
-def _refresh(node: Node) -> None:
-    """Recompute ``closed`` and tell the ancestors when it has changed."""
-    while True:
-        if node.branches:
-            closed = all(b.n_closed == len(b.children) for b in node.branches)
-        else:
-            closed = node.ends > 0
-        if closed == node.closed:
-            return
-        node.closed = closed
-        if node.branch is None:  # the root
-            return
-        node.branch.n_closed += 1 if closed else -1
-        node = node.branch.parent

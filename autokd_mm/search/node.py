@@ -1,0 +1,104 @@
+"""The nodes of a Monte Carlo tree and what is added up in them."""
+from fractions import Fraction
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+
+
+class Step(NamedTuple):
+    """One decision of a path: ``choices[taken]`` for the parameter ``name``."""
+    name: str
+    choices: Tuple[Any, ...]
+    taken: int
+
+
+class Option(NamedTuple):
+    """What selection gets to know about one choice below a node.
+
+    Attributes:
+        visits: finished trials plus ``virtual_loss`` for each running one.
+        value: mean over ``visits`` on the scale [0, 1]; failed and running trials count as 0.
+        closed: nothing new is left below it.
+    """
+    visits: float
+    value: float
+    closed: bool
+
+
+class Sums:
+    """What finished trials add up to; exact, see :mod:`autokd_mm.search.tree`.
+
+    Attributes:
+        total, scored: sum and number of the values that lie in the range.
+        worst: finished trials that count as the worst value: no value, or below the range.
+    """
+    __slots__ = ('total', 'scored', 'worst')
+
+    def __init__(self) -> None:
+        self.total = Fraction(0)
+        self.scored = 0
+        self.worst = 0
+
+    @property
+    def visits(self) -> int:
+        return self.scored + self.worst
+
+
+class Branch:
+    """The choices of one parameter below one node."""
+    __slots__ = ('parent', 'name', 'choices', 'children', 'n_closed')
+
+    def __init__(self, parent: 'Node', name: str, choices: Sequence[Any]) -> None:
+        self.parent = parent
+        self.name = name
+        self.choices = choices
+        self.children: List[Optional[Node]] = [None] * len(choices)
+        self.n_closed = 0
+
+
+class Node(Sums):
+    """Statistics of one path.
+
+    Attributes:
+        branch, branches: the one it belongs to, those below: nearly always one, more when a
+            numeric parameter decides what is asked next.
+        running: trials that are on their way through this node.
+        ends: trials, finished or running, whose path ends here.
+        closed: a leaf with an end, or an inner node all of whose choices are closed.
+        best: highest value seen below.
+    """
+    __slots__ = ('branch', 'branches', 'running', 'ends', 'closed', 'best')
+
+    def __init__(self, branch: Optional[Branch] = None) -> None:
+        super().__init__()
+        self.branch = branch
+        self.branches: Tuple[Branch, ...] = ()
+        self.running = 0
+        self.ends = 0
+        self.closed = False
+        self.best: Optional[float] = None
+
+    def find(self, name: str, n_choices: int) -> Optional[Branch]:
+        for branch in self.branches:
+            if branch.name == name and len(branch.children) == n_choices:
+                return branch
+        return None
+
+
+def end(node: Node, change: int) -> None:
+    node.ends += change
+    refresh(node)
+
+
+def refresh(node: Node) -> None:
+    """Recompute ``closed`` and tell the ancestors when it has changed."""
+    while True:
+        if node.branches:
+            closed = all(b.n_closed == len(b.children) for b in node.branches)
+        else:
+            closed = node.ends > 0
+        if closed == node.closed:
+            return
+        node.closed = closed
+        if node.branch is None:  # the root
+            return
+        node.branch.n_closed += 1 if closed else -1
+        node = node.branch.parent

@@ -1,0 +1,195 @@
+"""Statistics of options shared by the whole tree: a Bayesian linear model of the reward.
+
+A node of the tree has seen the few trials of its own path; an option (``logits=kl``) has seen all
+the trials that took it anywhere. The model says that the value of a path is the sum of the effects
+of its options, plus, if wanted, of the pairs of options that follow each other:
+
+    z = mu + sum_f theta_f x_f + e,   e ~ N(0, s^2),   theta_f ~ N(0, s^2 / shrinkage)
+
+z is the value on the scale of the tree, so that failed trials and those below the range count as
+0; mu has a flat prior. All that is kept are sums (X'X, X'z, z'z), added up exactly: the posterior
+does not depend on the order in which trials finish, and it costs the cube of the number of
+options, whatever the number of trials.
+
+Options are the same wherever their names agree up to a bracket: ``distance(l2|kl)=l2`` and
+``distance=l2`` share their statistics.
+
+Sources: Baptista and Poloczek, "Bayesian Optimization of Combinatorial Structures", ICML 2018
+(linear model of options and pairs, Thompson sampling); Gelly and Silver, "Combining Online and
+Offline Knowledge in UCT", ICML 2007 (all-moves-as-first: one statistic for a move wherever it is
+made); MCT-NAS, CVPR 2021 (node communication between sub-trees).
+"""
+import math
+from fractions import Fraction
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+import numpy as np
+
+from autokd_mm.search.grammar import Grammar, Path
+from autokd_mm.search.node import Node, Step, Sums
+
+Key = Tuple[str, ...]
+_BASE: Key = ()  # of mu
+_FLAT = 1e-6  # precision of mu
+
+# Prior of the noise: as if so many trials had been seen with this standard deviation of z.
+_GUESSES, _GUESS = 1.0, 0.3
+
+
+class Question(NamedTuple):
+    """A parameter with the features of its choices, in their order."""
+    choices: Tuple[Any, ...]
+    features: Tuple[int, ...]
+
+
+class Posterior(NamedTuple):
+    """Effects given the trials, in the order of their names: N(mean, scale^2 (L L')^-1), L being
+    ``factor``."""
+    mean: np.ndarray
+    factor: np.ndarray
+    scale: float
+
+    def sample(self, normal: np.ndarray) -> np.ndarray:
+        """Effects drawn from the posterior; ``normal``: as many standard normal numbers."""
+        return self.mean + self.scale * np.linalg.solve(self.factor.T, normal)
+
+
+class OptionModel:
+    """Sums over finished trials, and the posterior of the effects.
+
+    Args:
+        pairs: effects of pairs of options that follow each other, too.
+        shrinkage: variance of the noise over the variance of an effect, > 0.
+        draw: scale of the standard deviation in :meth:`sample`.
+        look_ahead: whether plans look past the next option.
+    """
+
+    def __init__(self, pairs: bool = False, shrinkage: float = 1.0, draw: float = 1.0,
+                 look_ahead: bool = True) -> None:
+        self.pairs = pairs
+        self.shrinkage = shrinkage
+        self.draw = draw
+        self.look_ahead = look_ahead
+        self.grammar = Grammar()
+        self._questions: Dict[str, Question] = {}
+        self._keys: List[Key] = []
+        self._features: Dict[Key, int] = {}
+        self._sums: List[Sums] = []
+        self._gram = np.zeros((1, 1))
+        self._order: np.ndarray = np.zeros(1, int)
+        self._posterior: Optional[Posterior] = None
+        self._feature(_BASE)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def add(self, steps: Sequence[Step]) -> List[Sums]:
+        """Count a finished trial; the sums to which its value is to be added."""
+        taken: Set[int] = {0}
+        path: Path = (0, )
+        for step in steps:
+            question = self._question(step.name, step.choices)
+            self.grammar.add(path, question.features)
+            feature = question.features[step.taken]
+            taken.add(feature)
+            if self.pairs and len(path) > 1:
+                pairs = [self._feature(self._keys[path[-1]] + self._keys[other])
+                         for other in question.features]
+                taken.add(pairs[step.taken])
+            path += (feature, )
+        self.grammar.add(path, ())
+        index = sorted(taken)
+        self._gram[np.ix_(index, index)] += 1
+        self._posterior = None
+        return [self._sums[feature] for feature in index]
+
+    def features(self, name: str, choices: Sequence[Any]) -> Sequence[Optional[int]]:
+        """The feature of each choice of a parameter; None where no trial has been offered it."""
+        question = self._questions.get(name)
+        if question is not None and question.choices == choices:
+            return question.features
+        base = _base(name)
+        return [self._features.get((base, repr(choice))) for choice in choices]
+
+    def path(self, node: Node) -> Path:
+        """The features of the options that lead to a node, behind the 0 of the root."""
+        path: List[int] = []
+        while node.branch is not None:
+            branch = node.branch
+            feature = self.features(branch.name, branch.choices)[branch.children.index(node)]
+            if feature is None:
+                break  # what was never seen says nothing of what comes
+            path.append(feature)
+            node = branch.parent
+        return (0, *reversed(path))
+
+    def pair(self, before: int, feature: int) -> Optional[int]:
+        """The feature of two options that follow each other, if there is one."""
+        if not before or not self.pairs:
+            return None
+        return self._features.get(self._keys[before] + self._keys[feature])
+
+    def _question(self, name: str, choices: Tuple[Any, ...]) -> Question:
+        question = self._questions.get(name)
+        if question is None or question.choices != choices:
+            base = _base(name)
+            features = tuple(self._feature((base, repr(choice))) for choice in choices)
+            question = self._questions[name] = Question(choices, features)
+        return question
+
+    def posterior(self, low: Fraction, width: Fraction, squares: float) -> Posterior:
+        """What is known of the effects, as of the last trial added.
+
+        Args:
+            low, width: z = (value - low) / width.
+            squares: sum of z^2 over all trials.
+        """
+        if self._posterior is None:
+            order = self._order
+            totals = [self._sums[f] for f in order]
+            target = np.array([_ratio(s.total - s.scored * low, width) if s.scored else 0.0
+                               for s in totals])
+            gram = self._gram[order[:, None], order] + np.diag(self._precision())
+            factor = np.linalg.cholesky(gram)
+            mean = np.linalg.solve(gram, target)
+            left = max(squares - float(target @ mean), 0.0)
+            n_trials = self._sums[0].visits
+            variance = (_GUESSES * _GUESS**2 + left) / (_GUESSES + n_trials)
+            self._posterior = Posterior(mean, factor, math.sqrt(variance) * self.draw)
+        return self._posterior
+
+    def sample(self, posterior: Posterior, rng: np.random.RandomState) -> List[float]:
+        """One draw of all effects, by feature."""
+        effects = np.empty(len(self._order))
+        effects[self._order] = posterior.sample(rng.standard_normal(len(effects)))
+        return effects.tolist()
+
+    def _precision(self) -> np.ndarray:
+        precision = np.full(len(self._order), self.shrinkage)
+        precision[0] = _FLAT  # the base sorts first
+        return precision
+
+    def _feature(self, key: Key) -> int:
+        if key in self._features:
+            return self._features[key]
+        feature = self._features[key] = len(self._keys)
+        self._keys.append(key)
+        self._sums.append(Sums())
+        if feature >= len(self._gram):
+            gram = np.zeros((2 * feature, 2 * feature))
+            gram[:feature, :feature] = self._gram
+            self._gram = gram
+        self._order = np.array(sorted(range(feature + 1), key=self._keys.__getitem__))
+        self._posterior = None
+        return feature
+
+
+def _base(name: str) -> str:
+    return name.split('(', 1)[0]
+
+
+def _ratio(value: Fraction, width: Fraction) -> float:
+    try:
+        return float(value) / float(width) if width else 0.0
+    except OverflowError:
+        return float(value / width)
