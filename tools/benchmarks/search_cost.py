@@ -66,7 +66,8 @@ class Steps:
             type='mmrazor.SingleTeacherDistill', architecture=copy.deepcopy(config.architecture),
             teacher=teacher, distiller=distiller_config(spec, self.bench.task.layers)))
         model.architecture.load_state_dict(self.initial.state_dict())
-        model = model.to(trainer.device).train()
+        model = model.to(trainer.device)
+        model.train()  # which returns nothing in MMRazor
         optim = build_optim_wrapper(model, copy.deepcopy(trainer.optim_wrapper))
 
         def step(number):
