@@ -31,7 +31,8 @@ def test_imports_go_downwards(room):
             if top == 'autokd_mm':
                 assert name.startswith(ALLOWED[room]), (path, name)
             elif known:
-                assert top in known or (room == 'search' and top in ('optuna', 'numpy')), (path, name)
+                others = ('optuna', 'numpy') if room == 'search' else ()
+                assert top in known or top in others, (path, name)
 
 
 def test_nobody_imports_the_engine():
