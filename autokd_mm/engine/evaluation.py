@@ -42,8 +42,10 @@ def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
             loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
             features.append(outputs['feature'].float())
             logits.append(outputs['logits'].float() if 'logits' in outputs else None)
-    return dict(task_terms(loss / len(labels), _joined(logits), labels),
-                **feature_terms(torch.cat(features), teacher_feature))
+    # Gram matrices in the 8 bits of bfloat16 would round the gaps to steps of 1/256.
+    with torch.autocast(teacher_feature.device.type, enabled=False):
+        return dict(task_terms(loss / len(labels), _joined(logits), labels),
+                    **feature_terms(torch.cat(features), teacher_feature))
 
 
 def task_terms(loss: float, logits: Optional[torch.Tensor],

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from autokd_mm.engine import measures
+from autokd_mm.engine.capture import capture
 from autokd_mm.engine.evaluation import evaluate, feature_terms, task_terms
 from autokd_mm.search.reward import MEASURED
 
@@ -47,3 +48,17 @@ def test_each_gap_is_its_measure():
                            ('relation_gap', measures.relation_gap)):
         assert terms.pop(name) == function(s, t)
     assert not terms
+
+
+def test_gaps_are_computed_in_full_precision(parts, banks):
+    """The student's forward pass may be rounded, what is made of it may not."""
+    trainer = parts.trainer(banks, precision='bfloat16')
+    with capture(parts.student.eval(), dict(feature=parts.layers.student)) as outputs:
+        with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
+            features = [outputs['feature'].float()
+                        for inputs, _ in trainer._held_out_batches(parts.student)
+                        if parts.student(inputs, mode='tensor') is not None]
+    expected = feature_terms(torch.cat(features), trainer.teacher_feature)
+    terms = trainer.measure(parts.student)
+    for name in ('gap', 'debiased_gap', 'linear_gap', 'relation_gap'):
+        assert terms[name] == pytest.approx(expected[name], abs=1e-6)
