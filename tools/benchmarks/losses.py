@@ -206,19 +206,26 @@ class Benchmark:
         self.add(f'{prefix}/time', times[0] / times[1], 'copies of both features')
         self.add(f'{prefix}/memory', peak_bytes(step, self.device) / features, 'features')
 
-    def run(self):
+    def run(self, only=None):
+        def wanted(name):
+            return not only or name == only
+
         for size, shapes in SIZES.items():
             for name, (ours, theirs, goals) in COUNTERPARTS.items():
+                if not wanted(name):
+                    continue
                 if name.startswith('rkd') and shapes[0][0] < 3:
                     continue  # two samples have no relation
                 if name == 'mgd' and self.quick and self.device == 'cpu' and '8x8' not in size:
                     continue  # nothing but convolutions, for a minute
                 self.compare('feature', name, size, shapes, ours, theirs, goals)
             for name, ours in ALONE.items():
-                self.measure(name, size, shapes, ours)
+                if wanted(name):
+                    self.measure(name, size, shapes, ours)
         for size, shapes in LOGITS.items():
             for name, (ours, theirs, goals) in OF_LOGITS.items():
-                self.compare('logits', name, size, shapes, ours, theirs, goals)
+                if wanted(name):
+                    self.compare('logits', name, size, shapes, ours, theirs, goals)
 
 
 def main():
@@ -229,6 +236,7 @@ def main():
     parser.add_argument('--threads', type=int, default=1,
                         help='of the CPU; with more than one, what a busy machine does to the '
                         'slower of them is measured too (default: 1)')
+    parser.add_argument('--only', metavar='NAME', help='one operation, such as mgd')
     parser.add_argument('--out', help='write the rows to this JSON file')
     args = parser.parse_args()
     import torch
@@ -239,7 +247,7 @@ def main():
     rows = []
     for device in devices:
         benchmark = Benchmark(device, args.quick)
-        benchmark.run()
+        benchmark.run(args.only)
         rows += benchmark.rows
     missed = [row['name'] for row in rows if row['goal'] is not None and row['value'] > row['goal']]
     print(f'{len(missed)} of {sum(row["goal"] is not None for row in rows)} goals missed'
