@@ -39,6 +39,8 @@ def parse_args():
     parser = _cli.parser(__doc__.split('\n\n')[0])
     parser.add_argument('--seeds', type=int, default=2)
     parser.add_argument('--random', type=int, metavar='N', help='N distillers drawn from the space')
+    parser.add_argument('--only', nargs='+', metavar='DISTILLER',
+                        help='these instead: names of hand-crafted methods, or JSON of options')
     parser.add_argument('--workers', type=int, default=1)
     parser.add_argument('--curve', action='store_true', help='measure behind every epoch')
     parser.add_argument('--test-images', type=int, default=0, help='0 takes all')
@@ -93,7 +95,7 @@ def work(args):
         bench = Candidates(args, args.test_images)
         study = open_study(folder)
         study.set_user_attr('about', about(args, bench))
-    specs = list(bench.task.space.enumerate())
+    specs = listed(args, bench) if args.only else list(bench.task.space.enumerate())
     wanted, started = units(len(specs), args), time.time()
     while time.time() - started < args.max_hours * 3600:
         with lock.exclusive(os.path.join(folder, '.turn.lock')):
@@ -111,6 +113,13 @@ def work(args):
         print(f'{done + 1} of {len(wanted)}: {position} seed {seed} '
               f'{row.get("test_metric", float("nan")):.4f} {row.get("seconds", 0):.1f} s '
               f'{spec.in_words() if spec else "undistilled"}', flush=True)
+
+
+def listed(args, bench):
+    from autokd_mm.space import DistillerSpec
+    from autokd_mm.space.handcrafted import handcrafted
+    return [DistillerSpec.from_dict(json.loads(item)) if item.startswith('{')
+            else handcrafted(item, bench.task.layers.same_shape) for item in args.only]
 
 
 def run(bench, spec, seed, curve):
@@ -139,6 +148,7 @@ def about(args, bench):
     command = ['python', 'tools/benchmarks/make_table.py', args.config]
     if args.random:
         command += ['--random', str(args.random)]
+    command += ['--only', *args.only] if args.only else []
     command += ['--curve'] * args.curve
     if args.cfg_options:
         hidden = dict(data_root='DATA', teacher_ckpt='TEACHER')
