@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Iterator
 
 from autokd_mm.space.errors import ConfigError
+from autokd_mm.whole_file import whole_file
 
 # What is still free on the disk after the bank must be written too: study, log, checkpoints.
 SPARE = 64 << 20
@@ -19,18 +20,9 @@ _OWN = re.compile(r'(manifest\.json|plan\.json|block-\d{5}\.json|.+\.\d{5}\.npy)
 
 def write_file(path: str, data: Any) -> None:
     """Write bytes; ``path`` is there only when all of them are on the disk."""
-    unfinished = f'{path}.unfinished-{os.getpid()}'
-    try:
-        with open(unfinished, 'wb') as file:
-            for part in data if isinstance(data, (list, tuple)) else [data]:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
+    with whole_file(path) as file:
+        for part in data if isinstance(data, (list, tuple)) else [data]:
+            file.write(part)
 
 
 def write_json(path: str, value: Any) -> None:

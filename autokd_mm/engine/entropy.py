@@ -12,6 +12,7 @@ from torch import nn
 from autokd_mm.engine.layers import forward, inputs_for
 from autokd_mm.engine.proxy_data import Progress, read_one
 from autokd_mm.space.errors import ConfigError
+from autokd_mm.whole_file import whole_file
 
 FILE = 'entropy.npz'
 
@@ -80,17 +81,10 @@ def remember(folder: Optional[str], made_from: Mapping[str, Any], indices: np.nd
     if not folder:
         return
     os.makedirs(folder, exist_ok=True)
-    path = os.path.join(folder, FILE)
-    unfinished = f'{path}.unfinished-{os.getpid()}'
     arrays: Dict[str, np.ndarray] = dict(made_from=np.array(_text(made_from)), indices=indices,
                                          entropy=values)
-    try:
-        with open(unfinished, 'wb') as file:
-            np.savez(file, **arrays)
-        os.replace(unfinished, path)
-    finally:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
+    with whole_file(os.path.join(folder, FILE)) as file:
+        np.savez(file, **arrays)
 
 
 def _text(made_from: Mapping[str, Any]) -> str:

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.engine.study import REASON, is_rejected
 from autokd_mm.search.reward import MEASURED
 from autokd_mm.space import LEVELS, DistillerSpec
+from autokd_mm.whole_file import whole_file
 
 LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
 SPEC, OUTCOME = 'spec', 'outcome'
@@ -24,17 +25,8 @@ _STATES = {TrialState.COMPLETE: 'complete', TrialState.FAIL: 'failed',
 
 def write_atomically(path: str, text: str) -> None:
     """Replace a file in one step, so that a reader never sees half of it."""
-    unfinished = f'{path}.unfinished-{os.getpid()}'
-    try:
-        with open(unfinished, 'w', newline='') as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
+    with whole_file(path, 'w', newline='') as file:
+        file.write(text)
 
 
 def ranked(trials: Iterable[FrozenTrial],

@@ -13,6 +13,7 @@ from torch import nn
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.models.algorithms import load_teacher
 from autokd_mm.space.errors import ConfigError
+from autokd_mm.whole_file import replacing
 
 CHECKPOINT = 'teacher.pth'
 
@@ -67,14 +68,8 @@ def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str) 
 
 def save_weights(state_dict: Dict[str, Any], path: str) -> None:
     """Write a checkpoint of weights alone; ``path`` is there only when it is complete."""
-    unfinished = f'{path}.unfinished-{os.getpid()}'
-    try:
+    with replacing(path) as unfinished:
         torch.save(dict(state_dict=state_dict, meta={}), unfinished)
-        os.replace(unfinished, path)
-    except BaseException:
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
-        raise
 
 
 def evaluate(model: Any, val_loop: Any) -> Dict[str, float]:

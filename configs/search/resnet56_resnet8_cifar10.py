@@ -1,12 +1,4 @@
-_base_ = '../_base_/pairs/resnet56_resnet8_cifar10.py'
+# The search of ResNet-20, for a student small enough for a CPU.
+_base_ = './resnet56_resnet20_cifar10.py'
 
-train_cfg = dict(
-    _delete_=True,
-    type='mmrazor.SearchLoop',
-    trials=60,
-    sampler=dict(type='MCTSSampler'),
-    warm_start=['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
-    layers=dict(student='backbone.layer3', teacher='backbone.layer3',
-                student_logits='head.fc', teacher_logits='head.fc'),
-    proxy=dict(images=2000, held_out=1000, epochs=4, views=2),
-    full_training={{_base_.train_cfg}})
+model = dict(architecture=dict(backbone=dict(depth=8)))

@@ -20,6 +20,7 @@ sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(
 from autokd_mm.models.backbones.convert import convert_checkpoint  # noqa: E402
 from autokd_mm.models.backbones.published import NETWORKS  # noqa: E402
 from autokd_mm.safe_load import load_weights  # noqa: E402
+from autokd_mm.whole_file import replacing  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
@@ -53,14 +54,11 @@ def convert(src: str, dst: str, arch: str = '') -> dict:
         state_dict, backbone = convert_checkpoint(checkpoint, arch or None)
     except ValueError as error:
         raise ValueError(f'SRC: {src}: {error}') from None
-    unfinished = f'{dst}.unfinished-{os.getpid()}'
     meta = dict(source=os.path.basename(src), backbone=backbone)
     try:
-        torch.save(dict(state_dict=state_dict, meta=meta), unfinished)
-        os.replace(unfinished, dst)
+        with replacing(dst) as unfinished:
+            torch.save(dict(state_dict=state_dict, meta=meta), unfinished)
     except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
-        if os.path.exists(unfinished):
-            os.remove(unfinished)
         raise ValueError(f'DST: cannot write {dst} ({str(error).splitlines()[0]})') from None
     return backbone
 

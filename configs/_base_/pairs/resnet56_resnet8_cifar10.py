@@ -1,4 +1,0 @@
-# ResNet-56 teaches ResNet-8 on CIFAR-10: a student small enough for a CPU.
-_base_ = './resnet56_resnet20_cifar10.py'
-
-model = dict(architecture=dict(backbone=dict(depth=8)))

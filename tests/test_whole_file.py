@@ -1,0 +1,26 @@
+"""A file is there when it is complete, and otherwise as it was."""
+import pytest
+
+from autokd_mm.whole_file import replacing, whole_file
+
+
+def test_written_whole(tmp_path):
+    path = tmp_path / 'a.txt'
+    with whole_file(str(path), 'w', newline='') as file:
+        file.write('one\n')
+        assert not path.exists()
+    with replacing(str(path)) as unfinished:
+        open(unfinished, 'w').write('two')
+        assert path.read_text() == 'one\n'
+    assert path.read_text() == 'two' and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize('error', [OSError(28, 'full'), KeyboardInterrupt()])
+def test_nothing_changes_where_the_block_raises(tmp_path, error):
+    path = tmp_path / 'a.txt'
+    path.write_text('old')
+    with pytest.raises(type(error)):
+        with whole_file(str(path)) as file:
+            file.write(b'half')
+            raise error
+    assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
