@@ -1,13 +1,15 @@
 """An array whose rows lie in several files, and number formats that NumPy does not have."""
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Tuple
+import os
+from typing import Any, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 # Of the teacher's outputs.
 OUTPUT_DTYPES = ('float32', 'float16', 'bfloat16')
 _FRACTION = np.uint32(0x7FFF)
+_SMALL = 1 << 16
 
 
 def stored_dtype(dtype: str) -> np.dtype:
@@ -61,9 +63,7 @@ class ShardedArray:
         Raises:
             IndexError: there is no such row.
         """
-        rows = np.asarray(rows, dtype=np.int64)
-        if rows.size and not 0 <= rows.min() <= rows.max() < len(self):
-            raise IndexError(f'rows {rows.min()} to {rows.max()} of {len(self)}')
+        rows = _checked(rows, len(self))
         if len(self._shards) == 1:
             return decode(self._shards[0][rows], self._name)
         shard, place = np.divmod(rows, self._per_shard)
@@ -86,3 +86,64 @@ class ShardedArray:
 
     def __array__(self, dtype: Any = None, copy: Optional[bool] = None) -> np.ndarray:
         return self[:].astype(dtype or self.dtype, copy=False)
+
+
+class RaggedArray:
+    """Read-only view of shards whose rows differ in shape.
+
+    Its files are mapped for as long as rows are read: there may be one for each large row, and a
+    process can hold some ten thousands of maps.
+
+    Args:
+        files: of the shards: flat arrays, row behind row.
+        shapes: of their rows: rows x dimensions each. All but the last have ``rows_per_shard``
+            rows.
+        dtype: of the numbers; what comes back has ``self.dtype``, which is float32 for bfloat16.
+
+    Attributes:
+        shapes: rows x dimensions, int64.
+    """
+
+    def __init__(self, files: Sequence[str], shapes: Sequence[np.ndarray], rows_per_shard: int,
+                 dtype: str) -> None:
+        self._files, self._per_shard, self._name = list(files), rows_per_shard, dtype
+        self._starts = [starts(part) for part in shapes]
+        self.shapes = np.concatenate(shapes).astype(np.int64)
+        self.dtype = np.dtype(np.float32 if dtype == 'bfloat16' else dtype)
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def rows(self, rows: Any) -> List[np.ndarray]:
+        """Copies of the rows with these numbers, in this order.
+
+        Raises:
+            IndexError: there is no such row.
+        """
+        found = []
+        for row in _checked(rows, len(self)):
+            shard, place = divmod(int(row), self._per_shard)
+            start, stop = self._starts[shard][place:place + 2]
+            part = np.array(open_array(self._files[shard])[start:stop])
+            found.append(decode(part, self._name).reshape(self.shapes[row]))
+        return found
+
+
+def open_array(file: str) -> np.ndarray:
+    """The array in a ``.npy`` file: mapped, or read where it is small."""
+    small = os.path.getsize(file) < _SMALL
+    # np.memmap's own bookkeeping costs more than the copy of a batch.
+    return np.asarray(np.load(file, mmap_mode=None if small else 'r', allow_pickle=False))
+
+
+def starts(shapes: np.ndarray) -> np.ndarray:
+    """Where each row of a flat shard begins; behind them where the last one ends."""
+    sizes = np.prod(np.asarray(shapes, dtype=np.int64), axis=1)
+    return np.concatenate([[0], np.cumsum(sizes)])
+
+
+def _checked(rows: Any, total: int) -> np.ndarray:
+    rows = np.asarray(rows, dtype=np.int64)
+    if rows.size and not 0 <= rows.min() <= rows.max() < total:
+        raise IndexError(f'rows {rows.min()} to {rows.max()} of {total}')
+    return rows

@@ -3,14 +3,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 
-from autokd_mm.bank.arrays import ShardedArray, stored_dtype
+from autokd_mm.bank.arrays import RaggedArray, ShardedArray, open_array, starts, stored_dtype
 from autokd_mm.bank.files import checksum, filled
 from autokd_mm.bank.manifest import MANIFEST, TornBank, differing, read_manifest, versions
-from autokd_mm.bank.plan import Plan, shard_file
+from autokd_mm.bank.plan import Plan, shapes_of, shard_file
 from autokd_mm.space.errors import ConfigError
 
 _THREADS = 8
@@ -25,12 +25,13 @@ class FeatureBank:
             ``None`` takes any.
 
     Attributes:
-        arrays: name -> :class:`ShardedArray` of memory maps.
+        arrays: name -> :class:`ShardedArray` of memory maps, or :class:`RaggedArray` where rows
+            differ in shape.
         made_from: what it was made from.
         news: versions that have changed since, in words; '' for none.
 
     Raises:
-        TornBank: a file is missing or does not have its checksum.
+        TornBank: a file is missing, does not have its checksum or does not fit its shapes.
         ConfigError: the bank is sound but was made from something else; says what differs.
     """
 
@@ -48,13 +49,14 @@ class FeatureBank:
         self.news = '; '.join(differing(manifest['versions'], versions()))
         self.arrays = {name: _open(path, name, self.plan) for name in self.plan.arrays}
 
-    def rows(self, name: str, rows: np.ndarray) -> np.ndarray:
-        """Rows of an array, copied out of the maps; bfloat16 as float32."""
+    def rows(self, name: str, rows: np.ndarray) -> Any:
+        """Rows of an array, copied out of the maps; bfloat16 as float32. Of a ragged array a list
+        with one array for each row."""
         return self.arrays[name].rows(rows)
 
     @classmethod
     def open_or_build(cls, path: str, plan: Plan,
-                      make: Callable[[int, int], Mapping[str, np.ndarray]],
+                      make: Callable[[int, int], Mapping[str, Any]],
                       warn: Callable[[str], None], **how: Any) -> 'FeatureBank':
         """The bank at ``path``: written where there is none, mended where it is torn.
 
@@ -62,7 +64,8 @@ class FeatureBank:
         the bank is complete.
 
         Args:
-            make: ``(start, stop)`` -> name -> those rows of each array.
+            make: ``(start, stop)`` -> name -> those rows of each array, of a ragged one a
+                sequence of arrays.
             warn: told which shards are written again, and when versions differ.
             how: further arguments of :func:`write`.
 
@@ -98,24 +101,47 @@ def refuse_another(path: str, found: Mapping[str, Any], expected: Mapping[str, A
 
 
 def damaged(path: str, manifest: Mapping[str, Any]) -> List[Tuple[str, int]]:
-    """(array, shard) of every file that is missing or does not have its checksum."""
+    """(array, shard) of every file that is missing, does not have its checksum, or does not fit
+    the shapes of its rows."""
     wanted = {(name, shard): value for name, entry in manifest['arrays'].items()
               for shard, value in enumerate(entry['checksums'])}
     # hashlib lets other threads run.
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         found = pool.map(lambda item: checksum(os.path.join(path, shard_file(*item))), wanted)
-        return [item for item, value in zip(wanted, found) if value != wanted[item]]
+        torn = [item for item, value in zip(wanted, found) if value != wanted[item]]
+    plan = Plan.from_dict(manifest)
+    for name, shard in [item for item in wanted if item not in torn]:
+        if not _fits(path, name, shard, plan):
+            torn.append((name, shard))
+            if name in plan.ragged:  # which of the two is wrong cannot be told
+                torn.append((shapes_of(name), shard))
+    return torn
 
 
-def _open(path: str, name: str, plan: Plan) -> ShardedArray:
+def _fits(path: str, name: str, shard: int, plan: Plan) -> bool:
+    """Whether a shard's file has the shape and dtype that it must have."""
     shape, dtype = plan.arrays[name]
-    shards = []
-    for shard in range(plan.shards):
-        file = os.path.join(path, shard_file(name, shard))
-        start, stop = plan.span(shard)
-        # np.memmap's own bookkeeping costs more than the copy of a batch.
-        found = np.asarray(np.load(file, mmap_mode='r', allow_pickle=False))
-        if found.shape != (stop - start, *shape[1:]) or found.dtype != stored_dtype(dtype):
-            raise TornBank(file)
-        shards.append(found)
-    return ShardedArray(shards, plan.rows_per_shard, dtype)
+    start, stop = plan.span(shard)
+    found = open_array(os.path.join(path, shard_file(name, shard)))
+    if found.dtype != stored_dtype(dtype):
+        return False
+    if name not in plan.ragged:
+        return found.shape == (stop - start, *shape[1:])
+    try:
+        shapes = open_array(os.path.join(path, shard_file(shapes_of(name), shard)))
+    except (OSError, ValueError):
+        return True  # its own file is the torn one
+    return (shapes.shape == (stop - start, len(shape) - 1) and not (shapes < 0).any()
+            and found.shape == (starts(shapes)[-1], ))
+
+
+def _open(path: str, name: str, plan: Plan) -> Union[ShardedArray, RaggedArray]:
+    dtype, per_shard = plan.arrays[name][1], plan.rows_per_shard
+    if name not in plan.ragged:
+        return ShardedArray(list(map(open_array, _files(path, name, plan))), per_shard, dtype)
+    shapes = list(map(open_array, _files(path, shapes_of(name), plan)))
+    return RaggedArray(_files(path, name, plan), shapes, per_shard, dtype)
+
+
+def _files(path: str, name: str, plan: Plan) -> List[str]:
+    return [os.path.join(path, shard_file(name, shard)) for shard in range(plan.shards)]

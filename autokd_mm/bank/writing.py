@@ -12,7 +12,7 @@ import io
 import json
 import os
 import shutil
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,11 +21,12 @@ from autokd_mm.bank.feature_bank import damaged
 from autokd_mm.bank.files import (check_room, checksum, claim, door, filled, remove_bank,
                                   write_file, write_json)
 from autokd_mm.bank.manifest import TornBank, read_manifest, versions, write_manifest
-from autokd_mm.bank.plan import Plan, shard_file, shard_files
+from autokd_mm.bank.plan import Plan, shapes_of, shard_file, shard_files
 from autokd_mm.space.errors import ConfigError
 
 _PLAN = 'plan.json'
-Make = Callable[[int, int], Mapping[str, np.ndarray]]
+# Of a ragged array: a sequence of one array for each row.
+Make = Callable[[int, int], Mapping[str, Any]]
 
 
 def write(path: str, plan: Plan, make: Make, key: str = 'work_dir',
@@ -34,7 +35,8 @@ def write(path: str, plan: Plan, make: Make, key: str = 'work_dir',
     """Write a bank, alone or with others; ``path`` is there only when it is complete.
 
     Args:
-        make: ``(start, stop)`` -> name -> those rows of each array; must give the same again.
+        make: ``(start, stop)`` -> name -> those rows of each array, of a ragged one a sequence of
+            arrays; must give the same again.
         key, advice: of :func:`check_room`.
         share: where in the bank to begin, 0 to 1, so that ranks do not meet at the first shard.
         progress: told rows that are there, by whomever, and their total.
@@ -150,20 +152,40 @@ def _write_shard(folder: str, plan: Plan, shard: int, make: Make,
                  names: List[str]) -> Dict[str, str]:
     """Make a block of rows and write those of ``names``; returns their checksums."""
     start, stop = plan.span(shard)
-    values = make(start, stop)
+    values = dict(make(start, stop))
+    for name in plan.ragged:
+        values[name], values[shapes_of(name)] = _flat(plan, name, values[name])
     checksums = {}
     for name in names:
         shape, dtype = plan.arrays[name]
         array = encode(np.asarray(values[name]), dtype)
-        if array.shape != (stop - start, *shape[1:]):
-            raise ValueError(f'{name}: rows of shape {array.shape[1:]}, {shape[1:]} expected')
+        if name in plan.ragged:
+            rows = len(values[shapes_of(name)])
+        else:
+            rows = len(array)
+            if array.shape[1:] != shape[1:]:
+                raise ValueError(f'{name}: rows of shape {array.shape[1:]}, {shape[1:]} expected')
+        if rows != stop - start:
+            raise ValueError(f'{name}: {rows} rows, {stop - start} expected')
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(
             header, np.lib.format.header_data_from_array_1_0(array))
         file = os.path.join(folder, shard_file(name, shard))
-        write_file(file, [header.getvalue(), memoryview(array.reshape(-1)).cast('B')])
+        write_file(file, [header.getvalue(), memoryview(array.reshape(-1).view(np.uint8))])
         checksums[name] = checksum(file)
     return checksums
+
+
+def _flat(plan: Plan, name: str, rows: Sequence[np.ndarray]) -> Tuple[np.ndarray, np.ndarray]:
+    """Numbers and shapes of some rows of a ragged array."""
+    arrays = [np.asarray(row) for row in rows]
+    wanted = plan.arrays[name][0][1:]
+    for array in arrays:
+        if len(array.shape) != len(wanted) or any(
+                size not in (None, there) for size, there in zip(wanted, array.shape)):
+            raise ValueError(f'{name}: a row of shape {array.shape}, {wanted} expected')
+    shapes = np.array([array.shape for array in arrays], np.int32).reshape(-1, len(wanted))
+    return np.concatenate([array.reshape(-1) for array in arrays]), shapes
 
 
 def _finish(path: str, plan: Plan) -> None:

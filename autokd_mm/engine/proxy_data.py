@@ -2,12 +2,13 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
+from autokd_mm.engine.annotations import LABEL, Arrays, kind_of, resized, to_arrays, to_sample
 from autokd_mm.engine.proxy import SELECTIONS, ProxySettings
 from autokd_mm.seeding import seeded
 from autokd_mm.space.errors import ConfigError, nearest
@@ -30,7 +31,8 @@ def choose_images(settings: ProxySettings, dataset: Any,
             ``select='teacher_entropy'`` only.
 
     Raises:
-        ConfigError: more are asked for than there are, or ``entropy`` is missing.
+        ConfigError: more are asked for than there are; or they are to be chosen by entropy and
+            ``entropy`` or class labels are missing.
     """
     images, held_out_images = settings.counts(len(dataset))
     labels = _class_labels(dataset)
@@ -38,6 +40,9 @@ def choose_images(settings: ProxySettings, dataset: Any,
     if settings.select == 'teacher_entropy':
         if entropy is None:
             raise ConfigError("proxy.select: 'teacher_entropy' needs a teacher")
+        if read_arrays(dataset, 0, 0, settings.seed)[1] != LABEL:
+            raise ConfigError("proxy.select: 'teacher_entropy' needs one class label for each "
+                              "image; 'class_balanced' and 'random' take any")
         # Without entropies the choice is refused here, before the teacher runs for long.
         choose(labels, len(dataset), images, held_out_images, settings.seed)
         pool = candidates(labels, len(dataset), images, held_out_images, settings.seed)
@@ -140,7 +145,7 @@ def read_views(dataset: Any, indices: np.ndarray, views: int, seed: int, pixels:
     Args:
         pixels: filled; rows x C x H x W, uint8, as the pipeline packs them (not normalised).
         labels: filled; rows, int64.
-        input_size: see :func:`read_one`.
+        input_size: see :func:`read_arrays`.
 
     Raises:
         ConfigError: a sample is not one uint8 image with a class label, or sizes differ.
@@ -149,57 +154,116 @@ def read_views(dataset: Any, indices: np.ndarray, views: int, seed: int, pixels:
         for position, index in enumerate(indices):
             row = view * len(indices) + position
             image, label = read_one(dataset, int(index), view, seed, input_size)
-            if tuple(image.shape) != pixels.shape[1:]:
-                raise ConfigError('train_pipeline: the images of the proxy differ in size '
-                                  f'({tuple(image.shape)} and {pixels.shape[1:]}); crop or '
-                                  'resize them to one size')
+            refuse_another_size(image.shape, pixels.shape[1:])
             pixels[row], labels[row] = image, label
             if row % 64 == 0:
                 progress('reading images', row, len(labels))
 
 
+def refuse_another_size(shape: Sequence[int], expected: Sequence[int]) -> None:
+    """Raises:
+        ConfigError: images with class labels differ in size.
+    """
+    if tuple(shape) != tuple(expected):
+        raise ConfigError('train_pipeline: the images of the proxy differ in size '
+                          f'({tuple(shape)} and {tuple(expected)}); crop or resize them to one '
+                          'size')
+
+
 def read_one(dataset: Any, index: int, view: int, seed: int,
-             input_size: int = 0) -> Tuple[np.ndarray, int]:
-    """The C x H x W uint8 pixels and the label of sample ``index`` in view ``view``.
+             input_size: int = 0) -> Tuple[np.ndarray, Any]:
+    """The C x H x W uint8 pixels of sample ``index`` in view ``view``, and what is known of it:
+    the class label, or a fresh data sample with boxes or a segmentation map.
 
     Args:
-        input_size: H and W to which the pixels are resized, 0 for as they are.
+        input_size: see :func:`read_arrays`.
     """
-    with seeded(seed, index, view):
-        sample = dataset[index]
+    pixels, kind, arrays = read_arrays(dataset, index, view, seed, input_size)
+    if kind == LABEL:
+        return pixels, int(arrays['labels'])
+    return pixels, to_sample(kind, arrays, pixels.shape[1:])
+
+
+def read_arrays(dataset: Any, index: int, view: int, seed: int,
+                input_size: int = 0) -> Tuple[np.ndarray, str, Arrays]:
+    """The C x H x W uint8 pixels of sample ``index`` in view ``view``, the kind of its annotations
+    and these as arrays (see :mod:`autokd_mm.engine.annotations`).
+
+    Args:
+        input_size: side to which images with a class label are resized, as squares; others keep
+            their proportions, and it is their shorter side. 0 leaves them as they are.
+
+    Raises:
+        ConfigError: the image's file is not there; pixels that are not uint8; see
+            :func:`annotations.to_arrays`.
+    """
+    try:
+        with seeded(seed, index, view):
+            sample = dataset[index]
+    except FileNotFoundError as error:
+        raise ConfigError(f'train_dataloader.dataset: {error.filename or error} is not there, the '
+                          f'annotations name it; is data_root={_data_root(dataset)!r} right, and '
+                          'data_prefix?') from None
     image = sample['inputs']
     if image.dtype != torch.uint8:
         raise ConfigError('train_pipeline: the proxy keeps images as uint8; leave the '
                           f'normalisation to the data_preprocessor (got {image.dtype})')
-    label = getattr(sample['data_samples'], 'gt_label', None)
-    if label is None or label.numel() != 1:
-        raise ConfigError('train_dataloader: the proxy needs one class label for each image')
-    return resize(image, input_size).numpy(), int(label)
+    kind, size = kind_of(sample['data_samples']), tuple(image.shape[1:])
+    arrays = to_arrays(sample['data_samples'], size)
+    wanted = _wanted_size(size, input_size, kind)
+    if wanted != size:
+        image, arrays = resize(image, wanted), resized(arrays, size, wanted)
+    return image.numpy(), kind, arrays
 
 
-def resize(image: torch.Tensor, input_size: int) -> torch.Tensor:
-    """C x H x W uint8 pixels in ``input_size`` x ``input_size``, antialiased bilinear; 0 leaves
-    them as they are."""
-    if not input_size or tuple(image.shape[1:]) == (input_size, input_size):
-        return image
+def _data_root(dataset: Any) -> str:
+    while not hasattr(dataset, 'data_root') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return str(getattr(dataset, 'data_root', ''))
+
+
+def _wanted_size(size: Tuple[int, int], input_size: int, kind: str) -> Tuple[int, int]:
+    if not input_size:
+        return size
+    if kind == LABEL:
+        return input_size, input_size
+    # Rounded as mmcv's imrescale does it.
+    factor = input_size / min(size)
+    return int(size[0] * factor + 0.5), int(size[1] * factor + 0.5)
+
+
+def resize(image: torch.Tensor, size: Tuple[int, int]) -> torch.Tensor:
+    """C x H x W uint8 pixels in ``size`` (height, width), antialiased bilinear."""
     # In float: torch's uint8 kernels differ by version and by instruction set.
-    resized = F.interpolate(image[None].float(), (input_size, input_size), mode='bilinear',
-                            align_corners=False, antialias=True)
+    resized = F.interpolate(image[None].float(), size, mode='bilinear', align_corners=False,
+                            antialias=True)
     return resized[0].round().clamp(0, 255).to(torch.uint8)
 
 
-def make_samples(labels: np.ndarray, device: torch.device) -> List[Any]:
-    """One mmpretrain ``DataSample`` with the class label for each row."""
-    from mmpretrain.structures import DataSample
-    rows = torch.from_numpy(np.array(labels)).to(device)
-    return [DataSample().set_gt_label(row.view(1)) for row in rows]
-
-
 def held_out_dataset_config(train: Dict[str, Any], val: Dict[str, Any]) -> Dict[str, Any]:
-    """The training images behind the pipeline of validation: no augmentation."""
+    """The training images behind the pipeline of validation: no augmentation.
+
+    Pipelines of validation load boxes and maps behind what resizes the image, because metrics are
+    computed at the original size. Losses want them at the image's, so they are loaded right behind
+    it here, as in training.
+    """
     config = copy.deepcopy(train)
-    _set_pipeline(config, pipeline_of(val))
+    steps = list(pipeline_of(val))
+    for step in reversed([step for step in pipeline_of(train) if _loads_annotations(step)]):
+        steps = [other for other in steps if not _loads_annotations(other)]
+        steps.insert(1 + max([at for at, other in enumerate(steps)
+                              if _name(other).startswith('LoadImage')], default=-1), step)
+    _set_pipeline(config, steps)
     return config
+
+
+def _name(step: Mapping[str, Any]) -> str:
+    kind = step['type']
+    return (kind if isinstance(kind, str) else kind.__name__).rpartition('.')[2]
+
+
+def _loads_annotations(step: Mapping[str, Any]) -> bool:
+    return _name(step).startswith('Load') and _name(step).endswith('Annotations')
 
 
 def _set_pipeline(config: Dict[str, Any], pipeline: Any) -> None:

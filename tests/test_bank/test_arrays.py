@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from autokd_mm.bank.arrays import ShardedArray, decode, encode, stored_dtype
+from autokd_mm.bank.arrays import RaggedArray, ShardedArray, decode, encode, stored_dtype
 
 
 @pytest.fixture
@@ -64,3 +64,35 @@ def test_what_comes_back(dtype, rel):
     assert back.dtype == array.dtype == (np.float16 if dtype == 'float16' else np.float32)
     assert (np.abs(back - values) <= rel * values).all()
     assert (rel == 0) == np.array_equal(back, values)
+
+
+@pytest.fixture
+def ragged(tmp_path):
+    """Rows of 0 to 40,000 boxes, and the same in shards of 3, 3 and 1 rows."""
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(count, 4)).astype(np.float32)
+            for count in (2, 0, 1, 40_000, 0, 3, 1)]
+    shards = [rows[start:start + 3] for start in (0, 3, 6)]
+    files = [str(tmp_path / f'{number}.npy') for number in range(3)]
+    for file, shard in zip(files, shards):
+        np.save(file, np.concatenate([row.reshape(-1) for row in shard]))
+    shapes = [np.array([row.shape for row in shard], np.int32) for shard in shards]
+    return rows, RaggedArray(files, shapes, 3, 'float32')
+
+
+@pytest.mark.parametrize('numbers', [[3], [6, 1, 1], [], list(range(7))])
+def test_rows_of_different_shape(ragged, numbers):
+    rows, array = ragged
+    found = array.rows(numbers)
+    assert len(found) == len(numbers) and len(array) == 7 and array.dtype == np.float32
+    for row, number in zip(found, numbers):
+        assert np.array_equal(row, rows[number]) and row.shape == rows[number].shape
+    assert array.shapes.tolist() == [list(row.shape) for row in rows]
+    with pytest.raises(IndexError, match='of 7'):
+        array.rows([7])
+
+
+def test_rows_of_different_shape_are_copies(ragged):
+    rows, array = ragged
+    array.rows([0])[0][:] = 0
+    assert np.array_equal(array.rows([0])[0], rows[0]) and rows[0].any()

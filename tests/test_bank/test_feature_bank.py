@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from autokd_mm.bank import FeatureBank, TornBank
+from autokd_mm.bank import FeatureBank, Plan, TornBank
 from autokd_mm.space.errors import ConfigError
 
 
@@ -153,3 +153,98 @@ def test_other_versions_inform_and_do_not_refuse(open_bank, warnings, monkeypatc
     bank = open_bank()
     assert len(warnings) == 1 and '"99.1" here' in warnings[0] and 'autokd_mm' in bank.news
     assert len(make.spans) == 3
+
+
+class MakeRagged:
+    """Row i: a map of 2 x (i + 1) x 3, and i % 3 boxes."""
+
+    def __init__(self):
+        self.spans = []
+
+    def __call__(self, start, stop):
+        self.spans.append((start, stop))
+        return dict(map=[np.arange(6. * (row + 1)).reshape(2, row + 1, 3) - row
+                         for row in range(start, stop)],
+                    boxes=[np.full((row % 3, 4), row) for row in range(start, stop)],
+                    labels=np.arange(start, stop))
+
+
+@pytest.fixture
+def ragged(path, warnings):
+    """``open()`` of a bank in shards of 4, 4 and 2 rows, ``make`` of its rows."""
+    make = MakeRagged()
+
+    def open_ragged(dtype='float32'):
+        plan = Plan(dict(teacher='abc'), dict(
+            map=((10, 2, None, 3), dtype), boxes=((10, None, 4), 'float32'),
+            labels=((10, ), 'int64')), 4, dict(map=33, boxes=4))
+        return FeatureBank.open_or_build(str(path), plan, make, warnings.append)
+
+    open_ragged.make = make
+    return open_ragged
+
+
+@pytest.mark.parametrize('dtype', ['float32', 'float16', 'bfloat16'])
+def test_rows_of_different_shape(ragged, path, dtype):
+    ragged(dtype)
+    bank = ragged(dtype)
+    assert ragged.make.spans == [(0, 4), (4, 8), (8, 10)]
+    for row, found in zip((9, 0, 5), bank.rows('map', np.array([9, 0, 5]))):
+        expected = ragged.make(row, row + 1)['map'][0]
+        assert found.shape == expected.shape and np.array_equal(found, expected)
+        assert found.dtype == (np.float16 if dtype == 'float16' else np.float32)
+    assert [part.tolist() for part in bank.rows('boxes', np.array([3, 1, 8]))] == [
+        [], [[1] * 4], [[8] * 4] * 2]
+    assert np.load(str(path / 'map.shape.00001.npy')).tolist() == [[2, i + 1, 3]
+                                                                   for i in range(4, 8)]
+    assert np.load(str(path / 'map.00002.npy')).shape == (6 * 9 + 6 * 10, )
+
+
+def test_shard_in_which_no_row_has_anything(path):
+    plan = Plan({}, dict(boxes=((3, None, 4), 'float32')), 2, dict(boxes=0))
+    made = [np.zeros((0, 4)), np.zeros((0, 4)), np.ones((1, 4))]
+    bank = FeatureBank.open_or_build(str(path), plan, lambda *span: dict(boxes=made[slice(*span)]),
+                                     pytest.fail)
+    assert [part.shape for part in bank.rows('boxes', np.arange(3))] == [(0, 4), (0, 4), (1, 4)]
+
+
+@DAMAGE
+@pytest.mark.parametrize('name, span', [('map.00001.npy', (4, 8)),
+                                        ('boxes.shape.00002.npy', (8, 10))])
+def test_damage_of_a_ragged_array(ragged, path, warnings, name, span, damage):
+    ragged()
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    damage(path / name)
+    ragged.make.spans.clear()
+    with pytest.raises(TornBank, match=name):
+        FeatureBank(str(path))
+    bank = ragged()
+    assert ragged.make.spans == [span] and len(warnings) == 1 and name in warnings[0]
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    assert bank.rows('map', np.array([7]))[0].shape == (2, 8, 3)
+
+
+@pytest.mark.parametrize('name', ['map.00001.npy', 'map.shape.00001.npy'])
+def test_numbers_that_do_not_fit_their_shapes_are_torn(ragged, path, name):
+    """Though each file has the checksum that the manifest says."""
+    from autokd_mm.bank.files import checksum
+    from autokd_mm.bank.manifest import read_manifest, write_manifest
+    bank = ragged()
+    there = np.load(str(path / name))
+    np.save(str(path / name), there[:-1] if there.ndim == 1 else there - [0, 1, 0])
+    manifest = read_manifest(str(path))
+    checksums = {key: entry['checksums'] for key, entry in manifest['arrays'].items()}
+    array = name[:-len('.00001.npy')]
+    checksums[array][1] = checksum(str(path / name))
+    write_manifest(str(path), bank.plan, checksums, {})
+    with pytest.raises(TornBank, match=r'map.00001.npy, .*map.shape.00001.npy'):
+        FeatureBank(str(path))
+    ragged.make.spans.clear()
+    assert ragged_mended(path, ragged.make).rows('map', np.array([4]))[0].shape == (2, 5, 3)
+    assert ragged.make.spans == [(4, 8)] and np.array_equal(np.load(str(path / name)), there)
+
+
+def ragged_mended(path, make):
+    from autokd_mm.bank.writing import mend
+    mend(str(path), make)
+    return FeatureBank(str(path))

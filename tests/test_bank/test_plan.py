@@ -25,3 +25,15 @@ def test_there_and_back():
 def test_arrays_must_have_the_same_rows():
     with pytest.raises(ValueError, match='9, 10'):
         Plan({}, dict(a=((10, ), 'float32'), b=((9, ), 'float32')))
+
+
+def test_ragged_array_has_its_shapes_beside_it():
+    plan = Plan({}, dict(map=((1000, 256, None, None), 'float16'), labels=((1000, ), 'int64')),
+                numbers=dict(map=256 * 100 * 168.))
+    assert plan.ragged == ['map'] and plan.arrays['map.shape'] == ((1000, 3), 'int32')
+    assert plan.row_bytes('map') == 256 * 100 * 168 * 2 and plan.rows_per_shard == 3
+    assert plan.bytes == 1000 * (plan.row_bytes('map') + 12 + 8)
+    again = Plan.from_dict(plan.to_dict())
+    assert again.to_dict() == plan.to_dict() and again.ragged == ['map']
+    fixed = Plan({}, dict(labels=((10, ), 'int64'))).to_dict()
+    assert fixed['arrays'] == dict(labels=dict(shape=[10], dtype='int64'))

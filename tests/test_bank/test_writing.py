@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 
 import autokd_mm
-from autokd_mm.bank import FeatureBank, writing
+from autokd_mm.bank import FeatureBank, Plan, writing
 from autokd_mm.bank.files import claim
 from autokd_mm.space.errors import ConfigError
 
 Usage = namedtuple('Usage', 'total used free')
 
 # Writes 8 shards of 2 rows, each with its process's id, and says so; `pause` seconds for each.
+# Row i of `grown` has i rows.
 # Without the package's own __init__, which takes seconds: a bank needs NumPy only.
 WRITER = '''
 import os, sys, time, types
@@ -27,14 +28,17 @@ sys.modules['autokd_mm'].__path__ = [sys.argv[4]]
 import numpy as np
 from autokd_mm.bank import FeatureBank, Plan
 path, pause, share = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
-plan = Plan(dict(a=1), dict(row=((16, ), 'int64'), writer=((16, ), 'int64')), rows_per_shard=2)
+plan = Plan(dict(a=1), dict(row=((16, ), 'int64'), writer=((16, ), 'int64'),
+                            grown=((16, None, 2), 'float16')), 2, dict(grown=15))
 def make(start, stop):
     time.sleep(pause)
     print('making', start, flush=True)
     rows = np.arange(start, stop)
-    return dict(row=rows, writer=np.full(len(rows), os.getpid()))
+    return dict(row=rows, writer=np.full(len(rows), os.getpid()),
+                grown=[np.full((row, 2), row) for row in rows])
 bank = FeatureBank.open_or_build(path, plan, make, print, share=share)
 assert bank.arrays['row'][:].tolist() == list(range(16))
+assert [part.shape for part in bank.rows('grown', np.arange(16))] == [(i, 2) for i in range(16)]
 '''
 
 
@@ -71,7 +75,7 @@ def test_what_a_killed_writer_has_finished_is_kept(writer, path):
     assert 4 <= begun <= 8 and len(out.splitlines()) == (16 - begun) // 2
     writers = FeatureBank(str(path)).arrays['writer'][:].tolist()
     assert writers == [first.pid] * begun + [second.pid] * (16 - begun)
-    assert not list(path.glob('*unfinished*')) and len(list(path.iterdir())) == 17
+    assert not list(path.glob('*unfinished*')) and len(list(path.iterdir())) == 33
 
 
 def test_several_writers_share_the_shards(writer, path):
@@ -185,3 +189,13 @@ def test_rows_of_another_shape_are_a_fault(path, plan):
     with pytest.raises(ValueError, match='feature: rows of shape .3,., .2, 3. expected'):
         writing.write(str(path), plan(),
                       lambda start, stop: dict(feature=np.zeros((stop - start, 3)), labels=[0]))
+
+
+@pytest.mark.parametrize('rows, words', [
+    ([np.zeros((2, 4)), np.zeros((1, 3))], r'boxes: a row of shape \(1, 3\), \(None, 4\) expected'),
+    ([np.zeros(4)] * 2, r'boxes: a row of shape \(4,\), \(None, 4\) expected'),
+    ([np.zeros((2, 4))], 'boxes: 1 rows, 2 expected')])
+def test_ragged_rows_of_another_shape_are_a_fault(path, rows, words):
+    ragged = Plan({}, dict(boxes=((2, None, 4), 'float32')), numbers=dict(boxes=8))
+    with pytest.raises(ValueError, match=words):
+        writing.write(str(path), ragged, lambda start, stop: dict(boxes=rows))

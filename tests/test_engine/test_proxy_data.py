@@ -7,8 +7,8 @@ from mmengine.registry import DATASETS
 
 from autokd_mm.engine.proxy import SELECTIONS, ProxySettings
 from autokd_mm.engine.proxy_data import (candidates, choose, choose_images,
-                                         held_out_dataset_config, make_samples, pipeline_of,
-                                         read_one, read_views, resize)
+                                         held_out_dataset_config, pipeline_of, read_one,
+                                         read_views, resize)
 from autokd_mm.space.errors import ConfigError
 
 AUGMENT = [dict(type='mmpretrain.RandomCrop', crop_size=8, padding=2),
@@ -136,7 +136,7 @@ def test_size_that_is_there_already_and_several_channels(augmented):
     full = read_one(augmented, 7, 0, seed=5)
     assert np.array_equal(read_one(augmented, 7, 0, 5, input_size=8)[0], full[0])
     image = torch.arange(3 * 6 * 10).view(3, 6, 10).to(torch.uint8)
-    found = resize(image, 4)
+    found = resize(image, (4, 4))
     assert found.shape == (3, 4, 4) and found.dtype == torch.uint8
     pixels, labels = np.zeros((2, 1, 5, 5), np.uint8), np.zeros(2, np.int64)
     read_views(augmented, np.array([7, 3]), 1, 5, pixels, labels, input_size=5)
@@ -226,12 +226,6 @@ def test_images_of_different_size():
                    np.zeros((2, 1, 8, 8), np.uint8), np.zeros(2, np.int64))
 
 
-def test_samples_carry_labels():
-    samples = make_samples(np.array([3, 1]), torch.device('cpu'))
-    assert [int(sample.gt_label) for sample in samples] == [3, 1]
-    assert samples[0].gt_label.shape == (1, )
-
-
 def test_held_out_images_take_the_plain_pipeline_also_below_wrappers():
     plain = dict(type='Digits', split='val', pipeline=[dict(type='PackInputs')])
     train = dict(type='Digits', split='train', pipeline=list(AUGMENT))
@@ -243,3 +237,15 @@ def test_held_out_images_take_the_plain_pipeline_also_below_wrappers():
     assert [item['pipeline'] for item in found['datasets']] == [plain['pipeline']] * 2
     assert train['pipeline'] == AUGMENT
     assert pipeline_of(repeated) == AUGMENT
+
+
+def test_held_out_annotations_are_loaded_before_what_resizes():
+    """As in training; pipelines of validation load them at the original size."""
+    image, load = dict(type='mmdet.LoadImageFromFile'), dict(type='mmdet.LoadAnnotations')
+    small, pack = dict(type='mmdet.Resize', scale=(8, 8)), dict(type='mmdet.PackDetInputs')
+    wanted = dict(load, with_bbox=True)
+    train = dict(pipeline=[image, wanted, dict(type='RandomFlip'), pack])
+    for plain in ([image, small, load, pack], [image, small, pack]):
+        found = held_out_dataset_config(train, dict(dataset=dict(pipeline=plain)))
+        assert found['pipeline'] == [image, wanted, small, pack]
+        assert plain[1] is small
