@@ -35,13 +35,13 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     for name in PATH_VARIABLES:
         if name in options:
             value = options.pop(name)
-            value = None if value in (None, 'None', 'none', '') else str(value)
+            value = _path(value)
             if name not in config:
                 print_log(f'--cfg-options {name}: {path} has no use for it',
                           level=logging.WARNING)
                 continue
             old = config[name]
-            if name == 'data_root' and value and str(old or '').endswith('/'):
+            if name == 'data_root' and isinstance(value, str) and str(old or '').endswith('/'):
                 value = value.rstrip('/') + '/'
             # One pass over everything: a second one could meet the new value as the old one.
             for key, item in config.to_dict().items():
@@ -72,8 +72,17 @@ def check_writable(folder: str, key: str = '--work-dir') -> None:
                           'that can') from None
 
 
+def _path(value: Any) -> Any:
+    """A path from the command line; several teachers have a list of them."""
+    if isinstance(value, (list, tuple)):
+        return [_path(item) for item in value]
+    return None if value in (None, 'None', 'none', '') else str(value)
+
+
 def _replaced(key: Any, value: Any, name: str, old: Any, new: Any) -> Any:
     """``value`` with the path ``old`` replaced by ``new`` in it and below it."""
+    if key == name and isinstance(value, list) and value == old:
+        return new
     if isinstance(value, dict):
         return type(value)({inner: _replaced(inner, item, name, old, new)
                             for inner, item in value.items()})
@@ -81,7 +90,7 @@ def _replaced(key: Any, value: Any, name: str, old: Any, new: Any) -> Any:
         return type(value)(_replaced(None, item, name, old, new) for item in value)
     if value == old and (key == name or (isinstance(old, str) and len(old) > 1)):
         return new
-    if new and isinstance(value, str) and isinstance(old, str) and len(old) > 1:
+    if all(isinstance(text, str) for text in (new, value, old)) and new and len(old) > 1:
         stem = old.rstrip('/')
         if value.startswith(stem + '/'):
             return str(new).rstrip('/') + value[len(stem):]

@@ -5,7 +5,7 @@ import copy
 import csv
 import io
 import os
-from typing import Any, Dict, Iterable, List, Mapping, Optional
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 from mmengine.config import Config
 from optuna.trial import FrozenTrial, TrialState
@@ -79,7 +79,7 @@ def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
 
 
 def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[str, Any],
-                teacher_ckpt: Optional[str]) -> Config:
+                teacher_ckpt: Union[str, Sequence[str], None]) -> Config:
     """The config that trains with ``distiller`` at full length: nothing of the search is left.
 
     Args:
@@ -99,9 +99,11 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
     return result
 
 
-def beside(path: str, folder: str) -> str:
-    """``path`` as MMEngine writes it in a config in ``folder``: by the config's own place where
-    it lies there too, so that the folder can be moved and used from anywhere."""
+def beside(path: Any, folder: str) -> Any:
+    """``path`` (or a list of them) as MMEngine writes it in a config in ``folder``: by the config's
+    own place where it lies there too, so that the folder can be moved and used from anywhere."""
+    if isinstance(path, (list, tuple)):
+        return [beside(item, folder) for item in path]
     if os.path.dirname(os.path.abspath(path)) == os.path.abspath(folder):
         return '{{ fileDirname }}/' + os.path.basename(path)
     return path

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional, Union
 
 import torch
 from mmengine.config import Config
@@ -11,11 +11,13 @@ from mmengine.runner import Runner
 from torch import nn
 
 from autokd_mm.bank.identity import weights_digest
-from autokd_mm.models.algorithms import load_teacher
+from autokd_mm.models.algorithms import Teachers, load_teacher
+from autokd_mm.models.algorithms.teachers import one_for_each, speaks_of_images
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.whole_file import replacing
 
 CHECKPOINT = 'teacher.pth'
+Paths = Union[str, List[str]]
 
 
 def teacher_id(teacher: nn.Module) -> str:
@@ -26,19 +28,34 @@ def teacher_id(teacher: nn.Module) -> str:
 def made_from(teacher: nn.Module, config: Config) -> Dict[str, Any]:
     """JSON values that identify a teacher: its weights, and what a config adds to them, such as
     the normalisation of its images, which is no part of a state dict."""
-    own = own_config(config)
-    own.pop('init_cfg', None)  # where weights came from; they are known by their digest
-    return dict(teacher=teacher_id(teacher), teacher_config=repr(_plain(own)))
+    described = []
+    for own in own_configs(config):
+        own.pop('init_cfg', None)  # where weights came from; they are known by their digest
+        described.append(repr(_plain(own)))
+    more = {key: config.model.teacher[key] for key in ('mean_logits', )
+            if _several(config) and config.model.teacher.get(key)}
+    if config.model.get('teacher_input'):
+        more['teacher_input'] = config.model.teacher_input
+    return dict(teacher=teacher_id(teacher), teacher_config=' and '.join(described),
+                **{key: repr(_plain(value)) for key, value in more.items()})
 
 
-def own_config(config: Config) -> Dict[str, Any]:
-    """``config.model.teacher``; where it says nothing of how images are normalised, as the
-    student's are."""
-    own = copy.deepcopy(config.model.teacher)
-    if own.get('data_preprocessor') is None and 'cfg_path' not in own:
-        own.data_preprocessor = copy.deepcopy(
-            config.get('data_preprocessor') or config.model.architecture.get('data_preprocessor'))
-    return own
+def own_configs(config: Config) -> List[Any]:
+    """The config of each teacher in ``config.model.teacher``; where it says nothing of how images
+    are normalised, as the student's are."""
+    found = []
+    for teacher in config.model.teacher.teachers if _several(config) else [config.model.teacher]:
+        own = copy.deepcopy(teacher)
+        if not speaks_of_images(own):
+            own.data_preprocessor = copy.deepcopy(
+                config.get('data_preprocessor')
+                or config.model.architecture.get('data_preprocessor'))
+        found.append(own)
+    return found
+
+
+def _several(config: Config) -> bool:
+    return str(config.model.teacher.get('type')).split('.')[-1] == 'Teachers'
 
 
 def _plain(value: Any) -> Any:
@@ -47,23 +64,41 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str) -> str:
-    """Train ``config.model.teacher`` like the student will be, and keep its weights.
+def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str,
+                  number: int = 0) -> str:
+    """Train a teacher like the student will be, and keep its weights.
+
+    Args:
+        number: of the teacher, where there are several.
 
     Returns:
-        ``<work_dir>/teacher.pth``.
+        ``<work_dir>/teacher.pth``, of several teachers ``teacher_<number>.pth``.
+
+    Raises:
+        ConfigError: the teacher has its own resolution, which the student's pipeline does not
+            give.
     """
-    path = os.path.join(work_dir, CHECKPOINT)
+    if config.model.get('teacher_input'):
+        raise ConfigError('teacher_ckpt: a teacher with model.teacher_input cannot be trained on '
+                          "the student's images; train it by its own config and name its "
+                          'checkpoint')
+    name = _checkpoint(config, number)
+    path = os.path.join(work_dir, name)
+    stem = os.path.splitext(name)[0]
     own = copy.deepcopy(config)
-    own.model = own_config(config)
+    own.model = own_configs(config)[number]
     own.train_cfg = copy.deepcopy(full_training)
-    own.work_dir = os.path.join(work_dir, 'teacher')
-    own.experiment_name = f'teacher_of_{os.path.basename(os.path.normpath(work_dir))}'
+    own.work_dir = os.path.join(work_dir, stem)
+    own.experiment_name = f'{stem}_of_{os.path.basename(os.path.normpath(work_dir))}'
     own.load_from, own.resume = None, True  # an interrupted training goes on where it was
     runner = Runner.from_cfg(own)
     runner.train()
     save_weights(runner.model.state_dict(), path)
     return path
+
+
+def _checkpoint(config: Config, number: int) -> str:
+    return f'teacher_{number}.pth' if _several(config) else CHECKPOINT
 
 
 def save_weights(state_dict: Dict[str, Any], path: str) -> None:
@@ -73,45 +108,74 @@ def save_weights(state_dict: Dict[str, Any], path: str) -> None:
 
 
 def evaluate(model: Any, val_loop: Any) -> Dict[str, float]:
-    """The metrics of a :class:`FrozenTeacherDistill`'s teacher on the validation dataloader."""
-    teacher = model.teacher.eval()
+    """The metrics of a :class:`FrozenTeacherDistill`'s teacher on the validation dataloader; of
+    several teachers with their number in front."""
+    if not isinstance(model.teacher, Teachers):
+        return _evaluate(model, model.teacher, model.to_teacher, val_loop)
+    metrics: Dict[str, float] = {}
+    for number, (teacher, view) in enumerate(zip(model.teacher.networks(),
+                                                 model.teacher.inputs())):
+        found = _evaluate(model, teacher, view, val_loop)
+        metrics.update({f'{number}/{name}': value for name, value in found.items()})
+    return metrics
+
+
+def _evaluate(model: Any, teacher: Any, view: Any, val_loop: Any) -> Dict[str, float]:
     loader, evaluator = val_loop.dataloader, val_loop.evaluator
     if hasattr(loader.dataset, 'metainfo'):
         evaluator.dataset_meta = loader.dataset.metainfo
+    teacher.eval()
     with torch.no_grad():
         for data in loader:
             ready = model.data_preprocessor(data, False)
-            inputs = ready['inputs']
-            if model.renormalise is not None:
-                inputs = model.renormalise(inputs)
+            inputs = ready['inputs'] if view is None else view(ready['inputs'])
             found = teacher(inputs, ready['data_samples'], mode='predict')
             evaluator.process(data_samples=found, data_batch=data)
     return evaluator.evaluate(len(loader.dataset))
 
 
 def ensure_teacher(model: Any, config: Config, full_training: Dict[str, Any], work_dir: str,
-                   train: bool) -> str:
-    """Path of the teacher's checkpoint; trains it first where ``train`` says so.
+                   train: bool) -> Paths:
+    """Path of the teacher's checkpoint, of several teachers a list; trains those without one
+    first where ``train`` says so.
 
     Raises:
         ConfigError: there is no checkpoint and nobody asked to train one.
     """
-    path = find_checkpoint(model.teacher, config, work_dir, train)
-    if path is None:
-        if not train:
-            raise ConfigError('teacher_ckpt is not set: name the checkpoint of the trained '
-                              'teacher (--cfg-options teacher_ckpt=FILE)')
-        path = train_teacher(config, full_training, work_dir)
-        load_teacher(model.teacher, path)
-    return path
+    found = _paths(config, work_dir, train)
+    if not train and not all(found):
+        which, example = ((f'teacher_ckpt[{found.index(None)}]', '"[FILE,FILE]"')
+                          if _several(config) else ('teacher_ckpt', 'FILE'))
+        raise ConfigError(f'{which} is not set: name the checkpoint of the trained teacher '
+                          f'(--cfg-options teacher_ckpt={example})')
+    made = [path or train_teacher(config, full_training, work_dir, number)
+            for number, path in enumerate(found)]
+    paths: Paths = made if _several(config) else made[0]
+    if paths != config.model.get('teacher_ckpt'):  # the algorithm has loaded those
+        load_teacher(model.teacher, paths)
+    return paths
 
 
 def find_checkpoint(teacher: nn.Module, config: Config, work_dir: str,
-                    train: bool) -> Optional[str]:
-    """The checkpoint that ``teacher`` holds: the config's, or, where teachers are trained here,
-    the one that was trained in this work dir, which is loaded."""
-    path = config.model.get('teacher_ckpt')
-    if not path and train and os.path.isfile(os.path.join(work_dir, CHECKPOINT)):
-        path = os.path.join(work_dir, CHECKPOINT)
-        load_teacher(teacher, path)
-    return path or None
+                    train: bool) -> Optional[Paths]:
+    """The checkpoint that ``teacher`` holds, of several teachers a list: the config's, or, where
+    teachers are trained here, what was trained in this work dir, which is loaded. ``None`` where
+    one is missing."""
+    found = _paths(config, work_dir, train)
+    if not all(found):
+        return None
+    paths: Paths = [str(path) for path in found] if _several(config) else str(found[0])
+    if paths != config.model.get('teacher_ckpt'):
+        load_teacher(teacher, paths)
+    return paths
+
+
+def _paths(config: Config, work_dir: str, train: bool) -> List[Optional[str]]:
+    """The checkpoint of each teacher that has one by now."""
+    given = one_for_each(config.model.get('teacher_ckpt'), len(own_configs(config)),
+                         'teacher_ckpt')
+    found: List[Optional[str]] = []
+    for number, path in enumerate(given):
+        trained = os.path.join(work_dir, _checkpoint(config, number))
+        found.append(path or (trained if train and os.path.isfile(trained) else None))
+    return found

@@ -136,7 +136,7 @@ class TeacherBank:
             raise _differ_in_size(' and '.join(map(str, sorted(sizes)[:2])))
         model = self._model
         data = model.data_preprocessor(dict(batch), training=False)
-        inputs = data['inputs'] if model.renormalise is None else model.renormalise(data['inputs'])
+        inputs = data['inputs'] if model.to_teacher is None else model.to_teacher(data['inputs'])
         with _listening(model.teacher, self._layers) as found:
             model.teacher(inputs, data['data_samples'], mode='tensor')
         outputs: Dict[str, np.ndarray] = {}

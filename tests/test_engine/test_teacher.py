@@ -2,9 +2,12 @@ import copy
 
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
 from autokd_mm.engine import teacher as teachers
+from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
 
 
@@ -29,8 +32,8 @@ def test_teacher_that_says_nothing_of_images_is_trained_on_the_students(parts):
     config = copy.deepcopy(parts.config)
     config.model.teacher.pop('data_preprocessor')
     config.model.architecture.data_preprocessor.mean = [1.5]
-    assert teachers.own_config(config).data_preprocessor.mean == [1.5]
-    assert teachers.own_config(parts.config).data_preprocessor.mean == [78.35]
+    assert teachers.own_configs(config)[0].data_preprocessor.mean == [1.5]
+    assert teachers.own_configs(parts.config)[0].data_preprocessor.mean == [78.35]
 
 
 @pytest.fixture
@@ -108,3 +111,49 @@ def test_evaluate(parts):
             sample['data_samples'].gt_label)
     assert found == {'accuracy/top1': pytest.approx(100 * correct / len(loader.dataset))}
     assert found['accuracy/top1'] > 50
+
+
+@pytest.fixture
+def pair(setting):
+    """The setting with two teachers, a wider one and the student's twin."""
+    config, full, folder = setting
+    other = copy.deepcopy(config.model.architecture)
+    other.pop('data_preprocessor')
+    config.model.teacher = Config(dict(
+        type='mmrazor.Teachers', teachers=[config.model.teacher, other])).to_dict()
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        model = MODELS.build(config.model)
+    return model, config, full, folder
+
+
+def test_several_teachers_are_trained_one_after_another(pair, monkeypatch, tmp_path):
+    model, config, full, folder = pair
+    made = teachers.ensure_teacher(model, config, full, folder, True)
+    assert made == [str(tmp_path / 'teacher_0.pth'), str(tmp_path / 'teacher_1.pth')]
+    for network, path in zip(model.teacher.networks(), made):
+        weights = torch.load(path, weights_only=True)['state_dict']
+        assert all(torch.equal(value, weights[name])
+                   for name, value in network.state_dict().items())
+    monkeypatch.setattr(Runner, 'from_cfg', lambda config: pytest.fail('trained again'))
+    config.model.teacher_ckpt = [made[1], None]  # one is given, the other lies there
+    assert teachers.find_checkpoint(pair[0].teacher, config, folder, False) is None
+    with pytest.raises(ConfigError, match=r'teacher_ckpt\[1\] is not set'):
+        teachers.ensure_teacher(model, config, full, folder, False)
+
+
+def test_several_teachers_are_identified_together(pair):
+    model, config, _, _ = pair
+    found = teachers.made_from(model.teacher, config)
+    assert found['teacher_config'].count('ImageClassifier') == 2
+    config.model.teacher.mean_logits = 'head.fc'
+    assert teachers.made_from(model.teacher, config) != found
+    config.model.teacher.pop('mean_logits')
+    config.model.teacher_input = dict(size=16)
+    assert teachers.made_from(model.teacher, config) != found
+
+
+def test_a_teacher_with_its_own_resolution_is_not_trained_on_the_students(setting):
+    config, full, folder = setting
+    config.model.teacher_input = dict(size=16)
+    with pytest.raises(ConfigError, match='model.teacher_input'):
+        teachers.train_teacher(config, full, folder)

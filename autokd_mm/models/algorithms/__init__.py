@@ -1,4 +1,5 @@
 from autokd_mm.models.algorithms.frozen_teacher_distill import FrozenTeacherDistill
 from autokd_mm.models.algorithms.teacher import load_teacher
+from autokd_mm.models.algorithms.teachers import Teachers
 
-__all__ = ['FrozenTeacherDistill', 'load_teacher']
+__all__ = ['FrozenTeacherDistill', 'Teachers', 'load_teacher']

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, Dict, List, Optional, Union
+from typing import Any, ContextManager, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -12,10 +12,11 @@ from mmrazor.models.utils import add_prefix
 from torch import nn
 
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
-from autokd_mm.models.algorithms.renormalise import Renormalise
 from autokd_mm.models.algorithms.teacher import load_teacher
+from autokd_mm.models.algorithms.teacher_input import TeacherInput
+from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
 from autokd_mm.models.distillers import (RecordGuard, clear_records, disable_inplace,
-                                         feed_teacher, show_samples)
+                                         feed_teacher, show_samples, stop_when)
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
 
@@ -40,8 +41,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     - its weights are in no checkpoint and in no exponential moving average, and copies of the
       model share it;
     - its checkpoint must fit: see :func:`load_teacher`;
-    - it sees images normalised as *it* was trained, whatever the student's ``data_preprocessor``;
-    - it runs forward only (``mode='tensor'``), never computes a loss, and does not run at all
+    - it sees images normalised as *it* was trained, whatever the student's ``data_preprocessor``,
+      and at its own resolution (``teacher_input``);
+    - it may be several (see :class:`Teachers`);
+    - it runs forward only (``mode='tensor'``) and no further than the last module that is
+      recorded, never computes a loss, and does not run at all
       once distillation has stopped or when the distiller records nothing of it;
     - activations of both networks write to new tensors (``inplace`` is switched off on every
       torch), records are released after every step, and a record that was overwritten in place
@@ -52,8 +56,12 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         teacher: config of the teacher, or the built model. A config with no
             ``data_preprocessor`` says nothing about how the teacher was trained: it then gets the
             student's images.
-        teacher_ckpt: path of the teacher's checkpoint. With ``None`` a teacher given as a config
-            is initialised by its ``init_cfg``, and a built one stays as it is.
+        teacher_ckpt: path of the teacher's checkpoint, of several teachers a list. With ``None`` a
+            teacher given as a config is initialised by its ``init_cfg``, and a built one stays as
+            it is.
+        teacher_input: ``dict(size=...)``, the side or (height, width) in pixels to which the
+            student's images are resized for the teacher; of several teachers one for all or a
+            list. ``None``: as they are.
         bank: ``dict(path=FOLDER)`` of a bank of the teacher's outputs (tools/cache_teacher.py) on
             the training images, which come from ``mmrazor.SeededViews``. The teacher then stays
             on the CPU and runs once, on a few images, to be compared with the bank.
@@ -66,7 +74,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def __init__(self,
                  distiller: Dict[str, Any],
                  teacher: Union[BaseModel, Dict[str, Any]],
-                 teacher_ckpt: Optional[str] = None,
+                 teacher_ckpt: Union[str, Sequence[Optional[str]], None] = None,
+                 teacher_input: Any = None,
                  bank: Optional[Dict[str, Any]] = None,
                  **kwargs: Any) -> None:
         if kwargs.pop('teacher_trainable', False):
@@ -80,13 +89,17 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         disable_inplace(self.teacher)
         if teacher_ckpt:
             load_teacher(self.teacher, teacher_ckpt)
-            self._teacher_needs_init = False
+            self._teacher_needs_init = (isinstance(self.teacher, Teachers)
+                                        and not all(teacher_ckpt))
         self.teacher.eval()
-        self.renormalise = None
-        if not _says_nothing_of_images(teacher):
-            # The batch comes from this model's preprocessor, which is the student's by default.
-            self.renormalise = Renormalise.between(
-                self.data_preprocessor, getattr(self.teacher, 'data_preprocessor', None))
+        # The batch comes from this model's preprocessor, which is the student's by default.
+        self.to_teacher: Optional[TeacherInput] = None
+        if isinstance(self.teacher, Teachers):
+            self.teacher.look_through(self.data_preprocessor, teacher_input)
+        else:
+            own = getattr(self.teacher, 'data_preprocessor', None)
+            self.to_teacher = TeacherInput.between(
+                self.data_preprocessor, own if speaks_of_images(teacher) else None, teacher_input)
         self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
         self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
         self._listening = True
@@ -159,10 +172,31 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         feed_teacher(self.distiller, records)
 
     def _run_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
-        inputs = batch_inputs if self.renormalise is None else self.renormalise(batch_inputs)
+        inputs = batch_inputs if self.to_teacher is None else self.to_teacher(batch_inputs)
         self.distiller.set_deliveries_override(False)
-        with torch.no_grad(), self.distiller.teacher_recorders, self.distiller.deliveries:
+        with torch.no_grad(), self.distiller.teacher_recorders, self.distiller.deliveries, \
+                self._until_recorded():
             self.teacher(inputs, data_samples, mode='tensor')
+
+    def _until_recorded(self) -> ContextManager[None]:
+        """Ends the teacher's forward pass when all that the losses read is recorded: a neck is
+        often all that is asked of a detector, and heads cost much."""
+        recorders = self.distiller.teacher_recorders.recorders
+        modules = dict(self.teacher.named_modules())
+        if self.distiller.deliveries.deliveries or any(
+                type(recorder).__name__ != 'ModuleOutputsRecorder'
+                or recorder.source not in modules for recorder in recorders.values()):
+            return contextlib.nullcontext()
+        calls = dict.fromkeys(recorders, 1)
+        for mapping in self.distiller.loss_forward_mappings.values():
+            for record in mapping.values():
+                if not record.get('from_student', False):
+                    name = record['recorder']
+                    calls[name] = max(calls[name], 1 + (record.get('record_idx') or 0))
+        return stop_when(
+            [modules[recorder.source] for recorder in recorders.values()],
+            lambda: all(len(recorder.data_buffer) >= calls[name]
+                        for name, recorder in recorders.items()))
 
     def _listen(self) -> None:
         """Hook a copy's recorders to the shared teacher, when it first asks for a loss."""
@@ -189,8 +223,3 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if self._bank is None:
             self.teacher._apply(fn, *args, **kwargs)
         return super()._apply(fn, *args, **kwargs)
-
-
-def _says_nothing_of_images(teacher: Union[BaseModel, Dict[str, Any]]) -> bool:
-    return (isinstance(teacher, dict) and 'cfg_path' not in teacher
-            and teacher.get('data_preprocessor') is None)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Dict
+from typing import Any, Dict, Optional, Sequence, Union
 
 import torch
 from mmengine.logging import print_log
@@ -12,15 +12,34 @@ from torch import nn
 
 from autokd_mm.safe_load import load_url, load_weights
 from autokd_mm.space.errors import ConfigError
+from autokd_mm.models.algorithms.teachers import Teachers
 from autokd_mm.models.backbones.convert import to_classifier_state_dict
 
 # Under this share of matching parameters the checkpoint is of another network.
 _MATCH = 0.95
 
 
-def load_teacher(teacher: nn.Module, teacher_ckpt: str) -> None:
-    """Load ``teacher_ckpt`` into ``teacher``; errors name the key ``teacher_ckpt``."""
-    load_network(teacher, teacher_ckpt, 'teacher_ckpt')
+def load_teacher(teacher: nn.Module,
+                 teacher_ckpt: Union[str, Sequence[Optional[str]]]) -> None:
+    """Load ``teacher_ckpt`` into ``teacher``; errors name the key ``teacher_ckpt``.
+
+    Args:
+        teacher_ckpt: of :class:`Teachers` one for each, ``None`` for those that stay as they are.
+
+    Raises:
+        ConfigError: of :func:`load_network`; or as many checkpoints as teachers are not given.
+    """
+    if not isinstance(teacher, Teachers):
+        if not isinstance(teacher_ckpt, str):
+            raise ConfigError(f'teacher_ckpt: one teacher has one checkpoint, got {teacher_ckpt}')
+        load_network(teacher, teacher_ckpt, 'teacher_ckpt')
+        return
+    if isinstance(teacher_ckpt, str) or len(teacher_ckpt) != len(teacher):
+        raise ConfigError(f'teacher_ckpt: {len(teacher)} teachers need a list of {len(teacher)} '
+                          f'checkpoints, got {teacher_ckpt}')
+    for number, (network, path) in enumerate(zip(teacher.networks(), teacher_ckpt)):
+        if path:
+            load_network(network, path, f'teacher_ckpt[{number}]')
 
 
 def load_network(model: nn.Module, path: str, key: str) -> None:

@@ -27,7 +27,7 @@ def write(build, batch, tmp_path):
         with torch.no_grad():
             for view in range(2):
                 inputs = model.data_preprocessor(seen_in(batch, view), True)['inputs']
-                model.teacher(inputs if model.renormalise is None else model.renormalise(inputs),
+                model.teacher(inputs if model.to_teacher is None else model.to_teacher(inputs),
                               mode='tensor')
         for handle in handles:
             handle.remove()

@@ -6,6 +6,7 @@ import torch
 from mmengine.hooks import EMAHook
 from mmengine.model import ExponentialMovingAverage
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmrazor.engine.hooks import StopDistillHook
 
@@ -23,9 +24,9 @@ def step(model, batch):
 
 
 def calls_of(module):
-    """A list that grows with every forward of ``module``."""
+    """A list that grows with every forward of ``module``, also one that is ended early."""
     calls = []
-    module.register_forward_hook(lambda *_: calls.append(1))
+    module.register_forward_pre_hook(lambda *_: calls.append(1))
     return calls
 
 
@@ -114,7 +115,7 @@ def test_no_walk_over_the_model_meets_the_teacher(build):
 def test_the_teacher_moves_with_the_model(build, configs, dtype):
     model = build(teacher=configs[0](OTHER, channels=8)).to(dtype)
     assert {parameter.dtype for parameter in model.teacher.parameters()} == {dtype}
-    assert model.renormalise.scale.dtype == dtype
+    assert model.to_teacher.renormalise.scale.dtype == dtype
     assert model.float() is model
     assert {parameter.dtype for parameter in model.teacher.parameters()} == {torch.float32}
     model.to('meta')
@@ -164,6 +165,51 @@ def test_the_teacher_does_not_run_at_validation(build, batch):
     assert len(predictions) == 8 and not calls
     assert model.test_step(copy.deepcopy(batch)) and not calls
     assert model(torch.rand(1, 3, 16, 16)).shape == (1, 10) and not calls
+
+
+def test_the_teacher_runs_no_further_than_it_is_listened_to(build, batch, configs):
+    _, distiller = configs
+    config = distiller()
+    for kind in ('student_recorders', 'teacher_recorders', 'distill_losses'):
+        config[kind] = {name: value for name, value in config[kind].items()
+                        if 'logits' not in name}
+    config['loss_forward_mappings'].pop('loss_logits')
+    whole, part = build(), build(distiller=config)
+    heads = [calls_of(model.teacher.head.fc) for model in (whole, part)]
+    stages = [calls_of(model.teacher.backbone.layer3) for model in (whole, part)]
+    losses = [step(model, batch) for model in (whole, part)]
+    assert [len(calls) for calls in heads] == [1, 0]
+    assert [len(calls) for calls in stages] == [1, 1]
+    assert torch.equal(losses[0]['distill.loss_feature'], losses[1]['distill.loss_feature'])
+
+
+@pytest.mark.parametrize('index, runs', [(None, 1), (0, 1), (2, 3)])
+def test_a_module_that_runs_several_times_runs_until_it_is_read(build, batch, configs, index, runs):
+    _, distiller = configs
+    config = distiller('backbone.twice')
+    for kind in ('student_recorders', 'teacher_recorders', 'distill_losses'):
+        config[kind] = {name: value for name, value in config[kind].items()
+                        if 'logits' not in name}
+    config['loss_forward_mappings'].pop('loss_logits')
+    config['student_recorders']['feature'] = dict(type='mmrazor.ModuleOutputs',
+                                                  source='backbone.layer3')
+    if index is not None:
+        config['loss_forward_mappings']['loss_feature']['teacher']['record_idx'] = index
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        teacher = MODELS.build(configs[0](channels=8))
+    teacher.backbone.twice = torch.nn.Identity()
+    inner = teacher.backbone.layer3.forward
+
+    def forward(x):
+        for factor in (1, 2, 3, 4):
+            out = teacher.backbone.twice(inner(x) * factor)
+        return out
+
+    teacher.backbone.layer3.forward = forward
+    model = build(teacher=teacher, distiller=config)
+    calls = calls_of(model.teacher.backbone.twice)
+    step(model, batch)
+    assert len(calls) == runs
 
 
 def test_the_teacher_does_not_run_once_distillation_has_stopped(build, batch):

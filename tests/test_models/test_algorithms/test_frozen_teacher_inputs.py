@@ -33,7 +33,7 @@ def test_the_teacher_sees_its_own_normalisation(build, batch, changes):
 
 def test_a_teacher_with_the_same_preprocessing_sees_the_same_tensor(build, batch):
     model = build()
-    assert model.renormalise is None
+    assert model.to_teacher is None
     expected = model.data_preprocessor(copy.deepcopy(batch))['inputs']
     assert torch.equal(seen_by_the_teacher(model, batch), expected)
 
@@ -41,7 +41,7 @@ def test_a_teacher_with_the_same_preprocessing_sees_the_same_tensor(build, batch
 def test_a_teacher_that_says_nothing_of_images_sees_the_students(build, batch):
     """As in configs with one ``data_preprocessor`` for all."""
     model = build(teacher=dict(teacher_of_another_kind(), data_preprocessor=None))
-    assert model.renormalise is None
+    assert model.to_teacher is None
     expected = model.data_preprocessor(copy.deepcopy(batch))['inputs']
     assert torch.equal(seen_by_the_teacher(model, batch), expected)
 

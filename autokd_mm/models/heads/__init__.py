@@ -1,0 +1,3 @@
+from autokd_mm.models.heads.deit_distill_head import DeiTDistillHead
+
+__all__ = ['DeiTDistillHead']

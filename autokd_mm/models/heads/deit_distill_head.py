@@ -1,0 +1,46 @@
+"""The two heads of DeiT, trained as its authors did."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import torch
+from mmpretrain.models.heads import DeiTClsHead
+from torch import nn
+
+from autokd_mm.registry import MODELS
+
+
+@MODELS.register_module()
+class DeiTDistillHead(DeiTClsHead):
+    """DeiT's classifier, in which the teacher speaks to the distillation token alone.
+
+    The labels train ``layers.head`` on the class token. A distiller that records
+    ``layers.head_dist`` trains that on the distillation token; without one it gets no gradient.
+    Predictions are the mean of both, and ``scores`` gives them to whoever listens. MMPretrain's
+    own :class:`DeiTClsHead` trains both with the labels, and warns that it cannot distil; the
+    weights have the same names and can be exchanged.
+
+    Shapes: the backbone's (N x D class token, N x D distillation token) -> N x K.
+
+    Args: those of ``DeiTClsHead``.
+
+    Source: Touvron et al. (DeiT), ICML 2021, section 4 and its equation (3).
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.scores = nn.Identity()
+
+    def forward(self, feats: Tuple[List[torch.Tensor]]) -> torch.Tensor:
+        return self._scores(feats)[1]
+
+    def loss(self, feats: Tuple[List[torch.Tensor]], data_samples: List[Any],
+             **kwargs: Any) -> Dict[str, torch.Tensor]:
+        return self._get_loss(self._scores(feats)[0], data_samples, **kwargs)
+
+    def _scores(self, feats: Tuple[List[torch.Tensor]]) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Of the class token, and of both."""
+        class_token, distillation_token = self.pre_logits(feats)
+        of_class = self.layers.head(class_token)
+        of_teacher = self.layers.head_dist(distillation_token)
+        return of_class, self.scores((of_class + of_teacher) / 2)
