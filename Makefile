@@ -26,18 +26,19 @@ PINS := requirements/stacks/$(STACK).txt
 STAMP := $(VENV)/.installed
 PIP := $(PY) -m pip --disable-pip-version-check install -c $(PINS)
 
-.PHONY: help venv search test lint clean
+.PHONY: help venv search test check-configs lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make search   set up, then search a distiller on handwritten digits (again: it resumes)'
 	@echo 'make test     set up, then run the tests'
+	@echo 'make check-configs  one training iteration of every config at full size (an hour; it resumes)'
 	@echo 'make lint     set up, then ruff and mypy'
 	@echo 'make venv     set up only: $(VENV) from $(PINS)'
 	@echo 'make clean    remove caches and build products (environments and work_dirs stay)'
 	@echo
 	@echo 'STACK=onedl|openmmlab  set of packages     PYTHON=python3.11  interpreter to set up with'
-	@echo 'ARGS="..."             flags passed on to tools/search.py or pytest'
+	@echo 'ARGS="..."             flags passed on to the tool or to pytest'
 	@echo 'TRIALS=60 WORK_DIR=work_dirs/digits         of make search'
 
 venv: $(STAMP)
@@ -49,6 +50,9 @@ search: $(STAMP)
 # Two processes of one thread: on tensors this small, threads wait longer than they work.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests -n 2 --dist loadfile $(ARGS)
+
+check-configs: $(STAMP)
+	$(PY) tools/check_configs.py $(ARGS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

@@ -1,20 +1,21 @@
 """Every shipped config is parsed and built, with no download and no file of weights."""
 import ast
+import json
 import pickle
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
-from mmdet.structures import DetDataSample
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
-from mmengine.structures import InstanceData
-from mmpretrain.structures import DataSample
 
 from autokd_mm.engine.config import load_config
 from autokd_mm.engine.runner import SearchLoop
+from autokd_mm.models.algorithms import Teachers
 from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.registry import MODELS
 
@@ -22,12 +23,19 @@ CONFIGS = Path(__file__).resolve().parents[1] / 'configs'
 ALL = sorted(str(path.relative_to(CONFIGS)) for path in CONFIGS.glob('**/*.py')
              if '_base_' not in path.parts)
 SEARCH = [name for name in ALL if name.startswith('search')]
-# Of CRD (ICLR 2020), tables 1 and 2: the teacher and the student.
-LITERATURE = [
-    'wrn-40-2_wrn-16-2', 'wrn-40-2_wrn-40-1', 'resnet56_resnet20', 'resnet110_resnet20',
-    'resnet110_resnet32', 'resnet32x4_resnet8x4', 'vgg13_vgg8', 'vgg13_mobilenetv2',
-    'resnet50_mobilenetv2', 'resnet50_vgg8', 'resnet32x4_shufflenetv1',
-    'resnet32x4_shufflenetv2', 'wrn-40-2_shufflenetv1']
+
+
+def one_of_each_network():
+    """Configs whose networks no other one among them has."""
+    found = {}
+    for name in ALL:
+        model = Config.fromfile(str(CONFIGS / name)).model.to_dict()
+        model.pop('distiller', None)
+        found.setdefault(repr(model), name)
+    return list(found.values())
+
+
+NETWORKS = one_of_each_network()
 
 
 def images_of(name):
@@ -51,17 +59,46 @@ def cifar(tmp_path):
     return tmp_path / 'data'
 
 
+@pytest.fixture
+def photos(tmp_path):
+    """Eight random images in the layouts of COCO, Cityscapes and ImageNet."""
+    generator, root = np.random.default_rng(0), tmp_path / 'photos'
+
+    def write(path, channels, top=256):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        image = generator.integers(0, top, (48, 80, 3)[:2 + (channels == 3)], dtype=np.uint8)
+        assert cv2.imwrite(str(root / path), image)
+
+    for split in ('train', 'val'):
+        images = [dict(id=i, file_name=f'{i}.png', height=48, width=80) for i in range(8)]
+        boxes = [dict(id=i + 1, image_id=i, category_id=1, bbox=[8, 8, 40, 32], area=1280,
+                      iscrowd=0) for i in range(8)]
+        categories = [dict(id=i + 1, name=name)
+                      for i, name in enumerate(CocoDataset.METAINFO['classes'])]
+        (root / 'annotations').mkdir(parents=True, exist_ok=True)
+        (root / f'annotations/instances_{split}2017.json').write_text(
+            json.dumps(dict(images=images, annotations=boxes, categories=categories)))
+        labels = []
+        for i in range(8):
+            write(f'{split}2017/{i}.png', 3)
+            write(f'leftImg8bit/{split}/a/{i}_leftImg8bit.png', 3)
+            write(f'gtFine/{split}/a/{i}_gtFine_labelTrainIds.png', 1, 19)
+            write(f'{split}/{i}.png', 3)
+            labels.append(f'{i}.png {i}')
+        (root / 'meta').mkdir(exist_ok=True)
+        (root / f'meta/{split}.txt').write_text('\n'.join(labels))
+    return root
+
+
 def test_there_are_configs_of_every_kind():
     kinds = {name.split('/')[0] for name in ALL}
     assert {'search', 'distill', 'vanilla'} <= kinds and 'search/digits.py' in ALL
 
 
-@pytest.mark.parametrize('name', ALL)
+@pytest.mark.parametrize('name', NETWORKS)
 def test_parsed_and_built(name):
-    config = load_config(str(CONFIGS / name), dict(data_root='/data/here', teacher_ckpt='None'))
-    places = paths(config.to_dict())
-    assert places.get('teacher_ckpt', {None}) == {None}
-    assert places.get('data_root', {'/data/here'}) == {'/data/here'}
+    """As the tools build it; test_config_iterations.py builds every distiller."""
+    config = load_config(str(CONFIGS / name), dict(teacher_ckpt='None'))
     with DefaultScope.overwrite_default_scope(config.default_scope):
         model = config.model
         if 'architecture' not in model:
@@ -72,99 +109,30 @@ def test_parsed_and_built(name):
         return
     channels, size, classes = known
     model.eval()
-    for network in [model.architecture, model.teacher] if 'architecture' in config.model \
-            else [model]:
+    networks = [model]
+    if 'architecture' in config.model:
+        networks = [model.architecture, *(model.teacher.networks() if isinstance(
+            model.teacher, Teachers) else [model.teacher])]
+    for network in networks:
         with torch.no_grad():
             assert network(torch.zeros(2, channels, size, size)).shape == (2, classes)
 
 
 @pytest.mark.parametrize('name', [name for name in ALL if name.startswith('distill/')
                                   and images_of(name)])
-def test_hand_crafted_config_is_a_point_of_the_space_and_its_layers_exist(name):
+def test_hand_crafted_config_is_a_point_of_the_space(name):
     config = load_config(str(CONFIGS / name), dict(teacher_ckpt='None'))
     spec = spec_from_config(config.model.distiller)
     assert spec.has_feature or spec.has_logits
-    with DefaultScope.overwrite_default_scope(config.default_scope):
-        model = MODELS.build(config.model)
-    for who, network in (('student', model.architecture), ('teacher', model.teacher)):
-        modules = dict(network.named_modules())
-        recorders = config.model.distiller[f'{who}_recorders']
-        assert recorders and all(item.source in modules for item in recorders.values())
-
-
-def test_one_step_of_fgd():
-    """Random images of unlike size, one of them without boxes."""
-    config = load_config(str(CONFIGS / 'distill' / 'fgd_retinanet_r101_r50_coco.py'),
-                         dict(teacher_ckpt='None'))
-    config.model.teacher.cfg_path = config.model.teacher.cfg_path.replace('r101', 'r50')  # quicker
-    threads = torch.get_num_threads()
-    with DefaultScope.overwrite_default_scope(config.default_scope), torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = MODELS.build(config.model).train()
-        samples = []
-        for size, boxes in (((64, 96), [[3, 4, 50, 40], [60, 10, 95, 63]]), ((60, 64), [])):
-            samples.append(DetDataSample(metainfo=dict(img_shape=size)))
-            samples[-1].gt_instances = InstanceData(
-                bboxes=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
-                labels=torch.zeros(len(boxes), dtype=torch.long))
-        batch = dict(inputs=[torch.randint(0, 256, (3, *sample.img_shape), dtype=torch.uint8)
-                             for sample in samples], data_samples=samples)
-        torch.set_num_threads(1)
-        losses = model(**model.data_preprocessor(batch, True), mode='loss')
-        distilled = [losses[f'distill.loss_p{level}'] for level in range(3, 8)]
-        sum(distilled).backward()
-    torch.set_num_threads(threads)
-    assert all(loss.isfinite() and loss > 0 for loss in distilled)
-    gradients = [parameter.grad for parameter in model.architecture.neck.parameters()]
-    assert all(gradient.isfinite().all() for gradient in gradients)
-    assert any(gradient.any() for gradient in gradients)
-    assert all(parameter.grad is None for parameter in model.teacher.parameters())
-
-
-@pytest.mark.parametrize('pair', LITERATURE)
-def test_pair_of_the_literature_has_its_networks_and_the_supplements_settings(pair):
-    networks = {who: Config.fromfile(str(CONFIGS / 'vanilla' / f'{name}_cifar100.py')).model
-                for who, name in zip(('teacher', 'architecture'), pair.split('_'))}
-    for name in (f'search/{pair}_cifar100.py', f'distill/kd_{pair}_cifar100.py'):
-        config = load_config(str(CONFIGS / name))
-        for who, network in networks.items():
-            own = config.model[who].to_dict()
-            assert own.pop('data_preprocessor').pop('num_classes') == 100
-            assert own == network.to_dict()
-        training = config.train_cfg.get('full_training', config.train_cfg)
-        assert training.max_epochs == 240 and config.train_dataloader.batch_size == 64
-        assert config.optim_wrapper.optimizer == dict(
-            type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)
-        assert config.param_scheduler.milestones == [150, 180, 210]
-        assert config.param_scheduler.gamma == 0.1
-
-
-@pytest.mark.parametrize('pair', LITERATURE)
-def test_one_step_of_kd_for_a_pair_of_the_literature(pair):
-    config = load_config(str(CONFIGS / f'distill/kd_{pair}_cifar100.py'),
-                         dict(teacher_ckpt='None'))
-    threads = torch.get_num_threads()
-    torch.manual_seed(0)
-    with DefaultScope.overwrite_default_scope(config.default_scope):
-        model = MODELS.build(config.model).train()
-        batch = dict(inputs=[torch.randint(0, 256, (3, 32, 32), dtype=torch.uint8)] * 2,
-                     data_samples=[DataSample().set_gt_label(label) for label in (0, 99)])
-        torch.set_num_threads(1)
-        losses = model(**model.data_preprocessor(batch, True), mode='loss')
-        sum(losses.values()).backward()
-    torch.set_num_threads(threads)
-    assert set(losses) == {'student.loss', 'distill.loss_logits'}
-    assert all(loss.isfinite() and loss > 0 for loss in losses.values())
-    assert [name for name, value in model.architecture.named_parameters()
-            if value.grad is None or not value.grad.isfinite().all()] == []
-    assert all(parameter.grad is None for parameter in model.teacher.parameters())
 
 
 def paths(node, found=None):
     """Every value of the keys data_root and teacher_ckpt."""
     found = {} if found is None else found
     for key, value in node.items() if isinstance(node, dict) else enumerate(node):
-        if isinstance(value, (dict, list, tuple)):
+        if key == 'teacher_ckpt' and isinstance(value, list):  # of several teachers
+            found.setdefault(key, set()).update(value)
+        elif isinstance(value, (dict, list, tuple)):
             paths(value, found)
         elif key in ('data_root', 'teacher_ckpt'):
             found.setdefault(key, set()).add(value.rstrip('/') if value else value)
@@ -186,12 +154,39 @@ def test_paths_reach_every_place(name):
         assert config.model.teacher_ckpt == 'mine.pth'
 
 
-@pytest.mark.parametrize('name', SEARCH)
+@pytest.mark.parametrize('name, channels, classes', [
+    ('retinanet_r101_r50', [256] * 5, 0), ('faster_rcnn_r101_r50', [256] * 4, 0),
+    ('deeplabv3_r101_r18', [512], 19), ('resnet34_resnet18_imagenet', [512], 1000),
+    ('resnet50_mobilenet_imagenet', [2048], 1000)])
+def test_large_search_loop_is_built_and_looks_at_the_tensors(name, channels, classes, photos,
+                                                             tmp_path):
+    options = {'data_root': str(photos), 'teacher_ckpt': 'None', 'train_dataloader.num_workers': 0,
+               'train_dataloader.persistent_workers': False,
+               'train_cfg.proxy.images': 4, 'train_cfg.proxy.held_out': 2,
+               'train_cfg.proxy.batch_size': 4, 'train_cfg.proxy.input_size': 64}
+    config = load_config(str(CONFIGS / 'search' / f'{name}.py'), options)
+    config.work_dir, config.log_level = str(tmp_path / 'work'), 'ERROR'
+    config.experiment_name = f'built_{name}'
+    student = config.model.architecture
+    # nothing is downloaded
+    student.backbone.init_cfg = None
+    if 'pretrained' in student:
+        student.pretrained = None
+    threads = torch.get_num_threads()
+    runner = Runner.from_cfg(config)
+    task = runner.build_train_loop(config.train_cfg)._look()
+    torch.set_num_threads(threads)
+    assert [pair.teacher_shape[0] for pair in task.layers.pairs] == channels
+    assert task.classes == classes and task.space.count() > 10_000
+    assert len(task.first) == 6  # each distiller of the warm start is legal for these tensors
+
+
+@pytest.mark.parametrize('name', [name for name in SEARCH if images_of(name)])
 def test_search_loop_is_built_and_looks_at_the_tensors(name, cifar, tmp_path):
     config = load_config(str(CONFIGS / name), {
         'data_root': str(cifar), 'teacher_ckpt': 'None',
         'train_cfg.proxy.images': 64, 'train_cfg.proxy.held_out': 32,
-        'train_dataloader.num_workers': 0})
+        'train_cfg.proxy.batch_size': 64, 'train_dataloader.num_workers': 0})
     config.work_dir, config.log_level = str(tmp_path / 'work'), 'ERROR'
     config.experiment_name = f'built_{Path(name).stem}'
     threads = torch.get_num_threads()

@@ -9,8 +9,9 @@ from autokd_mm.models.backbones.convert import (
     infer_arch,
     to_classifier_state_dict,
 )
+from autokd_mm.models.backbones.mobilenet_v1 import MobileNetV1
 
 __all__ = [
     'CifarMobileNetV2', 'CifarResNet', 'CifarShuffleNetV1', 'CifarShuffleNetV2', 'CifarVGG',
-    'convert_checkpoint', 'infer_arch', 'to_classifier_state_dict',
+    'MobileNetV1', 'convert_checkpoint', 'infer_arch', 'to_classifier_state_dict',
 ]
