@@ -41,7 +41,8 @@ def distillers(draw):
         student = tuple(draw(st.integers(1, high)) for high in (6, 9, 9))
     shapes = Shapes(batch, channels, height, width, classes, student == teacher, classes > 1,
                     student[1] * student[2])
-    layers = Layers('backbone.layer3', 'backbone.layer3', 'head.fc', 'head.fc', student, teacher)
+    layers = Layers.single('backbone.layer3', 'backbone.layer3', 'head.fc', 'head.fc', student,
+                           teacher)
     return DistillerSpace(shapes=shapes).suggest(Drawn(draw)), layers, batch, classes
 
 
@@ -51,7 +52,7 @@ def tensors(draw, layers, batch, classes):
     generator = torch.Generator().manual_seed(draw(st.integers(0, 999)))
     scale, after_relu = draw(st.sampled_from([0.1, 1., 30.])), draw(st.booleans())
     features = [torch.randn(batch, *shape, generator=generator) * scale
-                for shape in (layers.student_shape, layers.teacher_shape)]
+                for shape in (layers.pairs[0].student_shape, layers.pairs[0].teacher_shape)]
     if after_relu:
         features = [feature.abs() for feature in features]
     logits = [torch.randn(batch, classes, generator=generator) * 3 for _ in range(2)]
@@ -137,7 +138,7 @@ def test_spec_to_a_file_to_spec_is_the_identity(drawn):
 @given(distillers())
 def test_what_is_suggested_can_be_enqueued_and_written(drawn):
     spec, layers, batch, classes = drawn
-    student, teacher = layers.student_shape, layers.teacher_shape
+    student, teacher = layers.pairs[0].student_shape, layers.pairs[0].teacher_shape
     space = DistillerSpace(shapes=Shapes(batch, *teacher, classes, student == teacher, classes > 1,
                                          student[1] * student[2]))
     params = space.params(spec)

@@ -61,12 +61,21 @@ def whole_number(key: str, value: Any, least: int) -> None:
 def refuse_mixing(config: Any, student: Any) -> None:
     """Mixed images differ from step to step; no bank can hold the teacher on them.
 
-    Args:
-        config: of the search.
-        student: as built from ``config.model.architecture``.
-
     Raises:
         ConfigError: names the key that asks for mixup, cutmix and the like.
+    """
+    key = mixing(config, student)
+    if key:
+        raise ConfigError(f'{key}: batch-level mixing (mixup, cutmix) and a cached teacher '
+                          'exclude each other; leave it out, or let the teacher run')
+
+
+def mixing(config: Any, student: Any) -> Optional[str]:
+    """The key that asks for mixup, cutmix and the like; ``None`` where none does.
+
+    Args:
+        config: of a search or a training.
+        student: as built from ``config.model.architecture``.
     """
     own = config.model.architecture
     places = {'model.architecture.train_cfg': (own.get('train_cfg') or {}).get('augments'),
@@ -76,7 +85,4 @@ def refuse_mixing(config: Any, student: Any) -> None:
                   (config.get('data_preprocessor') or {}).get('batch_augments'),
               'model.architecture':
                   getattr(getattr(student, 'data_preprocessor', None), 'batch_augments', None)}
-    for key, found in places.items():
-        if found:
-            raise ConfigError(f'{key}: batch-level mixing (mixup, cutmix) and a cached teacher '
-                              'exclude each other; leave it out of the search')
+    return next((key for key, found in places.items() if found), None)

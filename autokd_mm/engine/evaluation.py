@@ -1,7 +1,7 @@
 """What a trained student is worth: the terms of the reward, from one pass over held-out images."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -24,28 +24,33 @@ def total_loss(losses: Dict[str, Any]) -> torch.Tensor:
 
 @torch.no_grad()
 def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
-             teacher_feature: torch.Tensor, labels: torch.Tensor) -> Dict[str, float]:
+             teacher: Mapping[str, torch.Tensor], labels: torch.Tensor) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
 
     Args:
         student: evaluated in evaluation mode and left in it.
         batches: (inputs, data samples) of the held-out images, in order.
-        teacher_feature: N x C x H x W of the same images. labels: N.
+        teacher: by name of a pair of layers N x C x H x W of the same images. labels: N.
     """
     student.eval()
-    loss, features, logits = 0.0, [], []
-    wanted = dict(feature=layers.student)
-    if layers.student_logits:
-        wanted['logits'] = layers.student_logits
+    loss = 0.0
+    found: Dict[str, List[torch.Tensor]] = {pair.name: [] for pair in layers.all}
+    wanted = layers.sources('student')
+    if layers.scores:
+        wanted['scores'], found['scores'] = layers.scores, []
     with capture(student, wanted) as outputs:
         for inputs, samples in batches:
             loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
-            features.append(outputs['feature'].float())
-            logits.append(outputs['logits'].float() if 'logits' in outputs else None)
+            for name, parts in found.items():
+                parts.append(outputs[name].float())
+    joined = {name: torch.cat(parts) for name, parts in found.items()}
+    logits = joined.get('scores', joined.get(layers.logits[0].name) if layers.logits else None)
     # Gram matrices in the 8 bits of bfloat16 would round the gaps to steps of 1/256.
-    with torch.autocast(teacher_feature.device.type, enabled=False):
-        return dict(task_terms(loss / len(labels), _joined(logits), labels),
-                    **feature_terms(torch.cat(features), teacher_feature))
+    with torch.autocast(labels.device.type, enabled=False):
+        return dict(task_terms(loss / len(labels), logits, labels),
+                    **mean_terms([(pair.factor, feature_terms(joined[pair.name],
+                                                              teacher[pair.name]))
+                                  for pair in layers.pairs]))
 
 
 def task_terms(loss: float, logits: Optional[torch.Tensor],
@@ -67,6 +72,9 @@ def feature_terms(student: torch.Tensor, teacher: torch.Tensor) -> Dict[str, flo
                 relation_gap=measures.relation_gap(student, teacher))
 
 
-def _joined(logits: List[Optional[torch.Tensor]]) -> Optional[torch.Tensor]:
-    known = [item for item in logits if item is not None]
-    return torch.cat(known) if known else None
+def mean_terms(pairs: Sequence[Tuple[float, Dict[str, float]]]) -> Dict[str, float]:
+    """Mean of the terms of several pairs of layers, weighted by their factors."""
+    if len(pairs) == 1:
+        return pairs[0][1]
+    return {name: sum(factor * terms[name] for factor, terms in pairs)
+            for name in pairs[0][1]}

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from autokd_mm.engine.capture import find_layer
+from autokd_mm.models.distillers import split_source, stop_when
 from autokd_mm.space.errors import ConfigError
 
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.LayerNorm)
@@ -42,7 +43,7 @@ def freeze(model: nn.Module, names: Sequence[str]) -> nn.Module:
     return model
 
 
-def first_stages(model: nn.Module, names: Sequence[str], feature: str,
+def first_stages(model: nn.Module, names: Sequence[str], features: Sequence[str],
                  inputs: torch.Tensor) -> Tuple[str, ...]:
     """Check that the named modules are the first ones that run; freezes them in ``model``.
 
@@ -51,28 +52,30 @@ def first_stages(model: nn.Module, names: Sequence[str], feature: str,
 
     Args:
         model: the student; run once, in evaluation mode.
-        feature: name of the layer that is distilled.
+        features: names of the layers that are distilled (``'neck[2]'`` is the whole neck).
         inputs: B x C x H x W, normalised.
 
     Returns:
         The modules to freeze: ``names`` and the normalisations between them.
 
     Raises:
-        ConfigError: an unknown name, a module that does not run on the way to ``feature``,
-            something trainable in front of a named module, or nothing trainable up to
-            ``feature``.
+        ConfigError: an unknown name, a module that does not run on the way to the features,
+            something trainable in front of a named module, or nothing trainable up to one of
+            the features.
     """
     frozen = tuple(names)
     if not frozen:
         return frozen
     freeze(model, frozen)
+    features = tuple(dict.fromkeys(split_source(feature)[0] for feature in features))
     owners = {id(parameter): (owner, module) for owner, module in model.named_modules()
               for parameter in module.parameters(recurse=False)}
-    outputs = _outputs(model, [*names, feature], inputs)
-    _refuse_all(outputs, feature)
+    outputs = _outputs(model, names, features, inputs)
+    _refuse_all(outputs, features)
     for name in names:
         if name not in outputs:
-            raise ConfigError(f'{KEY}: {name!r} does not run before layers.student={feature!r}')
+            raise ConfigError(f'{KEY}: {name!r} does not run before '
+                              f'layers.student={features[-1]!r}')
     before: Dict[str, nn.Module] = {}
     culprits: Dict[str, Set[str]] = {}
     for name in names:
@@ -90,34 +93,36 @@ def first_stages(model: nn.Module, names: Sequence[str], feature: str,
     frozen += tuple(sorted(before))
     freeze(model, frozen)
     if before:
-        _refuse_all(_outputs(model, [feature], inputs), feature)
+        _refuse_all(_outputs(model, (), features, inputs), features)
     return frozen
 
 
-def _refuse_all(outputs: Dict[str, List[torch.Tensor]], feature: str) -> None:
-    if not any(tensor.requires_grad for tensor in outputs[feature]):
-        raise ConfigError(f'{KEY}: everything up to layers.student={feature!r} is frozen, so '
-                          'distillation has nothing to train; leave its last stage out')
+def _refuse_all(outputs: Dict[str, List[torch.Tensor]], features: Sequence[str]) -> None:
+    for feature in features:
+        if not any(tensor.requires_grad for tensor in outputs[feature]):
+            raise ConfigError(f'{KEY}: everything up to layers.student={feature!r} is frozen, so '
+                              'distillation has nothing to train; leave its last stage out')
 
 
-def _outputs(model: nn.Module, names: Sequence[str],
+def _outputs(model: nn.Module, names: Sequence[str], features: Sequence[str],
              inputs: torch.Tensor) -> Dict[str, List[torch.Tensor]]:
-    """The tensors of each named module that ran up to the last one, with their graph."""
+    """The tensors of each named module that ran up to the last feature, with their graph."""
     found: Dict[str, List[torch.Tensor]] = {}
 
     def keep(name: str) -> Any:
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            if names[-1] not in found:  # what runs behind the feature is no early stage
-                found.setdefault(name, []).extend(_tensors(output))
+            found.setdefault(name, []).extend(_tensors(output))
 
         return hook
 
-    handles = [find_layer(model, name, KEY).register_forward_hook(keep(name))
-               for name in dict.fromkeys(names)]
+    modules = {name: find_layer(model, name, KEY) for name in (*names, *features)}
+    handles = [module.register_forward_hook(keep(name)) for name, module in modules.items()]
     model.eval()
     try:
-        with torch.enable_grad():
+        # What runs behind the features is no early stage.
+        with torch.enable_grad(), stop_when(
+                list(modules.values()), lambda: all(name in found for name in features)):
             model(inputs, mode='tensor')
     finally:
         for handle in handles:

@@ -13,7 +13,7 @@ _CHOICES: Dict[str, Tuple[str, ...]] = dict(
     select=SELECTIONS)
 # One image has nothing to be compared with.
 _LEAST = dict(images=2, held_out=2, epochs=1, batch_size=1, views=1, input_size=0, threads=0,
-              seed=0)
+              seed=0, iterations=0)
 _SHARES = ('images', 'held_out')
 _SWITCHES = ('channels_last', )
 # Density and death rate of the paper's family; an interval long enough for a grown weight to
@@ -31,7 +31,9 @@ class ProxySettings:
             share; drawn class by class.
         select: how ``images`` are drawn (see :func:`proxy_data.choose`): ``'random'``,
             ``'class_balanced'`` or ``'teacher_entropy'``.
-        epochs: passes over ``images``.
+        epochs: passes over ``images``, behind each of which a candidate is looked at.
+        iterations: steps of a run, cut into ``epochs`` equal parts that may end anywhere in a pass
+            over ``images``; 0: as many as the epochs have.
         batch_size: images per step; 0 takes the train dataloader's.
         views: augmented versions of each image; epoch e reads view e mod ``views``.
         input_size: side in pixels to which images are resized; 0 as the pipeline makes them.
@@ -60,6 +62,7 @@ class ProxySettings:
     sparse: Optional[Dict[str, Any]] = None
     precision: str = 'float32'
     channels_last: bool = False
+    iterations: int = 0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], loader_batch_size: int) -> 'ProxySettings':
@@ -87,6 +90,9 @@ class ProxySettings:
                 raise ConfigError(
                     f'proxy.{key}={value!r}: must be a whole number, at least {least}' +
                     (', or a share of the data set in (0, 1]' if key in _SHARES else ''))
+        if 0 < settings.iterations < settings.epochs:
+            raise ConfigError(f'proxy.iterations={settings.iterations}: there are proxy.epochs='
+                              f'{settings.epochs} parts of one iteration at least')
         if isinstance(settings.images, int):
             settings.refuse_batch_above(settings.images)
         for key, valid in _CHOICES.items():
@@ -108,6 +114,10 @@ class ProxySettings:
         self.refuse_batch_above(images)
         return images, held_out
 
+    def steps(self, images: int) -> int:
+        """Steps of one epoch over this number of images."""
+        return self.iterations // self.epochs or images // self.batch_size
+
     def refuse_batch_above(self, images: int) -> None:
         if self.batch_size > images:
             share = '' if self.images == images else f' ({images} images)'
@@ -116,7 +126,10 @@ class ProxySettings:
 
     def to_dict(self) -> Dict[str, Any]:
         """JSON values; ``ProxySettings(**values)`` is the same again."""
-        return dict(asdict(self), frozen=list(self.frozen))
+        values = dict(asdict(self), frozen=list(self.frozen))
+        if not self.iterations:  # as in descriptions of studies from before there were any
+            del values['iterations']
+        return values
 
     def __post_init__(self) -> None:
         object.__setattr__(self, 'frozen', tuple(self.frozen))  # JSON has lists

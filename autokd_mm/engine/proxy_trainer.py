@@ -5,6 +5,7 @@ import contextlib
 import copy
 import time
 from dataclasses import dataclass, replace
+from itertools import count, islice
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
@@ -13,14 +14,16 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from autokd_mm.bank import FeatureBank
-from autokd_mm.engine.evaluation import Batch, evaluate, total_loss
+from autokd_mm.engine.evaluation import total_loss
 from autokd_mm.engine.first_step import FirstStep, first_step
+from autokd_mm.engine.held_out import HeldOut
 from autokd_mm.engine.proxy import ProxySettings
-from autokd_mm.engine.proxy_data import make_samples
+from autokd_mm.engine.proxy_batches import ProxyBatches
 from autokd_mm.engine.schedule import factor
 from autokd_mm.engine.sparse import SparseMasks
 from autokd_mm.models.distillers import (Layers, RecordGuard, clear_records, disable_inplace,
-                                         distiller_config, feed_teacher)
+                                         distiller_config, feed_teacher, for_bank,
+                                         show_samples)
 from autokd_mm.registry import MODELS
 from autokd_mm.search.reward import Outcome
 from autokd_mm.seeding import derive, seeded
@@ -65,6 +68,7 @@ class Candidate(nn.Module):
             own = total_loss(self.student(inputs, samples, mode='loss'))
         self.guard.check()
         feed_teacher(self.distiller, teacher)
+        show_samples(self.distiller, samples, inputs)
         distilled = total_loss(self.distiller.compute_distill_losses())
         clear_records(self.distiller)
         return own, distilled
@@ -77,10 +81,10 @@ class ProxyTrainer:
         fresh_student: gives the student as initialised with a seed. Called once per seed;
             candidates are copies.
         layers: where the distiller listens.
-        train: bank with ``pixels``, ``labels`` and the teacher's ``feature`` and ``logits``.
+        train: bank with pixels, annotations and what the teacher says at the layers.
         held_out: the same for the held-out images.
-        settings: of the proxy. Epoch e reads view e mod ``views``; the incomplete last batch of an
-            epoch is dropped.
+        settings: of the proxy. The e-th pass over the images reads view e mod ``views``; its
+            incomplete last batch is dropped.
         optim_wrapper: MMEngine config of the full training's optimiser.
         curve: learning-rate factors of the full training (see :func:`schedule.lr_curve`).
         device: where to compute.
@@ -92,15 +96,12 @@ class ProxyTrainer:
                  device: torch.device) -> None:
         self.fresh_student, self._students = fresh_student, {}  # type: ignore[var-annotated]
         self.layers = layers
-        self.train_bank, self.held_out_bank = train, held_out
         self.settings = settings
         self.optim_wrapper, self.curve, self.device = optim_wrapper, curve, device
-        self.images = len(train.arrays['labels']) // settings.views
-        self.samples = {bank.path: make_samples(bank.arrays['labels'], device)
-                        for bank in (train, held_out)}
-        rows = np.arange(len(held_out.arrays['labels']))
-        self.teacher_feature = self._tensor(held_out, 'feature', rows).float()
-        self.labels = torch.from_numpy(np.array(held_out.arrays['labels'])).to(device)
+        self.train_images = ProxyBatches(train, device, settings.channels_last)
+        self.images = len(self.train_images) // settings.views
+        self.held_out = HeldOut(ProxyBatches(held_out, device, settings.channels_last), layers,
+                                settings)
         self.clock = Clock()
 
     def run(self, spec: Optional[DistillerSpec], watch: Optional[Watch] = None,
@@ -173,8 +174,7 @@ class ProxyTrainer:
             CandidateFailed: the student is not finite.
         """
         with self.clock.in_model(), self._precision():
-            result = evaluate(student, self._held_out_batches(student), self.layers,
-                              self.teacher_feature, self.labels)
+            result = self.held_out.measure(student)
         if not all(np.isfinite(result[name]) for name in ('held_out_loss', 'gap')):
             raise CandidateFailed(f'the student is not finite after training ({result})')
         return result
@@ -189,13 +189,14 @@ class ProxyTrainer:
         return self._students[seed]
 
     def _build(self, spec: Optional[DistillerSpec], student: nn.Module) -> Candidate:
-        config = (distiller_config(spec, self.layers) if spec is not None else
+        config = (for_bank(distiller_config(spec, self.layers)) if spec is not None else
                   dict(type='mmrazor.ConfigurableDistiller'))
         student = copy.deepcopy(student)
         disable_inplace(student)
         distiller = MODELS.build(config)
         distiller.init_weights()
         distiller.prepare_from_student(student)
+        student.to(self.device)  # its data_preprocessor hears of it only so
         candidate = Candidate(student, distiller).to(self.device)
         if self.settings.channels_last:
             candidate.student.to(memory_format=torch.channels_last)
@@ -203,18 +204,24 @@ class ProxyTrainer:
 
     def batches(self, seed: int, length: int = 1) -> Iterator[List[np.ndarray]]:
         """For each epoch the rows of its batches."""
-        order = np.random.default_rng(seed)
-        size = self.settings.batch_size
-        for epoch in range(self.settings.epochs * length):
-            rows = order.permutation(self.images) + epoch % self.settings.views * self.images
-            yield [rows[start:start + size] for start in range(0, self.images - size + 1, size)]
+        order, size = np.random.default_rng(seed), self.settings.batch_size
+
+        def forever() -> Iterator[np.ndarray]:
+            for number in count():
+                rows = order.permutation(self.images) + number % self.settings.views * self.images
+                for start in range(0, self.images - size + 1, size):
+                    yield rows[start:start + size]
+
+        stream, steps = forever(), self.settings.steps(self.images)
+        for _ in range(self.settings.epochs * length):
+            yield list(islice(stream, steps))
 
     def _train(self, candidate: Candidate, seed: int, length: int,
                look: Optional[Callable[[int, nn.Module], None]]) -> None:
         epochs = self.settings.epochs * length
         optim = build_optim_wrapper(candidate, copy.deepcopy(self.optim_wrapper))
         base = [group['lr'] for group in optim.param_groups]
-        steps, step = epochs * (self.images // self.settings.batch_size), 0
+        steps, step = epochs * self.settings.steps(self.images), 0
         optim.initialize_count_status(candidate, 0, steps)
         masks = self._masks(candidate, seed, steps)
         for epoch, batches in enumerate(self.batches(seed, length)):
@@ -247,35 +254,14 @@ class ProxyTrainer:
     def training_batch(self, candidate: Candidate,
                        rows: np.ndarray) -> Tuple[torch.Tensor, List[Any], Dict[str, torch.Tensor]]:
         """Inputs, data samples and the teacher's records of some rows of the bank."""
-        teacher = {name: self._tensor(self.train_bank, name, rows).float()
-                   for name in candidate.distiller.teacher_recorders.recorders}
-        samples = [self.samples[self.train_bank.path][row] for row in rows]
-        return self._inputs(self.train_bank, rows, candidate.student, True), samples, teacher
-
-    def _held_out_batches(self, student: nn.Module) -> Iterator[Batch]:
-        bank, size = self.held_out_bank, self.settings.batch_size
-        for start in range(0, len(self.labels), size):
-            rows = np.arange(start, min(start + size, len(self.labels)))
-            yield (self._inputs(bank, rows, student, False),
-                   [self.samples[bank.path][row] for row in rows])
+        inputs, samples = self.train_images.inputs(candidate.student, rows, True)
+        names = candidate.distiller.teacher_recorders.recorders
+        return inputs, samples, self.train_images.of_teacher(names, rows, inputs)
 
     def _precision(self) -> Any:
         if self.settings.precision == 'float32':
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.settings.precision))
-
-    def _tensor(self, bank: FeatureBank, name: str, rows: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(bank.rows(name, rows)).to(self.device, non_blocking=True)
-
-    def _inputs(self, bank: FeatureBank, rows: np.ndarray, student: nn.Module,
-                training: bool) -> torch.Tensor:
-        """Normalised inputs. The labels need no preprocessing, and moving them one by one costs
-        more than the rest of it."""
-        pixels = self._tensor(bank, 'pixels', rows)
-        inputs = student.data_preprocessor(dict(inputs=pixels), training=training)['inputs']
-        if self.settings.channels_last:
-            inputs = inputs.contiguous(memory_format=torch.channels_last)
-        return inputs
 
 
 @contextlib.contextmanager

@@ -22,15 +22,29 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
     return ', '.join(f'{name} {value:.2f}' for name, value in metrics.items())
 
 
-def plan(space: DistillerSpace, layers: Layers, classes: int) -> List[str]:
-    """The levels of the space and the layers that will be compared, with their shapes."""
+def plan(space: DistillerSpace, layers: Layers, classes: int,
+         computed: str = '') -> List[str]:
+    """The levels of the space and the layers that will be compared, with their shapes.
+
+    Args:
+        computed: how the factors of the pairs are computed when the teacher is there.
+    """
     lines = [f'{level:>18}: {", ".join(map(str, options))}' for level, options in space.levels()]
     for who in ('student', 'teacher'):
-        shape = ' x '.join(map(str, getattr(layers, f'{who}_shape')))
-        logits = getattr(layers, f'{who}_logits')
-        lines.append(f'{who}: {getattr(layers, who)} ({shape}), '
-                     + (f'logits {logits} ({classes})' if logits else 'no logits'))
+        features = ', '.join(
+            f'{getattr(pair, who)} ({" x ".join(map(str, getattr(pair, f"{who}_shape")))})'
+            for pair in layers.pairs)
+        logits = ', '.join(f'{getattr(pair, who)} ({classes})' for pair in layers.logits)
+        lines.append(f'{who}: {features}, ' + (f'logits {logits}' if logits else 'no logits'))
+    if len(layers.pairs) > 1:
+        lines.append('factors: ' + (f'computed by {computed!r} before the search' if computed
+                                    else factors_text(layers)))
     return lines
+
+
+def factors_text(layers: Layers) -> str:
+    """What share of the feature loss each pair of layers has."""
+    return ', '.join(f'{pair.student} {pair.factor:.4g}' for pair in layers.pairs)
 
 
 def counts(trials: Sequence[FrozenTrial]) -> str:

@@ -6,20 +6,25 @@ import math
 import os
 from dataclasses import replace
 from functools import cached_property
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.registry import DATASETS as ALL_DATASETS
 
+from autokd_mm.bank import FeatureBank
 from autokd_mm.engine import teacher as teachers
-from autokd_mm.engine.checks import refuse_mixing
+from autokd_mm.engine.annotations import BOXES, LABEL, SEGMENTATION, to_sample
+from autokd_mm.engine.checks import mixing, refuse_mixing
 from autokd_mm.engine.entropy import remember, remembered, teacher_entropy
+from autokd_mm.engine.factors import COMPUTED, checked_temperature, weigh
 from autokd_mm.engine.freeze import first_stages, freeze
 from autokd_mm.engine.layers import find_layers, inputs_for
 from autokd_mm.engine.proxy import ProxySettings
+from autokd_mm.engine.proxy_batches import ProxyBatches
 from autokd_mm.engine.proxy_data import (choose_images, held_out_dataset_config, pipeline_of,
-                                         read_one)
+                                         read_arrays)
+from autokd_mm.engine.report import factors_text
 from autokd_mm.engine.schedule import factor, lr_curve
 from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.registry import MODELS
@@ -27,6 +32,8 @@ from autokd_mm.seeding import seeded
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted
+
+_PROBES = 4
 
 
 class Task:
@@ -45,6 +52,7 @@ class Task:
 
     Attributes:
         student: initialised; candidates are copies of it.
+        kind: of the annotations, see :mod:`autokd_mm.engine.annotations`.
         layers, classes: of :func:`find_layers`.
         frozen: modules of the student that take no gradient.
         space: what can be searched for these tensors.
@@ -63,21 +71,70 @@ class Task:
         self._model, self._say = model, say
         self.frozen: Tuple[str, ...] = ()
         self.student = self.fresh_student(proxy.seed)
-        refuse_mixing(config, self.student)
-        # A choice that needs no trained teacher refuses the same mistakes, now.
-        some = choose_images(replace(proxy, select='class_balanced'), dataloader.dataset)
-        image, _ = read_one(dataloader.dataset, int(some['train'][0]), 0, proxy.seed,
-                            proxy.input_size)
-        pixels = torch.from_numpy(image)[None].repeat(2, 1, 1, 1)
-        self.layers, self.classes = find_layers(model, self.student, self.layer_names, pixels)
-        if proxy.select == 'teacher_entropy' and not self.layers.teacher_logits:
+        pixels, self.kind, samples = self._probe()
+        self._leave_out_mixing()
+        self.layers, self.classes = find_layers(model, self.student, self.layer_names, pixels,
+                                                samples)
+        checked_temperature(self.layer_names)
+        self._refuse_unfit()
+        if proxy.select == 'teacher_entropy' and not self.layers.logits:
             raise ConfigError("proxy.select: 'teacher_entropy' needs layers.teacher_logits")
-        self.frozen = first_stages(self.student, proxy.frozen, self.layers.student,
+        self.frozen = first_stages(self.student, proxy.frozen,
+                                   [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))
         self.space = self._space(space, say)
         self.first = [self.space.params(
             handcrafted(item, self.layers.same_shape) if isinstance(item, str)
             else DistillerSpec.from_dict(dict(item))) for item in warm_start]
+
+    def _probe(self) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
+        """Images with which the networks are tried: B x C x H x W, their kind, their samples.
+
+        Where images differ in size, the smallest of a few: what its maps allow, all allow.
+        """
+        settings, dataset = self.proxy, self.dataloader.dataset
+        # A choice that needs no trained teacher refuses the same mistakes, now.
+        chosen = choose_images(replace(settings, select='class_balanced'), dataset)['train']
+        some = [chosen[0]]
+        found = read_arrays(dataset, int(some[0]), 0, settings.seed, settings.input_size)
+        if found[1] == LABEL:
+            return torch.from_numpy(found[0])[None].repeat(2, 1, 1, 1), LABEL, None
+        for index in chosen[::max(1, len(chosen) // _PROBES)]:
+            other = read_arrays(dataset, int(index), 0, settings.seed, settings.input_size)
+            found = min(found, other, key=lambda one: one[0].size)
+        pixels, kind, arrays = found
+        return (torch.from_numpy(pixels)[None], kind,
+                [to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))])
+
+    def _leave_out_mixing(self) -> None:
+        """Candidates see images as the cached teacher has seen them; the full training mixes them,
+        and its teacher runs."""
+        if self.kind != LABEL:
+            refuse_mixing(self.config, self.student)
+        key = mixing(self.config, self.student)
+        if key:
+            self._model.data_preprocessor.batch_augments = None
+            self._say(f'{key}: the proxy leaves the mixing of images out, because its teacher is '
+                      'cached; the full training mixes them and runs the teacher')
+
+    def _refuse_unfit(self) -> None:
+        """What works for images with a class label, and not for others."""
+        if self.kind == LABEL:
+            return
+        for pair in self.layers.all:
+            if pair.student_shape[1:] != pair.teacher_shape[1:]:
+                raise ConfigError(
+                    f'layers.teacher: the map at {pair.teacher!r} is {_times(pair.teacher_shape)} '
+                    f'and that at layers.student {pair.student!r} {_times(pair.student_shape)}; '
+                    'where images differ in size both must have the same stride')
+        if self.kind == BOXES and self.proxy.precision != 'float32':
+            raise ConfigError(f'proxy.precision={self.proxy.precision!r}: detectors compute in '
+                              'float32, their operations know no other numbers on a CPU')
+
+    @property
+    def has_metric(self) -> bool:
+        """A metric is measured on the held-out images: accuracy, of images or of pixels."""
+        return self.kind != BOXES and self.classes > (self.kind == SEGMENTATION)
 
     def fresh_student(self, seed: int) -> Any:
         """The student as initialised with ``seed``, on the model's device, with its first stages
@@ -101,26 +158,55 @@ class Task:
         work_dir = self.config.get('work_dir')
         folder = os.path.join(work_dir, 'bank') if work_dir else None
         made_from = dict(teachers.made_from(self._model.teacher, self.config),
-                         logits=self.layers.teacher_logits, input_size=settings.input_size,
+                         logits=self.layers.logits[0].teacher, input_size=settings.input_size,
                          seed=settings.seed,
                          pipeline=repr(pipeline_of(self.config.val_dataloader.dataset)))
         found = remembered(folder, made_from, indices)
         if found is None:
             self._say(f"the teacher's entropy on {len(indices):,} images decides which are taken")
-            found = teacher_entropy(self._model, str(self.layers.teacher_logits),
+            found = teacher_entropy(self._model, self.layers.logits[0].teacher,
                                     self.datasets()['held_out'], indices, settings.seed,
                                     settings.batch_size, settings.input_size)
             remember(folder, made_from, indices, found)
         return found
 
+    def weigh(self, bank: FeatureBank) -> None:
+        """Compute the factors of the pairs of layers, where the config asks for it.
+
+        Args:
+            bank: of the proxy's training images.
+        """
+        images = ProxyBatches(bank, next(self._model.parameters()).device)
+        self.layers = weigh(self.layers, self.layer_names, self.student, images,
+                            self.proxy.batch_size, self.proxy.seed)
+        if len(self.layers.pairs) > 1:
+            self._say('factors of the layers: ' + factors_text(self.layers))
+
+    @property
+    def computed_factors(self) -> str:
+        """By what :meth:`weigh` computes factors; '' where they are known."""
+        kind = self.layer_names.get('factors')
+        return kind if kind in COMPUTED and len(self.layers.pairs) > 1 else ''
+
     def _space(self, options: Mapping[str, Any], say: Callable[[str], None]) -> DistillerSpace:
-        channels, height, width = self.layers.teacher_shape
+        # All pairs share their options. What the largest map allows is offered; pairs that are too
+        # small for it are left out of the distiller (see distiller_config).
+        pair = max(self.layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
+        channels, height, width = pair.teacher_shape
         shapes = Shapes(self.proxy.batch_size, channels, height, width, self.classes,
                         self.layers.same_shape, self.classes > 0,
-                        student_positions=math.prod(self.layers.student_shape[1:]))
+                        student_positions=math.prod(pair.student_shape[1:]),
+                        boxes=True if self.kind == BOXES else None,
+                        logits_positions=self._logits_positions())
         space = DistillerSpace(options, shapes, log=say)
         say(f'{space.count():,} distillers')  # the walk also says what is left out
         return space
+
+    def _logits_positions(self) -> Optional[int]:
+        """H W of the largest map of logits; ``None`` where they are of whole images."""
+        largest = max((math.prod(pair.teacher_shape[1:]) for pair in self.layers.logits),
+                      default=1)
+        return largest if largest > 1 else None
 
     def datasets(self) -> Dict[str, Any]:
         """The training images behind the pipeline of training, and behind that of validation."""
@@ -139,9 +225,16 @@ class Task:
 
     def description(self, curve: Sequence[float]) -> Dict[str, Any]:
         """JSON values that tell this task from another one, the teacher's left to others."""
+        shapes = dict(vars(self.space.shapes))
+        if shapes['logits_positions'] is None:  # as in studies from before there were any
+            del shapes['logits_positions']
         return dict(space={level: list(options) for level, options in self.space.levels()},
-                    shapes=vars(self.space.shapes), layers=self.layer_names,
+                    shapes=shapes, layers=self.layer_names,
                     proxy=self.proxy.to_dict(),
                     student=repr(self.config.model.architecture.to_dict()),
                     optim_wrapper=repr(self.config.optim_wrapper.to_dict()),
                     learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)])
+
+
+def _times(shape: Sequence[int]) -> str:
+    return ' x '.join(map(str, shape[1:]))

@@ -16,6 +16,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Optional
 
+from autokd_mm.space.spec import DistillerSpec
+
 CANNOT = 'cannot work: '
 REPEATS = 'repeats: '
 OTHER = 'means something else: '
@@ -41,6 +43,7 @@ class Shapes:
         student_positions: H W of the student's feature before the connector, if not the teacher's.
         boxes: the samples have ground-truth boxes. ``None`` where the task has none, and not
             False: the descriptions of studies from before there were regions then stay equal.
+        logits_positions: H W of dense logits, whose positions count as samples.
     """
     batch: int = 64
     channels: int = 64
@@ -51,6 +54,7 @@ class Shapes:
     has_logits: bool = True
     student_positions: Optional[int] = None
     boxes: Optional[bool] = None
+    logits_positions: Optional[int] = None
 
     @property
     def positions(self) -> int:
@@ -264,6 +268,22 @@ def _channel_fault(distance: str, view: Shapes, equal_norms: bool) -> Optional[s
         else None
 
 
+def spec_fault(spec: DistillerSpec, shapes: Shapes) -> Optional[str]:
+    """Why the feature branch of a distiller cannot work for these tensors; ``None`` if it can.
+
+    What merely repeats another option can be computed, and is no fault here.
+    """
+    view, boxes = region_view(spec.region, shapes), replace(shapes, boxes=True)
+    transform, intra, grid = spec.transform, str(spec.intra), spec.patch_grid
+    faults = [transform_fault(transform, shapes),
+              region_fault(spec.region or 'all', transform, boxes),
+              intra_fault(intra, transform, view),
+              patch_grid_fault(grid, transform, view) if grid else None,
+              distance_fault(str(spec.distance), transform, intra, grid, str(spec.inter), view,
+                             spec.region)]
+    return next((fault for fault in faults if fault and fault.startswith(CANNOT)), None)
+
+
 def logits_fault(logits: str, transform: str, shapes: Shapes) -> Optional[str]:
     if logits == 'none':
         return CANNOT + 'nothing would be distilled' if transform == 'logits_only' else None
@@ -273,6 +293,7 @@ def logits_fault(logits: str, transform: str, shapes: Shapes) -> Optional[str]:
         return CANNOT + 'a softmax over one class is constant'
     if logits in ('pearson_inter', 'pearson_both') and shapes.classes < 3:
         return CANNOT + 'a correlation over classes needs three classes'
-    if logits in ('pearson_intra', 'pearson_both') and shapes.batch < 3:
+    samples = shapes.batch * (shapes.logits_positions or 1)
+    if logits in ('pearson_intra', 'pearson_both') and samples < 3:
         return CANNOT + 'a correlation over samples needs three samples'
     return None

@@ -44,7 +44,8 @@ def parts(tmp_path_factory, tiny_config, tiny_teacher):
     layers, classes = find_layers(model, student, config.train_cfg.layers,
                                   torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
 
-    def banks(folder, warn=pytest.fail, progress=lambda *args: None, datasets=datasets, **values):
+    def banks(folder, warn=pytest.fail, progress=lambda *args: None, datasets=datasets,
+              layers=layers, classes=classes, **values):
         chosen = ProxySettings(**{**settings.to_dict(), **values})
         return open_banks(str(folder), chosen, datasets, choose_images(chosen, datasets['train']),
                           model, made_from(teacher, config), layers, classes, warn, progress)

@@ -73,3 +73,27 @@ def test_output_that_is_overwritten_is_refused():
 def test_map_shape():
     assert map_shape(torch.zeros(2, 3, 4, 5)) == (3, 4, 5)
     assert map_shape(torch.zeros(2, 7)) == (7, 1, 1)
+
+
+class Twice(nn.Module):
+
+    def __init__(self):
+        super().__init__()
+        self.pair, self.conv = Pair(), nn.Conv2d(1, 2, 1)
+
+    def forward(self, x):
+        first, second = self.pair(x)
+        return self.conv(first), self.conv(second + 1)
+
+
+def test_one_of_several_tensors_or_calls():
+    """Of the last forward pass, whatever was before."""
+    net, x = Twice(), torch.rand(2, 1, 5, 5)
+    with capture(net, dict(a='pair[1]', b='conv[0]', c='conv[1]')) as outputs, torch.no_grad():
+        net(x + 3)
+        first, second = net(x)
+        assert torch.equal(outputs['a'], x) and torch.equal(outputs['b'], first)
+        assert torch.equal(outputs['c'], second)
+    with pytest.raises(ConfigError, match=r"layers.a: 'pair\[2\]' is out of range, it returns 2"):
+        with capture(net, dict(a='pair[2]')):
+            net(x)

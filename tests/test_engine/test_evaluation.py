@@ -14,8 +14,8 @@ def test_terms_do_not_depend_on_the_batches(parts, banks):
     found = []
     for size in (7, 32):
         trainer = parts.trainer(banks, batch_size=size)
-        found.append(evaluate(parts.student, trainer._held_out_batches(parts.student),
-                              parts.layers, trainer.teacher_feature, trainer.labels))
+        found.append(evaluate(parts.student, trainer.held_out.batches(parts.student),
+                              parts.layers, trainer.held_out.teacher, trainer.held_out.labels))
     assert set(found[0]) == set(MEASURED)
     for name in MEASURED:
         assert found[0][name] == pytest.approx(found[1][name], abs=1e-5, nan_ok=True)
@@ -24,14 +24,14 @@ def test_terms_do_not_depend_on_the_batches(parts, banks):
 
 def test_loss_and_accuracy(parts, banks):
     trainer = parts.trainer(banks)
-    inputs = torch.cat([inputs for inputs, _ in trainer._held_out_batches(parts.student)])
+    inputs = torch.cat([inputs for inputs, _ in trainer.held_out.batches(parts.student)])
     with torch.no_grad():
         logits = parts.student.eval()(inputs, mode='tensor')
-    loss = float(torch.nn.functional.cross_entropy(logits, trainer.labels))
+    loss = float(torch.nn.functional.cross_entropy(logits, trainer.held_out.labels))
     terms = trainer.measure(parts.student)
     assert terms['held_out_loss'] == pytest.approx(loss, rel=1e-5)
-    assert terms['metric'] == float((logits.argmax(1) == trainer.labels).float().mean())
-    assert terms == {**terms, **task_terms(terms['held_out_loss'], logits, trainer.labels)}
+    assert terms['metric'] == float((logits.argmax(1) == trainer.held_out.labels).float().mean())
+    assert terms == {**terms, **task_terms(terms['held_out_loss'], logits, trainer.held_out.labels)}
 
 
 def test_without_logits():
@@ -53,12 +53,12 @@ def test_each_gap_is_its_measure():
 def test_gaps_are_computed_in_full_precision(parts, banks):
     """The student's forward pass may be rounded, what is made of it may not."""
     trainer = parts.trainer(banks, precision='bfloat16')
-    with capture(parts.student.eval(), dict(feature=parts.layers.student)) as outputs:
+    with capture(parts.student.eval(), dict(feature=parts.layers.pairs[0].student)) as outputs:
         with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
             features = [outputs['feature'].float()
-                        for inputs, _ in trainer._held_out_batches(parts.student)
+                        for inputs, _ in trainer.held_out.batches(parts.student)
                         if parts.student(inputs, mode='tensor') is not None]
-    expected = feature_terms(torch.cat(features), trainer.teacher_feature)
+    expected = feature_terms(torch.cat(features), trainer.held_out.teacher['feature'])
     terms = trainer.measure(parts.student)
     for name in ('gap', 'debiased_gap', 'linear_gap', 'relation_gap'):
         assert terms[name] == pytest.approx(expected[name], abs=1e-6)

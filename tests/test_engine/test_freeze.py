@@ -32,7 +32,7 @@ def student():
 
 INPUTS = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 STEM = ('backbone.conv1', 'backbone.layer1')
-FEATURE = 'backbone.layer3'
+FEATURE = ['backbone.layer3']
 
 
 def trainable(model):
@@ -127,8 +127,8 @@ def test_what_cannot_be_frozen(student, names, words):
 
 def test_an_earlier_feature_needs_an_earlier_stage(student):
     with pytest.raises(ConfigError, match="everything up to layers.student='backbone.layer1'"):
-        first_stages(copy.deepcopy(student), STEM, 'backbone.layer1', INPUTS)
-    frozen = first_stages(student, ['backbone.conv1'], 'backbone.layer1', INPUTS)
+        first_stages(copy.deepcopy(student), STEM, ['backbone.layer1'], INPUTS)
+    frozen = first_stages(student, ['backbone.conv1'], ['backbone.layer1'], INPUTS)
     assert frozen == ('backbone.conv1', )
     assert 'backbone.bn1.weight' in trainable(student)
 

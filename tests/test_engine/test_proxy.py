@@ -26,6 +26,14 @@ def test_settings_are_json_and_come_back():
     assert ProxySettings.from_config(Config(config)._cfg_dict, 64) == settings
 
 
+def test_iterations_are_cut_into_epochs():
+    settings = ProxySettings.from_config(dict(images=100, epochs=3, batch_size=8), 64)
+    assert settings.steps(100) == 12 and 'iterations' not in settings.to_dict()
+    settings = ProxySettings.from_config(dict(images=100, epochs=3, iterations=10), 8)
+    assert settings.steps(100) == 3
+    assert ProxySettings(**settings.to_dict()) == settings
+
+
 def test_nothing_is_sparse_or_frozen_by_default():
     settings = ProxySettings.from_config({}, 64)
     assert settings.sparse is None and settings.frozen == ()
@@ -48,6 +56,8 @@ def test_shares_of_the_data_set():
     (dict(images=0), 'proxy.images=0: must be a whole number, at least 2'),
     (dict(images=1), 'proxy.images=1'), (dict(held_out=1), 'proxy.held_out=1'),
     (dict(images='640'), "proxy.images='640'"), (dict(images=640.5), 'proxy.images=640.5'),
+    (dict(iterations=3), 'proxy.iterations=3: there are proxy.epochs=4 parts'),
+    (dict(iterations=-1), 'proxy.iterations=-1'), (dict(iterations=0.5), 'proxy.iterations=0.5'),
     (dict(epochs=0), 'proxy.epochs=0'), (dict(views=-1), 'proxy.views=-1'),
     (dict(threads=-1), 'proxy.threads=-1'), (dict(seed=-1), 'proxy.seed=-1'),
     (dict(epochs=True), 'proxy.epochs=True'),

@@ -9,11 +9,11 @@ OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, se
 
 
 def test_plan():
-    layers = Layers('backbone.layer3', 'neck', 'head.fc', None, (64, 8, 8), (64, 1, 1))
+    layers = Layers.single('backbone.layer3', 'neck', 'head.fc', 'fc', (64, 8, 8), (64, 1, 1))
     lines = report.plan(DistillerSpace(dict(temperature=(2, 3))), layers, 10)
     assert len(lines) == 14 and 'temperature: 2, 3' in lines[7]
     assert lines[-2:] == ['student: backbone.layer3 (64 x 8 x 8), logits head.fc (10)',
-                          'teacher: neck (64 x 1 x 1), no logits']
+                          'teacher: neck (64 x 1 x 1), logits fc (10)']
 
 
 def test_header():

@@ -1,4 +1,5 @@
 import csv
+import os
 
 import pytest
 from mmengine.config import Config
@@ -9,7 +10,7 @@ from autokd_mm.models.distillers import Layers, spec_from_config
 from autokd_mm.space.handcrafted import HANDCRAFTED
 
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
-LAYERS = Layers('backbone', 'backbone', 'head.fc', 'head.fc', (64, 8, 8), (64, 8, 8))
+LAYERS = Layers.single('backbone', 'backbone', 'head.fc', 'head.fc', (64, 8, 8), (64, 8, 8))
 
 
 @pytest.fixture
@@ -50,3 +51,20 @@ def test_leaderboard(results, tmp_path):
     results.write_leaderboard([trial(0, 0.5, 'KD'), trial(1, 0.25, 'AT')], {1: 0.1})
     rows = list(csv.DictReader((tmp_path / 'leaderboard.csv').open(newline='')))
     assert [row['trial'] for row in rows] == ['1', '0'] and rows[0]['final_reward'] == '0.1'
+
+
+def test_the_leaderboard_costs_little(results, monkeypatch):
+    """It is written again when twenty times has passed what it took."""
+    now, ticks = [1000.0], iter((0.0, 0.5, 0.0, 2.0))
+    monkeypatch.setattr('autokd_mm.engine.results.time.time', lambda: now[0])
+    monkeypatch.setattr('autokd_mm.engine.results.time.perf_counter', lambda: next(ticks))
+    assert not results.fresh()
+    for seconds in (10.0, 40.0):
+        results.write_leaderboard([], {})
+        os.utime(results.leaderboard, (now[0], now[0]))
+        now[0] += seconds - 0.1
+        assert results.fresh()
+        now[0] += 0.2
+        assert not results.fresh()
+    now[0] -= 3600  # another host's clock
+    assert not results.fresh()

@@ -128,7 +128,8 @@ def test_proxy_that_does_not_fit(look, parts, values, words):
 
 def test_layers_are_looked_at_in_the_proxys_size(look, parts):
     task = look(proxy=replace(parts.settings, input_size=16))
-    assert task.layers.teacher_shape == (32, 4, 4) and task.layers.student_shape[1:] == (4, 4)
+    assert task.layers.pairs[0].teacher_shape == (32, 4, 4)
+    assert task.layers.pairs[0].student_shape[1:] == (4, 4)
     assert task.space.shapes.height == 4
 
 

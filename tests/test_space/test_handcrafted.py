@@ -12,7 +12,8 @@ from autokd_mm.space.handcrafted import HANDCRAFTED, NOT_IN_SPACE, WITH_BOXES, h
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'distill'
 SUFFIX = '_resnet56_resnet20_cifar10.py'
 # layer3 of ResNet-56 and ResNet-20 on 32 x 32 images
-LAYERS = Layers('backbone.layer3', 'backbone.layer3', 'head.fc', 'head.fc', (64, 8, 8), (64, 8, 8))
+LAYERS = Layers.single('backbone.layer3', 'backbone.layer3', 'head.fc', 'head.fc', (64, 8, 8),
+                       (64, 8, 8))
 NAMED = {'KD', 'FitNet', 'AT', 'SP', 'CC', 'RKD-D', 'RKD-A', 'ICKD', 'CWD', 'PKD', 'MGD', 'FKD',
          'FGD', 'LKD', 'DIST', 'ReviewKD', 'CRD'}
 

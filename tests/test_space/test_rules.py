@@ -13,7 +13,7 @@ import torch
 
 from autokd_mm.models.losses import FeatureLoss, LogitsLoss
 from autokd_mm.models.transforms import BatchBoxes
-from autokd_mm.space import Shapes, rules
+from autokd_mm.space import DistillerSpace, Shapes, rules
 from autokd_mm.space.options import BOX_TRANSFORMS, DEFAULT_OPTIONS
 
 # N, C, H, W
@@ -304,3 +304,24 @@ def test_no_logits():
     assert rules.logits_fault('none', 'logits_only', Shapes()) == \
         'cannot work: nothing would be distilled'
     assert rules.transform_fault('logits_only', without).startswith(rules.CANNOT)
+
+
+@pytest.mark.parametrize('size', [(8, 8), (3, 5), (2, 2), (1, 4), (1, 1)])
+@pytest.mark.parametrize('boxes', [None, True])
+def test_what_is_offered_for_tensors_can_work_on_them(size, boxes):
+    """And what a large map allows beyond that is no fault, or cannot work."""
+    few = dict(temperature=(4, ), feature_weight=(5, ), mask_ratio=(0.65, ), logits=('none', ),
+               transform=('none', 'spatial_attention', 'channel_attention', 'random_mask'))
+    shapes = Shapes(64, 8, *size, has_logits=False, boxes=boxes)
+    here = set(DistillerSpace(few, shapes).enumerate())
+    assert here and all(rules.spec_fault(spec, shapes) is None for spec in here)
+    large = set(DistillerSpace(few, Shapes(64, 8, 9, 9, has_logits=False,
+                                           boxes=boxes)).enumerate())
+    faults = [rules.spec_fault(spec, shapes) for spec in large - here]
+    assert any(faults) == (size != (8, 8))
+    assert all(fault is None or fault.startswith(rules.CANNOT) for fault in faults)
+
+
+def test_positions_of_dense_logits_are_samples():
+    assert rules.logits_fault('pearson_intra', 'none', Shapes(batch=2)) is not None
+    assert rules.logits_fault('pearson_intra', 'none', Shapes(batch=2, logits_positions=16)) is None

@@ -56,7 +56,7 @@ class Candidates:
         import torch
 
         from autokd_mm.engine.layers import forward
-        right, logits = 0, dict(logits=self.task.layers.student_logits)
+        right, logits = 0, dict(logits=self.task.layers.logits[0].student)
         for start in range(0, len(self.test_labels), 500):
             pixels = torch.from_numpy(self.test_pixels[start:start + 500]).to(self.loop.device)
             inputs = student.data_preprocessor(dict(inputs=pixels), training=False)['inputs']

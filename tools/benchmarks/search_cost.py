@@ -72,8 +72,7 @@ class Steps:
 
         def step(number):
             rows = self.rows[number % len(self.rows)]
-            inputs = trainer._inputs(trainer.train_bank, rows, self.initial, True)
-            samples = [trainer.samples[trainer.train_bank.path][row] for row in rows]
+            inputs, samples = trainer.train_images.inputs(self.initial, rows, True)
             with optim.optim_context(model), trainer._precision():
                 loss = total_loss(model.loss(inputs, samples))
             optim.update_params(loss)
@@ -112,7 +111,7 @@ def main():
     steps, trainer = Steps(bench), bench.trainer
     cuda = trainer.device.type == 'cuda'
     synchronize = torch.cuda.synchronize if cuda else lambda: None
-    pixels = torch.from_numpy(trainer.held_out_bank.rows('pixels', steps.rows[0][:1] * 0))
+    pixels = torch.from_numpy(trainer.held_out.images.bank.rows('pixels', steps.rows[0][:1] * 0))
     image = inputs_for(bench.runner.model.cpu(), pixels, teacher=False)
     student, teacher = (flops(model, image) for model in (steps.initial,
                                                           bench.runner.model.teacher))

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, ContextManager, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -15,8 +15,8 @@ from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.teacher import load_teacher
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
-from autokd_mm.models.distillers import (RecordGuard, clear_records, disable_inplace,
-                                         feed_teacher, show_samples, stop_when)
+from autokd_mm.models.distillers import (RecordGuard, as_far_as_recorded, clear_records,
+                                         disable_inplace, feed_teacher, show_samples)
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
 
@@ -175,28 +175,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         inputs = batch_inputs if self.to_teacher is None else self.to_teacher(batch_inputs)
         self.distiller.set_deliveries_override(False)
         with torch.no_grad(), self.distiller.teacher_recorders, self.distiller.deliveries, \
-                self._until_recorded():
+                as_far_as_recorded(self.teacher, self.distiller):
             self.teacher(inputs, data_samples, mode='tensor')
-
-    def _until_recorded(self) -> ContextManager[None]:
-        """Ends the teacher's forward pass when all that the losses read is recorded: a neck is
-        often all that is asked of a detector, and heads cost much."""
-        recorders = self.distiller.teacher_recorders.recorders
-        modules = dict(self.teacher.named_modules())
-        if self.distiller.deliveries.deliveries or any(
-                type(recorder).__name__ != 'ModuleOutputsRecorder'
-                or recorder.source not in modules for recorder in recorders.values()):
-            return contextlib.nullcontext()
-        calls = dict.fromkeys(recorders, 1)
-        for mapping in self.distiller.loss_forward_mappings.values():
-            for record in mapping.values():
-                if not record.get('from_student', False):
-                    name = record['recorder']
-                    calls[name] = max(calls[name], 1 + (record.get('record_idx') or 0))
-        return stop_when(
-            [modules[recorder.source] for recorder in recorders.values()],
-            lambda: all(len(recorder.data_buffer) >= calls[name]
-                        for name, recorder in recorders.items()))
 
     def _listen(self) -> None:
         """Hook a copy's recorders to the shared teacher, when it first asks for a loss."""

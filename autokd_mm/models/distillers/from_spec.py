@@ -1,10 +1,14 @@
 """From a point of the space to a plain ``mmrazor.ConfigurableDistiller`` config, and back."""
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Tuple
+import copy
+import math
+import re
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from autokd_mm.space import DistillerSpec
+from autokd_mm.models.distillers.layers import LayerPair, Layers
+from autokd_mm.space import DistillerSpec, rules
 from autokd_mm.space.errors import ConfigError
 
 _FEATURE_ARGS = dict(transform='transform', mask_ratio='mask_ratio', region='region',
@@ -20,93 +24,136 @@ _CONV_ARGS = dict(conv1x1=dict(kernel_size=1),
 _DEFAULTS = dict(loss_feature=dict(transform='none', intra='none', inter='none', distance='l2',
                                    loss_weight=1),
                  loss_logits=dict(distance='kl', temperature=4, loss_weight=1))
+_LOSS_NAME = re.compile(r'(loss_feature|loss_logits)(?:_\d+)?')
 _TYPES = dict(loss_feature='FeatureLoss', loss_logits='LogitsLoss')
-
-
-@dataclass(frozen=True)
-class Layers:
-    """Where the distiller listens, and the shapes it finds there.
-
-    Attributes:
-        student, teacher: names of the modules whose output is the feature.
-        student_logits, teacher_logits: names of the modules whose output is the logits.
-        student_shape, teacher_shape: C x H x W of the features (D x 1 x 1 for vectors).
-    """
-    student: str
-    teacher: str
-    student_logits: Optional[str]
-    teacher_logits: Optional[str]
-    student_shape: Tuple[int, int, int]
-    teacher_shape: Tuple[int, int, int]
-
-    @property
-    def same_shape(self) -> bool:
-        return self.student_shape == self.teacher_shape
 
 
 def distiller_config(spec: DistillerSpec, layers: Layers) -> Dict[str, Any]:
     """The ``model.distiller`` of ``spec``: explicit numbers only, nothing left to infer.
 
-    Every ``type`` carries its scope, because MMRazor's recorders are not found by their bare name
-    under another default scope.
+    Each pair of layers has a loss of its own with the same options; its ``loss_weight`` is the
+    branch's weight times the pair's factor. Pairs too small for the options, as a 1 x 1 level of a
+    pyramid is for attention over positions, are left out; the factors of the others are scaled to
+    add up to 1 again. Every ``type`` carries its scope, because MMRazor's
+    recorders are not found by their bare name under another default scope.
+
+    Raises:
+        ConfigError: logits are distilled and there are none.
     """
-    recorders: Dict[str, Dict[str, Any]] = dict(student={}, teacher={})
-    connectors: Dict[str, Any] = {}
-    losses: Dict[str, Any] = {}
-    mappings: Dict[str, Any] = {}
+    config: Dict[str, Any] = dict(type='mmrazor.ConfigurableDistiller', student_recorders={},
+                                  teacher_recorders={}, connectors={}, distill_losses={},
+                                  loss_forward_mappings={})
 
-    def compare(name: str, student: str, teacher: str, loss: Dict[str, Any]) -> None:
-        recorders['student'][name] = dict(type='mmrazor.ModuleOutputs', source=student)
-        recorders['teacher'][name] = dict(type='mmrazor.ModuleOutputs', source=teacher)
-        losses[f'loss_{name}'] = loss
-        mappings[f'loss_{name}'] = dict(student=dict(recorder=name, from_student=True),
-                                        teacher=dict(recorder=name, from_student=False))
+    def compare(pair: LayerPair, loss: Dict[str, Any]) -> Dict[str, Any]:
+        for who in ('student', 'teacher'):
+            config[f'{who}_recorders'][pair.name] = pair.recorder(who)
+        if pair.factor != 1:
+            loss['loss_weight'] = loss['loss_weight'] * pair.factor
+        config['distill_losses'][f'loss_{pair.name}'] = loss
+        mapping = dict(student=pair.record('student'), teacher=pair.record('teacher'))
+        config['loss_forward_mappings'][f'loss_{pair.name}'] = mapping
+        return mapping
 
-    if spec.has_feature:
+    for pair in _able(spec, layers.pairs) if spec.has_feature else ():
         loss = dict(type='mmrazor.FeatureLoss', **_present(spec, _FEATURE_ARGS))
         if spec.transform == 'random_mask':
-            loss['channels'] = layers.teacher_shape[0]
-        compare('feature', layers.student, layers.teacher, loss)
-        if spec.connector != 'identity':
-            connectors['feature'] = _connector_config(str(spec.connector), layers)
-            mappings['loss_feature']['student']['connector'] = 'feature'
-    if spec.has_logits:
-        if not (layers.student_logits and layers.teacher_logits):
-            raise ConfigError('logits are distilled but no layers.student_logits and '
-                             'layers.teacher_logits are named')
-        compare('logits', layers.student_logits, layers.teacher_logits,
-                dict(type='mmrazor.LogitsLoss', **_present(spec, _LOGITS_ARGS)))
-    return dict(type='mmrazor.ConfigurableDistiller',
-                student_recorders=recorders['student'],
-                teacher_recorders=recorders['teacher'],
-                connectors=connectors,
-                distill_losses=losses,
-                loss_forward_mappings=mappings)
+            loss['channels'] = pair.teacher_shape[0]
+        mapping = compare(pair, loss)
+        for who, name, connector in (
+                ('student', pair.name, _connector_config(str(spec.connector), pair)),
+                ('teacher', f'{pair.name}_teacher', _as_map(pair.teacher_tokens))):
+            if connector:
+                config['connectors'][name] = connector
+                mapping[who]['connector'] = name
+    if spec.has_logits and not layers.logits:
+        raise ConfigError('logits are distilled but no layers.student_logits and '
+                          'layers.teacher_logits are named')
+    for pair in layers.logits if spec.has_logits else ():
+        compare(pair, dict(type='mmrazor.LogitsLoss', **_present(spec, _LOGITS_ARGS)))
+    return config
+
+
+def _able(spec: DistillerSpec, pairs: Sequence[LayerPair]) -> List[LayerPair]:
+    """The pairs whose tensors have enough positions and channels for a distiller."""
+    able = [pair for pair in pairs
+            if rules.spec_fault(spec, rules.Shapes(64, *pair.teacher_shape)) is None]
+    total = math.fsum(pair.factor for pair in able)
+    if len(able) in (0, len(pairs)) or total <= 0:
+        return list(pairs)
+    return [replace(pair, factor=pair.factor / total) for pair in able]
+
+
+def for_bank(config: Dict[str, Any]) -> Dict[str, Any]:
+    """A :func:`distiller_config` whose teacher's recorders are fed one tensor each.
+
+    In a network the recorder of ``'neck[2]'`` gets all that the neck returns; a bank has the one
+    tensor, under the recorder's name.
+    """
+    config = copy.deepcopy(config)
+    for mapping in (config.get('loss_forward_mappings') or {}).values():
+        for place in ('data_idx', 'record_idx'):
+            mapping['teacher'].pop(place, None)
+    return config
 
 
 def spec_from_config(config: Dict[str, Any]) -> DistillerSpec:
-    """Inverse of :func:`distiller_config`.
+    """Inverse of :func:`distiller_config`; the weight of a branch is the sum of its losses'.
 
     Raises:
-        ValueError: the config has losses or connectors that are not of the space.
+        ConfigError: the config has losses or connectors that are not of the space, or the losses
+            of a branch differ in more than their weight.
     """
     losses = config.get('distill_losses') or {}
-    foreign = sorted(set(losses) - {'loss_feature', 'loss_logits'})
+    branches: Dict[str, List[str]] = {}
+    foreign = []
+    for name in losses:
+        found = _LOSS_NAME.fullmatch(name)
+        if found:
+            branches.setdefault(found.group(1), []).append(name)
+        else:
+            foreign.append(name)
     if foreign:
-        raise ConfigError(f'model.distiller.distill_losses: {foreign} are not of the search space')
-    for name, loss in losses.items():
-        if str(loss.get('type')).split('.')[-1] != _TYPES[name]:
-            raise ConfigError(f'model.distiller.distill_losses.{name}: {loss.get("type")} is not '
-                              f'of the search space, {_TYPES[name]} is')
+        raise ConfigError(f'model.distiller.distill_losses: {sorted(foreign)} are not of the '
+                          'search space')
     values: Dict[str, Any] = dict(transform='logits_only')
-    for name, names in (('loss_feature', _FEATURE_ARGS), ('loss_logits', _LOGITS_ARGS)):
-        if name in losses:
-            loss = dict(_DEFAULTS[name], **losses[name])
-            values.update({field: loss[arg] for field, arg in names.items()
-                           if loss.get(arg) is not None})
-    if 'loss_feature' in losses:
-        values['connector'] = _connector_name((config.get('connectors') or {}).get('feature'))
+    for branch, names in (('loss_feature', _FEATURE_ARGS), ('loss_logits', _LOGITS_ARGS)):
+        for name in branches.get(branch, ()):
+            loss = losses[name]
+            if str(loss.get('type')).split('.')[-1] != _TYPES[branch]:
+                raise ConfigError(f'model.distiller.distill_losses.{name}: {loss.get("type")} is '
+                                  f'not of the search space, {_TYPES[branch]} is')
+        values.update(_branch_values(branch, branches.get(branch, []), losses, names))
+    connectors = config.get('connectors') or {}
+    kinds = {_connector_name(connectors.get(name[len('loss_'):]), name[len('loss_'):])
+             for name in branches.get('loss_feature', ())}
+    if len(kinds) > 1:
+        raise ConfigError(f'model.distiller.connectors: the pairs of layers have {sorted(kinds)}; '
+                          'a point of the search space has one kind for all')
+    if kinds:
+        values['connector'] = kinds.pop()
     return DistillerSpec.from_dict(values)
+
+
+def _branch_values(branch: str, found: List[str], losses: Mapping[str, Any],
+                   names: Mapping[str, str]) -> Dict[str, Any]:
+    """Options of a branch by level."""
+    options: List[Dict[str, Any]] = []
+    weights = []
+    for name in found:
+        loss = dict(_DEFAULTS[branch], **losses[name])
+        weights.append(loss['loss_weight'])
+        options.append({field: loss[arg] for field, arg in names.items()
+                        if arg != 'loss_weight' and loss.get(arg) is not None})
+    if not found:
+        return {}
+    for name, other in zip(found, options):
+        if other != options[0]:
+            raise ConfigError(f'model.distiller.distill_losses.{name}: differs from {found[0]} in '
+                              'more than its weight; a point of the search space does not')
+    # Rounded where factors were multiplied in; a single weight stays as it is.
+    weight = weights[0] if len(weights) == 1 else float(f'{math.fsum(weights):.12g}')
+    return dict(options[0], **{field: weight for field, arg in names.items()
+                               if arg == 'loss_weight'})
 
 
 def _present(spec: DistillerSpec, names: Dict[str, str]) -> Dict[str, Any]:
@@ -114,20 +161,31 @@ def _present(spec: DistillerSpec, names: Dict[str, str]) -> Dict[str, Any]:
             if getattr(spec, field) is not None}
 
 
-def _connector_config(name: str, layers: Layers) -> Dict[str, Any]:
-    config = dict(type='mmrazor.ConvConnector', in_channels=layers.student_shape[0],
-                  out_channels=layers.teacher_shape[0], **_CONV_ARGS[name])
-    if layers.student_shape[1:] != layers.teacher_shape[1:]:
-        config['size'] = tuple(layers.teacher_shape[1:])
+def _connector_config(name: str, pair: LayerPair) -> Optional[Dict[str, Any]]:
+    config = _as_map(pair.student_tokens)
+    if name == 'identity':
+        return config
+    config = dict(dict(config or {}, type='mmrazor.ConvConnector'),
+                  in_channels=pair.student_shape[0], out_channels=pair.teacher_shape[0],
+                  **_CONV_ARGS[name])
+    if pair.student_shape[1:] != pair.teacher_shape[1:]:
+        config['size'] = tuple(pair.teacher_shape[1:])
     return config
 
 
-def _connector_name(config: Optional[Dict[str, Any]]) -> str:
-    if config is None:
+def _as_map(extra_tokens: Optional[int]) -> Optional[Dict[str, Any]]:
+    """What reads a transformer's tokens as a map; nothing for what is a map."""
+    if extra_tokens is None:
+        return None
+    return dict(type='mmrazor.IdentityConnector', extra_tokens=extra_tokens)
+
+
+def _connector_name(config: Optional[Dict[str, Any]], pair: str) -> str:
+    if config is None or str(config.get('type')).split('.')[-1] == 'IdentityConnector':
         return 'identity'
     found = config.get('kernel_size', 1), bool(config.get('norm'))
     for name, args in _CONV_ARGS.items():
         if (str(config.get('type')).split('.')[-1] == 'ConvConnector'
                 and found == (args['kernel_size'], bool(args.get('norm')))):
             return name
-    raise ConfigError(f'model.distiller.connectors.feature: {config} is not of the search space')
+    raise ConfigError(f'model.distiller.connectors.{pair}: {config} is not of the search space')

@@ -1,17 +1,18 @@
-"""From the samples of a batch to the losses that look at its boxes."""
+"""From the samples of a batch to the losses: their boxes, and what of the batch is padding."""
 from __future__ import annotations
 
 from typing import Any, Iterator, Optional, Sequence
 
 import torch
 
+from autokd_mm.models.transforms.padding import BatchSizes, SeesSizes
 from autokd_mm.models.transforms.regions import BatchBoxes
 from autokd_mm.space.errors import ConfigError
 
 
 def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],
                  batch_inputs: torch.Tensor) -> None:
-    """Show the boxes of a batch to the losses with a region; nothing where there are none.
+    """Show the losses which part of a batch is padding, and those with a region its boxes.
 
     To be called before ``distiller.compute_distill_losses``; ``clear_records`` forgets them.
 
@@ -19,12 +20,18 @@ def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],
         distiller: a built ``ConfigurableDistiller``.
         data_samples: N samples as MMDetection makes them, with ``gt_instances.bboxes`` in pixels
             of the padded batch (R x 4 tensors or horizontal ``BaseBoxes``) and ``img_shape``, the
-            (height, width) without padding; without it the image fills the batch.
+            (height, width) without padding; without it the image fills the batch. What is padding
+            is read from samples that went through a ``data_preprocessor`` which pads, that of
+            MMDetection or MMSegmentation.
         batch_inputs: N x 3 x H x W, padded.
 
     Raises:
         ConfigError: a loss needs boxes and a sample has none to offer.
     """
+    sizes = batch_sizes(data_samples, batch_inputs)
+    for loss in distiller.distill_losses.values():
+        if isinstance(loss, SeesSizes):
+            loss.show_sizes(sizes)
     regions = list(_regions(distiller))
     if regions:
         boxes = batch_boxes(data_samples, batch_inputs)
@@ -33,9 +40,31 @@ def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],
 
 
 def forget_samples(distiller: Any) -> None:
-    """Let all losses forget the boxes."""
+    """Let all losses forget the boxes and the sizes."""
+    for loss in distiller.distill_losses.values():
+        if isinstance(loss, SeesSizes):
+            loss.forget_sizes()
     for region in _regions(distiller):
         region.forget()
+
+
+def batch_sizes(data_samples: Optional[Sequence[Any]],
+                batch_inputs: torch.Tensor) -> Optional[BatchSizes]:
+    """The sizes of the images in a batch; ``None`` where nothing of it is padding.
+
+    ``img_shape`` alone says nothing: pipelines of classification leave in it what the image was
+    before a resize. It counts beside what a preprocessor writes when it pads.
+    """
+    if not data_samples or all(getattr(data_samples[0], key, None) is None
+                               for key in ('batch_input_shape', 'padding_size')):
+        return None
+    batch = (int(batch_inputs.shape[-2]), int(batch_inputs.shape[-1]))
+    images = []
+    for sample in data_samples:
+        height, width = (getattr(sample, 'img_shape', None) or batch)[:2]
+        images.append((min(int(height), batch[0]), min(int(width), batch[1])))
+    sizes = BatchSizes(tuple(images), batch)
+    return sizes if sizes.padded else None
 
 
 def batch_boxes(data_samples: Optional[Sequence[Any]], batch_inputs: torch.Tensor) -> BatchBoxes:

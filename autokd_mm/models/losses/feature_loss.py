@@ -1,6 +1,6 @@
 """The loss of one point of the search space on one pair of features."""
 import math
-from typing import Dict, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 from mmengine.utils import is_str
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentio
                                          LocalTransform, MultiScaleTransform,
                                          RandomMaskTransform, SpatialAttentionTransform,
                                          TeacherAttentionMaskTransform)
-from autokd_mm.models.transforms.spatial import Parts
+from autokd_mm.models.transforms.padding import SeesSizes, put_together
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
 from autokd_mm.space import rules
@@ -53,7 +53,7 @@ Operation = Union[str, Dict]
 
 
 @MODELS.register_module()
-class FeatureLoss(nn.Module):
+class FeatureLoss(SeesSizes, nn.Module):
     """loss_weight * distance(intra(transform(student, teacher))).
 
     The student's feature is compared with the teacher's after, in this order: the global transform,
@@ -62,7 +62,15 @@ class FeatureLoss(nn.Module):
     transform, which says what the distance reads as one vector. The formulas are with the modules
     that the names stand for, the tables of this file.
 
-    With a region the boxes of the batch must be shown before each call (``show_samples``).
+    What is padding in a batch of images of different sizes is left out, if the sizes are shown
+    before the call (``show_samples``): the loss is the mean over the images of what each has on its
+    own cells, those with as many rows and columns being taken together. Images on which the
+    operations say nothing (a 4 x 4 grid on 3 rows) are left out of it. Under inter='sample', which
+    compares images of any sizes, each goes alone through the transform and is put into zeros, so
+    that the products of two images count the cells that both have. 'instances' are cut out of the
+    images anyway. An operation given as a dict sees the images of one size as a batch.
+
+    With a region the boxes of the batch must be shown too.
     'instances' come first: what is pooled from the boxes goes through all the rest like samples.
     'foreground_background' comes last: its weights go through the intra-spatial transform as the
     features do (a coarser scale has their mean), and their roots multiply both features in front
@@ -137,7 +145,7 @@ class FeatureLoss(nn.Module):
         self.intra = _build('intra', intra, INTRAS, **_given(
             intra == 'local', crop=distance == 'local_correlation',
             patch_grid=_DEFAULT_PATCH_GRID if patch_grid is None else patch_grid))
-        self.distance = _build_distance(distance, inter, temperature)
+        self.distance, self.inter = _build_distance(distance, inter, temperature), inter
         if region == 'foreground_background':
             _check_weighted(transform, inter, distance)
         self.region = _build('region', region, REGIONS, **_given(
@@ -147,16 +155,58 @@ class FeatureLoss(nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = checked_pair(student, teacher, 'FeatureLoss')
+        weights = None
         if isinstance(self.region, InstancesTransform):
             whole = student
             student, teacher = self.region(student, teacher)
             if not len(student):
                 return self._zero(whole)
-        if self.transform is not None:
-            student, teacher = self.transform(student, teacher)
+        elif self.region is not None:
+            weights = self.region.weights(student)
+        groups = None
+        if self.sizes is not None and not isinstance(self.region, InstancesTransform):
+            groups = self.sizes.groups(student)
+        if groups is None:
+            return self._compare(*self._transformed(student, teacher), weights)
+        crops = []
+        for places, (rows, columns) in groups:
+            part = (places, slice(None), slice(rows), slice(columns))
+            # Weights are relative to their mean over the whole map.
+            share = rows * columns / math.prod(student.shape[-2:])
+            crops.append((student[part], teacher[part],
+                          None if weights is None else weights[part] * share))
+        if self.inter == 'sample':
+            made = [self._transformed(s, t) for s, t, _ in crops]
+            return self._compare(*(put_together(parts, groups) for parts in zip(*made)), None)
+        return self._mean_over_images(crops)
+
+    def _mean_over_images(self, crops: List[Tuple[Tensor, Tensor, Optional[Tensor]]]) -> Tensor:
+        total, images, fault = None, 0, None
+        for s, t, weights in crops:
+            try:
+                loss = self._compare(*self._transformed(s, t), weights) * len(s)
+            except ConfigError as error:  # maps that are too small
+                fault = error
+                continue
+            total = loss if total is None else total + loss
+            images += len(s)
+        if total is None:
+            raise ConfigError(str(fault))
+        return total / images
+
+    def _transformed(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
+        return (student, teacher) if self.transform is None else self.transform(student, teacher)
+
+    def _compare(self, student: Tensor, teacher: Tensor, weights: Optional[Tensor]) -> Tensor:
+        """The loss behind the global transform."""
         if self.intra is None:
-            return self.distance(*self._weighted(student, teacher)) * self.loss_weight
-        parts = self._weighted_parts(student, self.intra(student, teacher))
+            if weights is not None:
+                student, teacher = student * weights.sqrt(), teacher * weights.sqrt()
+            return self.distance(student, teacher) * self.loss_weight
+        parts = self.intra(student, teacher)
+        if weights is not None:
+            roots = [root.sqrt() for _, root, _ in self.intra(weights, weights)]
+            parts = [(share, s * root, t * root) for root, (share, s, t) in zip(roots, parts)]
         if isinstance(self.distance, Distance):
             # The first part stays if none is fit: the distance then says what it lacks.
             parts = [part for part in parts
@@ -164,18 +214,6 @@ class FeatureLoss(nn.Module):
         total = sum(weight for weight, _, _ in parts)
         loss = sum(self.distance(s, t) * (weight / total) for weight, s, t in parts)
         return loss * self.loss_weight
-
-    def _weighted(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
-        if isinstance(self.region, ForegroundBackgroundTransform):
-            return self.region(student, teacher)
-        return student, teacher
-
-    def _weighted_parts(self, feature: Tensor, parts: Parts) -> Parts:
-        if not isinstance(self.region, ForegroundBackgroundTransform):
-            return parts
-        weights = self.region.weights(feature)
-        roots = [root.sqrt() for _, root, _ in self.intra(weights, weights)]
-        return [(share, s * root, t * root) for root, (share, s, t) in zip(roots, parts)]
 
     def _zero(self, student: Tensor) -> Tensor:
         """0 with gradients of 0, also for the generator of 'random_mask': where several processes

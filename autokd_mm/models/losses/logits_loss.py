@@ -4,6 +4,7 @@ import math
 from torch import Tensor, nn
 
 from autokd_mm.models.distances import KLDistance, PearsonDistance
+from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError, nearest
@@ -12,7 +13,7 @@ LOGITS_DISTANCES = ('kl', 'pearson_inter', 'pearson_intra', 'pearson_both')
 
 
 @MODELS.register_module()
-class LogitsLoss(nn.Module):
+class LogitsLoss(SeesSizes, nn.Module):
     """loss_weight * distance of softmax(student / tau) and softmax(teacher / tau).
 
     'kl':            tau^2 KL(p_T || p_S) over the K classes, mean over N.
@@ -21,7 +22,8 @@ class LogitsLoss(nn.Module):
     'pearson_both':  the sum of the two.
     p = softmax(logits / tau) over the classes; r is Pearson's correlation.
 
-    Shapes: N x K, or dense N x K x H x W, whose positions count as samples (N H W x K). Returns a
+    Shapes: N x K, or dense N x K x H x W, whose positions count as samples (N H W x K; those in the
+    padding of a batch are left out, if its sizes are shown by ``show_samples``). Returns a
     scalar of at least float32. The teacher gets no gradient.
 
     Args:
@@ -57,6 +59,10 @@ class LogitsLoss(nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = checked_pair(student, teacher, 'LogitsLoss')
+        inside = None if self.sizes is None else self.sizes.mask(student)
+        if inside is not None:
+            student, teacher = (logits.permute(0, 2, 3, 1)[inside][:, :, None, None]
+                                for logits in (student, teacher))
         if self.kl is not None:
             return self.kl.compare(student, teacher) * self.loss_weight
         student, teacher = (self._probabilities(logits) for logits in (student, teacher))

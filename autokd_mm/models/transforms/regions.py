@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from autokd_mm.models.transforms.padding import Size, cells_of
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.rules import INSTANCE_SIDE
-
-Size = Tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,7 @@ class BatchBoxes:
 
     def image_on(self, index: int, size: Size) -> Size:
         """Rows and columns of a map of ``size`` that hold any of the image, not only padding."""
-        rows, columns = (min(max(-(-pixels * cells // whole), 1), cells) for pixels, cells, whole
-                         in zip(self.images[index], size, self.batch))
-        return rows, columns
+        return cells_of(self.images[index], self.batch, size)
 
     def boxes_on(self, index: int, size: Size, device: torch.device) -> Tuple[Tensor, Tensor]:
         """The boxes of one image in cells of a map of ``size``, clipped to the image.

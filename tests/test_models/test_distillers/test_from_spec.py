@@ -14,7 +14,7 @@ FEW = dict(temperature=(4, ), feature_weight=(5, ), mask_ratio=(0.65, ), logits_
 
 
 def layers(student, teacher, logits='head.fc'):
-    return Layers('backbone.layer3', 'backbone.layer2', logits, logits, student, teacher)
+    return Layers.single('backbone.layer3', 'backbone.layer2', logits, logits, student, teacher)
 
 
 SAME = layers((64, 8, 8), (64, 8, 8))
@@ -64,13 +64,13 @@ def test_the_built_distiller_has_the_right_modules(where, connector):
     if connector == 'identity':
         assert not distiller.connectors
         return
-    module = distiller.connectors['feature']
+    module, pair = distiller.connectors['feature'], where.pairs[0]
     assert isinstance(module, ConvConnector)
-    assert module.conv.in_channels == where.student_shape[0]
-    assert module.conv.out_channels == where.teacher_shape[0]
+    assert module.conv.in_channels == pair.student_shape[0]
+    assert module.conv.out_channels == pair.teacher_shape[0]
     assert module.conv.kernel_size == ((3, 3) if connector == 'conv3x3' else (1, 1))
     assert (module.norm is not None) == (connector == 'conv1x1_bn')
-    assert module(torch.rand(2, *where.student_shape)).shape[1:] == where.teacher_shape
+    assert module(torch.rand(2, *pair.student_shape)).shape[1:] == pair.teacher_shape
 
 
 def test_only_what_is_distilled_is_recorded():

@@ -34,7 +34,7 @@ def samples(**options):
 
 
 def distiller_of(spec, shape=(3, 8, 12)):
-    layers = Layers('neck', 'neck', None, None, shape, shape)
+    layers = Layers.single('neck', 'neck', None, None, shape, shape)
     return MODELS.build(distiller_config(spec, layers))
 
 
@@ -137,7 +137,7 @@ def distillers(draw):
                            Shapes(n, c, h, w, 0, same, False, boxes=True))
     spec = space.suggest(Drawn(draw))
     student = (c, h, w) if same else (2, h, w)
-    return spec, Layers('neck', 'neck', None, None, student, (c, h, w)), n, space
+    return spec, Layers.single('neck', 'neck', None, None, student, (c, h, w)), n, space
 
 
 @bounded(150)
@@ -166,8 +166,9 @@ def test_every_offered_distiller_runs(drawn, seed):
         images.append(sample(corners.view(-1, 4).tolist(), (40, 30 + 5 * number)))
     torch.manual_seed(seed)
     distiller = MODELS.build(distiller_config(spec, layers))
-    student = torch.randn(n, *layers.student_shape, generator=generator, requires_grad=True)
-    teacher = torch.randn(n, *layers.teacher_shape, generator=generator, requires_grad=True)
+    pair, = layers.pairs
+    student = torch.randn(n, *pair.student_shape, generator=generator, requires_grad=True)
+    teacher = torch.randn(n, *pair.teacher_shape, generator=generator, requires_grad=True)
     before = teacher.detach().clone()
     show_samples(distiller, images, torch.zeros(n, 3, 40, 60))
     loss, = losses_of(distiller, student, teacher).values()

@@ -1,0 +1,64 @@
+"""Running a network only as far as somebody listens."""
+from __future__ import annotations
+
+from contextlib import contextmanager, nullcontext
+from typing import Any, Callable, ContextManager, Iterator, Sequence
+
+from torch import nn
+
+
+class _Enough(BaseException):
+    """Not an ``Exception``, so that no network's own ``except`` takes it for a fault."""
+
+
+@contextmanager
+def stop_when(modules: Sequence[nn.Module], enough: Callable[[], bool]) -> Iterator[None]:
+    """A forward pass inside ends as soon as ``enough()`` holds behind one of the modules.
+
+    What would come next, such as the heads behind a neck, is not run; the call of the network
+    does not return, and execution goes on behind the ``with`` block. To be entered last: hooks
+    that were there before have seen the output when ``enough`` is asked.
+
+    Args:
+        modules: behind whose forward pass it is asked.
+        enough: whether all that is wanted is there.
+    """
+
+    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+        if enough():
+            raise _Enough
+
+    handles = [module.register_forward_hook(hook) for module in dict.fromkeys(modules)]
+    try:
+        yield
+    except _Enough:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def as_far_as_recorded(teacher: nn.Module, distiller: Any) -> ContextManager[None]:
+    """A forward pass of the teacher inside ends when its recorders have all that the losses read.
+
+    The whole network runs where the distiller has deliveries, or records anything but outputs of
+    modules.
+
+    Args:
+        teacher: to which the recorders listen already (``prepare_from_teacher``).
+        distiller: a built ``ConfigurableDistiller``.
+    """
+    recorders = distiller.teacher_recorders.recorders
+    if distiller.deliveries.deliveries or not recorders or any(
+            type(recorder).__name__ != 'ModuleOutputsRecorder' for recorder in recorders.values()):
+        return nullcontext()
+    needed = dict.fromkeys(recorders, 1)
+    for mapping in distiller.loss_forward_mappings.values():
+        for record in mapping.values():
+            if not record['from_student']:
+                calls = record.get('record_idx', 0) + 1
+                needed[record['recorder']] = max(needed[record['recorder']], calls)
+    modules = dict(teacher.named_modules())
+    return stop_when([modules[recorder.source] for recorder in recorders.values()],
+                     lambda: all(len(recorders[name].data_buffer) >= calls
+                                 for name, calls in needed.items()))

@@ -1,0 +1,134 @@
+"""Where a distiller listens: pairs of layers, and how one is named."""
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from autokd_mm.space.errors import ConfigError
+
+Shape = Tuple[int, int, int]
+_INDEXED = re.compile(r'(.+)\[(\d+)\]')
+
+
+@dataclass(frozen=True)
+class LayerPair:
+    """A tensor of the student that is compared with one of the teacher.
+
+    Attributes:
+        name: of its recorders, of its loss behind ``loss_``, and of the teacher's array in a
+            bank: ``'feature'`` where there is one pair, else ``'feature_0'``, ``'feature_1'`` ...
+        student, teacher: names of the modules, with an index where a module gives several
+            tensors (see :func:`split_source`).
+        student_shape, teacher_shape: C x H x W (D x 1 x 1 for vectors) for the image with which
+            both networks were tried. Where images differ in size, so do H and W.
+        factor: of the pair in its branch; those of a branch add up to 1.
+        student_calls, teacher_calls: the index counts the calls of the module and not the tensors
+            of the tuple that it returns.
+        student_tokens, teacher_tokens: of a transformer's layer, how many of its tokens are no
+            patches; the shapes are those of the map that the patches make.
+    """
+    name: str
+    student: str
+    teacher: str
+    student_shape: Shape
+    teacher_shape: Shape
+    factor: float = 1.0
+    student_calls: bool = False
+    teacher_calls: bool = False
+    student_tokens: Optional[int] = None
+    teacher_tokens: Optional[int] = None
+
+    @property
+    def same_shape(self) -> bool:
+        return self.student_shape == self.teacher_shape
+
+    def recorder(self, who: str) -> Dict[str, Any]:
+        """MMRazor's recorder of ``'student'`` or ``'teacher'``."""
+        return dict(type='mmrazor.ModuleOutputs', source=split_source(getattr(self, who))[0])
+
+    def record(self, who: str) -> Dict[str, Any]:
+        """Where MMRazor's mappings find the tensor in that recorder."""
+        index = split_source(getattr(self, who))[1]
+        place = 'record_idx' if getattr(self, f'{who}_calls') else 'data_idx'
+        return dict(recorder=self.name, from_student=who == 'student',
+                    **({} if index is None else {place: index}))
+
+
+@dataclass(frozen=True)
+class Layers:
+    """What is compared.
+
+    Attributes:
+        pairs: the feature branch; all pairs are compared in the same way.
+        logits: the logits branch, may be empty.
+        scores: name of the student's module whose output are its predictions, where these are not
+            what is distilled (a transformer with a distillation token); ``None``: the first of the
+            logits.
+    """
+    pairs: Tuple[LayerPair, ...]
+    logits: Tuple[LayerPair, ...] = ()
+    scores: Optional[str] = None
+
+    @classmethod
+    def single(cls, student: str, teacher: str, student_logits: Optional[str],
+               teacher_logits: Optional[str], student_shape: Shape, teacher_shape: Shape,
+               classes: int = 0) -> 'Layers':
+        """One pair of features, and at most one of logits."""
+        logits: Tuple[LayerPair, ...] = ()
+        if student_logits and teacher_logits:
+            shape = (classes, 1, 1)
+            logits = (LayerPair('logits', student_logits, teacher_logits, shape, shape), )
+        return cls((LayerPair('feature', student, teacher, student_shape, teacher_shape), ),
+                   logits)
+
+    @property
+    def all(self) -> Tuple[LayerPair, ...]:
+        return self.pairs + self.logits
+
+    @property
+    def same_shape(self) -> bool:
+        """All pairs of features have equal shapes."""
+        return all(pair.same_shape for pair in self.pairs)
+
+    @property
+    def classes(self) -> int:
+        """Channels of the logits, 0 without logits."""
+        return self.logits[0].student_shape[0] if self.logits else 0
+
+    def sources(self, who: str) -> Dict[str, str]:
+        """Names of the layers of ``'student'`` or ``'teacher'`` by name of the pair."""
+        return {pair.name: getattr(pair, who) for pair in self.all}
+
+
+def split_source(source: str) -> Tuple[str, Optional[int]]:
+    """``'neck[2]'`` -> ``('neck', 2)``, ``'neck'`` -> ``('neck', None)``.
+
+    The index picks a tensor of the tuple that the module returns, or the output of one of its
+    calls where it is called several times in one forward pass.
+    """
+    found = _INDEXED.fullmatch(source) if isinstance(source, str) else None
+    return (found.group(1), int(found.group(2))) if found else (source, None)
+
+
+def pair_names(branch: str, count: int) -> Tuple[str, ...]:
+    """Names of the pairs of a branch, ``'feature'`` or ``'logits'``."""
+    return (branch, ) if count == 1 else tuple(f'{branch}_{i}' for i in range(count))
+
+
+def checked_factors(factors: Sequence[float], pairs: int) -> Tuple[float, ...]:
+    """Factors of the pairs of a branch as given in a config, scaled to add up to 1.
+
+    Raises:
+        ConfigError: not one finite number of at least 0 for each pair, or nothing above 0.
+    """
+    if len(factors) != pairs:
+        raise ConfigError(f'layers.factors has {len(factors)} numbers for {pairs} pairs of layers')
+    for factor in factors:
+        if isinstance(factor, bool) or not isinstance(factor, (int, float)) \
+                or not 0 <= factor < float('inf'):
+            raise ConfigError(f'layers.factors: {factor!r} is not a finite number of at least 0')
+    total = float(sum(factors))
+    if total <= 0:
+        raise ConfigError('layers.factors: at least one must be above 0')
+    return tuple(factor / total for factor in factors)
