@@ -3,12 +3,40 @@
 Where nobody has been, the next question is guessed: what was asked elsewhere after the same last
 options, of which as few are compared as are needed to tell the questions apart.
 """
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from itertools import groupby
+from operator import itemgetter
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+
+import numpy as np
 
 _MEMORY = 4  # options that are compared at most
 
 Path = Tuple[int, ...]
 Offered = Sequence[Tuple[int, Path]]
+
+
+class Level(NamedTuple):
+    """What is offered in states that are equally far from the end, one entry for each option.
+
+    Attributes:
+        before: the option that came last in the state.
+        option: the one offered.
+        after: place of the state behind it; the last two places are an end and "nobody knows".
+        start: where the options of each state begin; the states' places are ``first`` and on.
+        width: how many options each state has.
+    """
+    first: int
+    before: np.ndarray
+    option: np.ndarray
+    after: np.ndarray
+    start: np.ndarray
+    width: np.ndarray
+
+
+class Table(NamedTuple):
+    """Every state that may come, with its place, and what is offered there, from the ends on."""
+    places: Dict[Path, int]
+    levels: List[Level]
 
 
 class Grammar:
@@ -20,6 +48,7 @@ class Grammar:
         self._ambiguous: List[Set[int]] = [set() for _ in range(_MEMORY + 1)]
         self._reach: Dict[int, int] = {}
         self._offered: Dict[Path, Optional[Offered]] = {}
+        self._table: Optional[Table] = None
 
     def add(self, path: Path, offered: Path) -> None:
         """After ``path`` the options ``offered`` were offered; none: that was the end."""
@@ -32,6 +61,7 @@ class Grammar:
                 self._ambiguous[length].add(path[-1])
         self._reach.clear()
         self._offered.clear()
+        self._table = None
 
     def state(self, path: Path) -> Path:
         """The last options of ``path``, as many as decide what comes after it."""
@@ -43,6 +73,42 @@ class Grammar:
         if state not in self._offered:
             self._offered[state] = self._look(state)
         return self._offered[state]
+
+    def table(self) -> Table:
+        """A new object whenever something was learnt."""
+        if self._table is None:
+            heights: Dict[Path, int] = {}
+            self._measure((0, ), heights)
+            order = sorted((height, state) for state, height in heights.items() if height > 0)
+            places = {state: place for place, (_, state) in enumerate(order)}
+            levels = []
+            for _, group in groupby(order, key=itemgetter(0)):
+                levels.append(self._level([state for _, state in group], places, heights))
+            self._table = Table(places, levels)
+        return self._table
+
+    def _measure(self, state: Path, heights: Dict[Path, int]) -> int:
+        """How many questions may come at most; -1 where nobody knows."""
+        if state not in heights:
+            heights[state] = 0  # where questions go round in circles
+            offered = self.offered(state)
+            heights[state] = -1 if offered is None else max(
+                [1 + max(self._measure(after, heights), 0) for _, after in offered], default=0)
+        return heights[state]
+
+    def _level(self, states: Sequence[Path], places: Dict[Path, int],
+               heights: Dict[Path, int]) -> Level:
+        first = places[states[0]]
+        offered = [self.offered(state) or () for state in states]
+        count = np.array([len(one) for one in offered])
+        after = []
+        for state in (state for one in offered for _, state in one):
+            # In a circle the way back counts as an end.
+            known = len(places) if places.get(state, first) >= first else places[state]
+            after.append(len(places) + 1 if heights[state] < 0 else known)
+        return Level(first, np.repeat([state[-1] for state in states], count),
+                     np.array([option for one in offered for option, _ in one]), np.array(after),
+                     np.cumsum(count) - count, count)
 
     def _look(self, state: Path) -> Optional[Offered]:
         for length in range(min(len(state), _MEMORY), 0, -1):

@@ -1,6 +1,6 @@
 """The nodes of a Monte Carlo tree and what is added up in them."""
 from fractions import Fraction
-from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Tuple
 
 
 class Step(NamedTuple):
@@ -41,12 +41,23 @@ class Sums:
     def visits(self) -> int:
         return self.scored + self.worst
 
+    def above(self, low: Fraction, width: Fraction) -> float:
+        """Sum of (value - low) / width over the values in the range, rounded once: whole numbers,
+        because Fraction would look for common divisors in every step."""
+        if not self.scored or not width:
+            return 0.0
+        total = self.total
+        number = total.numerator * low.denominator - \
+            self.scored * low.numerator * total.denominator
+        return (number * width.denominator
+                / (total.denominator * low.denominator * width.numerator))
+
 
 class Branch:
     """The choices of one parameter below one node."""
     __slots__ = ('parent', 'name', 'choices', 'children', 'n_closed')
 
-    def __init__(self, parent: 'Node', name: str, choices: Sequence[Any]) -> None:
+    def __init__(self, parent: 'Node', name: str, choices: Tuple[Any, ...]) -> None:
         self.parent = parent
         self.name = name
         self.choices = choices

@@ -74,10 +74,10 @@ class OptionModel:
         self._questions: Dict[str, Question] = {}
         self._keys: List[Key] = []
         self._features: Dict[Key, int] = {}
+        self._pairs: Dict[Tuple[int, int], int] = {}
         self._sums: List[Sums] = []
         self._gram = np.zeros((1, 1))
         self._order: np.ndarray = np.zeros(1, int)
-        self._posterior: Optional[Posterior] = None
         self._feature(_BASE)
 
     def __len__(self) -> int:
@@ -93,14 +93,12 @@ class OptionModel:
             feature = question.features[step.taken]
             taken.add(feature)
             if self.pairs and len(path) > 1:
-                pairs = [self._feature(self._keys[path[-1]] + self._keys[other])
-                         for other in question.features]
-                taken.add(pairs[step.taken])
+                taken.add([self._pair(path[-1], other)
+                           for other in question.features][step.taken])
             path += (feature, )
         self.grammar.add(path, ())
         index = sorted(taken)
         self._gram[np.ix_(index, index)] += 1
-        self._posterior = None
         return [self._sums[feature] for feature in index]
 
     def features(self, name: str, choices: Sequence[Any]) -> Sequence[Optional[int]]:
@@ -125,9 +123,7 @@ class OptionModel:
 
     def pair(self, before: int, feature: int) -> Optional[int]:
         """The feature of two options that follow each other, if there is one."""
-        if not before or not self.pairs:
-            return None
-        return self._features.get(self._keys[before] + self._keys[feature])
+        return self._pairs.get((before, feature))
 
     def _question(self, name: str, choices: Tuple[Any, ...]) -> Question:
         question = self._questions.get(name)
@@ -144,19 +140,14 @@ class OptionModel:
             low, width: z = (value - low) / width.
             squares: sum of z^2 over all trials.
         """
-        if self._posterior is None:
-            order = self._order
-            totals = [self._sums[f] for f in order]
-            target = np.array([_ratio(s.total - s.scored * low, width) if s.scored else 0.0
-                               for s in totals])
-            gram = self._gram[order[:, None], order] + np.diag(self._precision())
-            factor = np.linalg.cholesky(gram)
-            mean = np.linalg.solve(gram, target)
-            left = max(squares - float(target @ mean), 0.0)
-            n_trials = self._sums[0].visits
-            variance = (_GUESSES * _GUESS**2 + left) / (_GUESSES + n_trials)
-            self._posterior = Posterior(mean, factor, math.sqrt(variance) * self.draw)
-        return self._posterior
+        order = self._order
+        target = np.array([self._sums[f].above(low, width) for f in order])
+        gram = self._gram[order[:, None], order] + np.diag(self._precision())
+        factor = np.linalg.cholesky(gram)
+        mean = np.linalg.solve(gram, target)
+        left = max(squares - float(target @ mean), 0.0)
+        variance = (_GUESSES * _GUESS**2 + left) / (_GUESSES + self._sums[0].visits)
+        return Posterior(mean, factor, math.sqrt(variance) * self.draw)
 
     def sample(self, posterior: Posterior, rng: np.random.RandomState) -> List[float]:
         """One draw of all effects, by feature."""
@@ -169,6 +160,13 @@ class OptionModel:
         precision[0] = _FLAT  # the base sorts first
         return precision
 
+    def _pair(self, before: int, feature: int) -> int:
+        pair = self._pairs.get((before, feature))
+        if pair is None:
+            pair = self._feature(self._keys[before] + self._keys[feature])
+            self._pairs[before, feature] = pair
+        return pair
+
     def _feature(self, key: Key) -> int:
         if key in self._features:
             return self._features[key]
@@ -180,16 +178,8 @@ class OptionModel:
             gram[:feature, :feature] = self._gram
             self._gram = gram
         self._order = np.array(sorted(range(feature + 1), key=self._keys.__getitem__))
-        self._posterior = None
         return feature
 
 
 def _base(name: str) -> str:
     return name.split('(', 1)[0]
-
-
-def _ratio(value: Fraction, width: Fraction) -> float:
-    try:
-        return float(value) / float(width) if width else 0.0
-    except OverflowError:
-        return float(value / width)

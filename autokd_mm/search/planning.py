@@ -8,8 +8,10 @@ from heapq import heappop, heappush
 from random import Random
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-from autokd_mm.search.grammar import Path
-from autokd_mm.search.node import Node
+import numpy as np
+
+from autokd_mm.search.grammar import Path, Table
+from autokd_mm.search.node import Node, Step
 from autokd_mm.search.option_model import OptionModel
 
 _MOST = 64  # nodes looked at for one question
@@ -31,7 +33,9 @@ class Plan:
         self._model = model
         self._effects = effects
         self._prior = prior
-        self._tails: Dict[Path, Optional[float]] = {}
+        self._table: Optional[Table] = None
+        self._tails: List[float] = []
+        self._known: Dict[Tuple[Path, Sequence[Optional[int]]], List[Tuple[float, float]]] = {}
         self._path: Path = ()
         self._pushed = 0
 
@@ -57,6 +61,25 @@ class Plan:
             if child is None or not child.closed:
                 return index
         return self._search(children, path, features, rng)
+
+    def ahead(self, node: Node) -> List[Step]:
+        """What is planned below a node, as far as the tree knows the questions."""
+        steps: List[Step] = []
+        path = self._model.path(node)
+        if self._path[:len(path)] != path:
+            return steps
+        below: Optional[Node] = node
+        for feature in self._path[len(path):]:
+            for branch in below.branches if below is not None else ():
+                features = list(self._model.features(branch.name, branch.choices))
+                if feature in features:
+                    index = features.index(feature)
+                    steps.append(Step(branch.name, branch.choices, index))
+                    below = branch.children[index]
+                    break
+            else:
+                break
+        return steps
 
     def _begin(self, node: Node) -> None:
         """Search from the root, as a trial does that nobody has given its first answers."""
@@ -106,58 +129,71 @@ class Plan:
 
         ``start``: the choice that led here, None where the search begins.
         """
-        tails = [None if feature is None else self._after(path + (feature, ))
-                 for feature in features]
-        # What may follow an option that nobody took: the best that follows one beside it.
-        guess = max([tail for tail in tails if tail is not None], default=0.0)
-        for place, (child, feature, tail) in enumerate(zip(children, features, tails)):
+        for place, (child, (effect, tail)) in enumerate(zip(children, self._worth(path, features))):
             if child is not None and child.closed:
                 continue
             index = place if start is None else start
-            reward = guess if tail is None else tail
+            feature = features[place]
+            self._pushed += 1
             if feature is not None:
-                total = value + self._effect(path[-1], feature)
-                self._push(queue, total + reward, index, total, path + (feature, ), child)
+                total = value + effect
+                heappush(queue, (-total - tail, self._pushed, index, total, path + (feature, ),
+                                 child))
             elif rng is not None:
-                self._push(queue, reward + self._prior * normal(rng), index, 0.0, path, None)
+                heappush(queue, (-tail - self._prior * normal(rng), self._pushed, index, 0.0,
+                                 path, None))
 
-    def _push(self, queue: List[_Entry], bound: float, index: int, value: float, path: Path,
-              child: Optional[Node]) -> None:
-        self._pushed += 1
-        heappush(queue, (-bound, self._pushed, index, value, path, child))
+    def _worth(self, path: Path, features: Sequence[Optional[int]]) -> List[Tuple[float, float]]:
+        """The effect of each option behind a path, and the best that can follow it."""
+        state = self._model.grammar.state(path)
+        key = (state, tuple(features))
+        worth = self._known.get(key)
+        if worth is None:
+            tails = [None if feature is None else self._tail(state + (feature, ))
+                     for feature in features]
+            # What may follow an option that nobody took: the best that follows one beside it.
+            guess = max([tail for tail in tails if tail is not None], default=0.0)
+            worth = self._known[key] = [
+                (0.0 if feature is None else self._effect(state[-1], feature),
+                 guess if tail is None else tail) for feature, tail in zip(features, tails)]
+        return worth
 
     def _effect(self, before: int, feature: int) -> float:
-        if not self._model.pairs:
-            return self._effects[feature]
         pair = self._model.pair(before, feature)
         return self._effects[feature] + (0.0 if pair is None else self._effects[pair])
 
-    def _after(self, path: Path) -> Optional[float]:
+    def _tail(self, path: Path) -> Optional[float]:
+        """The best that can follow, by what was offered after such paths elsewhere; None where
+        nobody knows."""
+        grammar = self._model.grammar
         if not self._model.look_ahead:
             return 0.0
-        return self._tail(self._model.grammar.state(path))
+        state = grammar.state(path)
+        table = grammar.table()
+        if table is not self._table:  # at first, and when another worker has found something new
+            self._table, self._tails = table, self._look_ahead(table)
+        place = table.places.get(state)
+        if place is None:
+            return None if grammar.offered(state) is None else 0.0
+        return self._tails[place]
 
-    def _tail(self, state: Path) -> Optional[float]:
-        """The best that can follow, by what was offered after such paths elsewhere."""
-        if state not in self._tails:
-            self._tails[state] = 0.0  # where questions go round in circles
-            self._tails[state] = self._best(state)
-        return self._tails[state]
-
-    def _best(self, state: Path) -> Optional[float]:
-        offered = self._model.grammar.offered(state)
-        if not offered:
-            return None if offered is None else 0.0
-        tails = [self._tails[after] if after in self._tails else self._tail(after)
-                 for _, after in offered]
-        known = [tail for tail in tails if tail is not None]
-        guess = max(known) if known else 0.0
-        if self._model.pairs:
-            effects = [self._effect(state[-1], feature) for feature, _ in offered]
-        else:
-            effects = [self._effects[feature] for feature, _ in offered]
-        return max([effect + (guess if tail is None else tail)
-                    for effect, tail in zip(effects, tails)])
+    def _look_ahead(self, table: Table) -> List[float]:
+        """The best sum of effects behind each state, from the ends backwards."""
+        effects = np.array(self._effects)
+        tails = np.zeros(len(table.places) + 2)
+        tails[-1] = -np.inf  # nobody knows
+        for level in table.levels:
+            after = tails[level.after]
+            guess = np.maximum.reduceat(after, level.start)
+            guess[guess == -np.inf] = 0.0
+            after = np.where(after == -np.inf, np.repeat(guess, level.width), after)
+            worth = effects[level.option]
+            if self._model.pairs:
+                pairs = [self._model.pair(*two) for two in zip(level.before, level.option)]
+                worth = worth + [0.0 if pair is None else effects[pair] for pair in pairs]
+            end = level.first + len(level.start)
+            tails[level.first:end] = np.maximum.reduceat(worth + after, level.start)
+        return tails.tolist()
 
 
 def normal(rng: Random) -> float:

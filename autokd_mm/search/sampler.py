@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.search import selection
 from autokd_mm.search.node import Node, Step
 from autokd_mm.search.option_model import OptionModel
-from autokd_mm.search.study_tree import StudyTree, only_direction
+from autokd_mm.search.study_tree import PLAN, StudyTree, only_direction
 from autokd_mm.space.errors import nearest
 
 POLICIES = ('thompson', 'uct')
@@ -31,7 +31,8 @@ class MCTSSampler(BaseSampler):
     ``'thompson'``: statistics of an option are shared by the whole tree. For each trial the
     effects of all options are drawn from what a Bayesian linear model knows of them (see
     :mod:`~autokd_mm.search.option_model`), and the trial descends to the best new path under that
-    draw (see :mod:`~autokd_mm.search.planning`). Workers spread because their draws differ.
+    draw (see :mod:`~autokd_mm.search.planning`). Workers spread because their draws differ,
+    and the leaf that a trial plans to go to is taken for all others, in other processes too.
 
     ``'uct'``: each node knows its own trials only. A choice nobody has tried, otherwise the
     highest UCT score (see :mod:`~autokd_mm.search.selection`).
@@ -138,22 +139,25 @@ class MCTSSampler(BaseSampler):
             rng = Random(f'{self._seed}/{view.ordinal(trial)}/{param_name}')
             if isinstance(param_distribution, CategoricalDistribution):
                 choices = param_distribution.choices
-                index = self._choose(view, trial, node, param_name, choices, rng)
+                index = self._choose(study, view, trial, node, param_name, choices, rng)
                 view.take(trial, Step(param_name, choices, index))
                 return choices[index]
         sampler = self._independent_sampler or RandomSampler(seed=rng.getrandbits(32))
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def _choose(self, view: StudyTree, trial: FrozenTrial, node: Node, name: str,
+    def _choose(self, study: Study, view: StudyTree, trial: FrozenTrial, node: Node, name: str,
                 choices: Sequence[Any], rng: Random) -> int:
-        options = view.tree.options(node, name, choices)
         ordinal = view.ordinal(trial)
         if ordinal < self._n_warmup_trials:
-            return selection.uniform(options, rng)
+            return selection.uniform(view.tree.options(node, name, choices), rng)
         if self._policy == 'uct':
-            return selection.select(options, self._exploration, rng)
-        index = view.plan(trial, f'{self._seed}/{ordinal}').choose(node, name, choices, rng)
-        return selection.uniform(options, rng) if index is None else index
+            return selection.select(view.tree.options(node, name, choices), self._exploration, rng)
+        index, plan = view.choose(trial, f'{self._seed}/{ordinal}', name, choices, rng)
+        if plan:
+            study._storage.set_trial_system_attr(trial._trial_id, PLAN, plan)
+        if index is None:
+            return selection.uniform(view.tree.options(node, name, choices), rng)
+        return index
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState,
                     values: Optional[Sequence[float]]) -> None:

@@ -7,7 +7,8 @@ COMPLETE      with its value; a value that is not finite (a bug, not a find) as 
 PRUNED        with its value or last intermediate value; without one as the worst value seen
 FAIL          as a visit with the worst value seen, so that a broken region is left and not
               retried for ever
-RUNNING       as virtual loss, on the path it has asked for so far
+RUNNING       as virtual loss, on the path it has asked for so far; where it is going to by its
+              plan (system attribute ``mcts:plan``) nobody else goes
 WAITING       not at all, until it runs
 interrupted   not at all, in no state: the worker died (user attribute ``interrupted`` is True),
               which says nothing about the distiller, and its parameters will be tried again
@@ -21,7 +22,7 @@ import math
 from bisect import bisect_left, insort
 from itertools import chain
 from random import Random
-from typing import Dict, Iterator, List, Optional, Sequence, Set, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from optuna.distributions import CategoricalDistribution
 from optuna.study import Study, StudyDirection
@@ -33,17 +34,19 @@ from autokd_mm.search.planning import Plan
 from autokd_mm.search.tree import Tree, Walk
 
 INTERRUPTED = 'interrupted'
+PLAN = 'mcts:plan'  # system attribute: [parameter, index of the choice] of what will be chosen
 
 
 class _Running:
     """A running trial: its walk through the tree, and which parameters are part of it."""
-    __slots__ = ('walk', 'asked', 'ordinal', 'plan')
+    __slots__ = ('walk', 'asked', 'ordinal', 'plan', 'ahead')
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self.asked: Set[str] = set()
         self.ordinal: Optional[int] = None
         self.plan: Optional[Plan] = None
+        self.ahead: Optional[List[Any]] = None  # the last value of PLAN that was looked at
 
 
 class StudyTree:
@@ -112,6 +115,10 @@ class StudyTree:
                 else:
                     self.tree.step(running.walk, step)
             running.asked.update(trial.params)
+        ahead = trial.system_attrs.get(PLAN)
+        if ahead is not None and ahead != running.ahead:
+            running.ahead = ahead
+            self.tree.claim(running.walk, _planned(trial, ahead, running.walk.nodes[-1]))
         return running.walk.nodes[-1]
 
     def take(self, trial: FrozenTrial, step: Step) -> None:
@@ -120,12 +127,30 @@ class StudyTree:
         running.asked.add(step.name)
         self.tree.step(running.walk, step)
 
-    def plan(self, trial: FrozenTrial, seed: str) -> Plan:
-        """The draw of effects that a running trial goes by, made at its first question."""
+    def choose(self, trial: FrozenTrial, seed: str, name: str, choices: Sequence[Any],
+               rng: Random) -> Tuple[Optional[int], List[Any]]:
+        """Ask the plan of a running trial, made at its first question, and claim what it says.
+
+        Returns:
+            Index of the choice, None where nothing new is left, and the value of the attribute
+            :data:`PLAN` if other processes should see a new one, otherwise an empty list.
+        """
         running = self._running[trial._trial_id]
+        walk = running.walk
+        node = walk.nodes[-1]
+        branch = node.find(name, len(choices))
+        if branch is not None and walk.ahead and walk.ahead[0] in branch.children:
+            return branch.children.index(walk.ahead[0]), []
+        self.tree.claim(walk, ())  # its own goal should not be in its way
         if running.plan is None:
             running.plan = self.tree.plan(Random(seed))
-        return running.plan
+        index = running.plan.choose(node, name, choices, rng)
+        steps = running.plan.ahead(node) if index is not None else []
+        if len(steps) < 2:  # the next step is all, and it is about to be taken
+            return index, []
+        self.tree.claim(walk, steps)
+        running.ahead = [[step.name, step.taken] for step in steps]
+        return index, running.ahead
 
     def ordinal(self, trial: FrozenTrial) -> int:
         """How many trials come before this one, interrupted ones not counted.
@@ -174,6 +199,23 @@ def only_direction(directions: Sequence[StudyDirection]) -> StudyDirection:
         raise ValueError('a Monte Carlo tree needs a study with one objective, '
                          f'this one has {len(directions)}')
     return directions[0]
+
+
+def _planned(trial: FrozenTrial, ahead: Sequence[Any], node: Node) -> Iterator[Step]:
+    """The part of a plan that a running trial, now at ``node``, has still ahead, as far as the tree
+    knows the questions; nothing if the trial has gone elsewhere."""
+    steps = {step.name: step.taken for step in _steps(trial) if step is not None}
+    below: Optional[Node] = node
+    for name, taken in ahead:
+        if name in steps:
+            if steps[name] != taken:
+                return
+            continue
+        branch = next((b for b in below.branches if b.name == name), None) if below else None
+        if branch is None or not 0 <= taken < len(branch.choices):
+            return
+        yield Step(name, branch.choices, taken)
+        below = branch.children[taken]
 
 
 def _steps(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = ()

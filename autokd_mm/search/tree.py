@@ -25,7 +25,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from autokd_mm.search.node import Branch, Node, Option, Step, Sums, end, refresh
-from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.option_model import OptionModel, Posterior
 from autokd_mm.search.planning import Plan
 
 LOW_QUANTILE = Fraction(1, 4)
@@ -47,12 +47,24 @@ Record = Tuple[float, int, List[Sums]]  # value, serial number, what the value i
 
 
 class Walk:
-    """The way of one running trial so far; made by :meth:`Tree.start`."""
-    __slots__ = ('nodes', 'repeatable')
+    """The way of one running trial; made by :meth:`Tree.start`.
+
+    Attributes:
+        nodes: where it has been, from the root on.
+        ahead: where it is going to, behind the last of ``nodes``: the last of them is taken.
+        repeatable: it has a numeric parameter.
+    """
+    __slots__ = ('nodes', 'ahead', 'repeatable')
 
     def __init__(self, root: Node) -> None:
         self.nodes = [root]
+        self.ahead: List[Node] = []
         self.repeatable = False
+
+    @property
+    def goal(self) -> Node:
+        """The node that nobody else need go to."""
+        return (self.ahead or self.nodes)[-1]
 
 
 class Tree:
@@ -61,6 +73,7 @@ class Tree:
     Args:
         virtual_loss: visits with the worst value that one running trial stands for (Chaslot et
             al., "Parallel Monte-Carlo Tree Search", CG 2008, tree parallelisation). 0 ignores it.
+        model: of options, if they share their statistics.
     """
 
     def __init__(self, virtual_loss: float = 1.0, model: Optional[OptionModel] = None) -> None:
@@ -135,15 +148,20 @@ class Tree:
 
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""
+        assert self.model is not None
+        posterior = self.posterior()
+        effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))
+        return Plan(self.model, effects, posterior.scale / math.sqrt(self.model.shrinkage))
+
+    def posterior(self) -> Posterior:
+        """What the model knows of the effects of options."""
+        assert self.model is not None
         low, width, squares = self._low, self._width, 0.0
         if width:
             root = self.root
             squares = float((self._squares - 2 * low * root.total + root.scored * low * low)
                             / (width * width))
-        assert self.model is not None
-        posterior = self.model.posterior(low, width, squares)
-        effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))
-        return Plan(self.model, effects, posterior.scale / math.sqrt(self.model.shrinkage))
+        return self.model.posterior(low, width, squares)
 
     def start(self) -> Walk:
         """A trial starts to run: virtual loss at the root."""
@@ -154,26 +172,39 @@ class Tree:
 
     def step(self, walk: Walk, step: Step) -> None:
         """A running trial takes a decision: virtual loss on the next node."""
-        last = walk.nodes[-1]
-        child = self._child(last, step)
+        child = self._child(walk.nodes[-1], step)
         child.running += 1
+        goal = walk.goal
+        on_its_way = walk.ahead[:1] == [child]
         walk.nodes.append(child)
-        if not walk.repeatable:
-            end(last, -1)
-            end(child, +1)
+        walk.ahead = walk.ahead[1:] if on_its_way else []
+        self._move_goal(walk, goal)
+
+    def claim(self, walk: Walk, steps: Iterable[Step]) -> None:
+        """A running trial plans these decisions: where they lead to is taken from now on, before
+        the trial gets there. A plan made earlier is forgotten."""
+        goal, walk.ahead = walk.goal, []
+        for step in steps:
+            walk.ahead.append(self._child(walk.goal, step))
+        self._move_goal(walk, goal)
+
+    def _move_goal(self, walk: Walk, before: Node) -> None:
+        if not walk.repeatable and walk.goal is not before:
+            end(before, -1)
+            end(walk.goal, +1)
 
     def set_repeatable(self, walk: Walk) -> None:
         """A running trial has a numeric parameter: nobody else will repeat it by accident."""
         if not walk.repeatable:
             walk.repeatable = True
-            end(walk.nodes[-1], -1)
+            end(walk.goal, -1)
 
     def drop(self, walk: Walk) -> None:
         """A trial runs no longer: take its virtual loss back."""
         for node in walk.nodes:
             node.running -= 1
         if not walk.repeatable:
-            end(walk.nodes[-1], -1)
+            end(walk.goal, -1)
 
     def options(self, node: Node, name: str, choices: Sequence[Any]) -> List[Option]:
         """The statistics of every choice of ``name`` below ``node``, in the order of choices."""
@@ -186,10 +217,8 @@ class Tree:
         if node is None:
             return Option(0, 0.0, False)
         visits = node.visits + self.virtual_loss * node.running
-        value = 0.0
-        if node.scored and self._width:
-            value = float((node.total - node.scored * self._low) / self._width) / visits
-        return Option(visits, value, node.closed)
+        value = node.above(self._low, self._width)
+        return Option(visits, value / visits if value else 0.0, node.closed)
 
     def rows(self, max_depth: Optional[int] = None, sign: int = 1) -> Iterator[Row]:
         """Walk over all visited nodes, depth first, most visited choice first.

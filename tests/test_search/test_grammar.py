@@ -55,8 +55,29 @@ def test_a_trial_that_failed_half_way_is_no_end_where_others_went_on():
     assert offered(grammar, 0, 1) == [3, 4]
 
 
+def test_the_table_has_every_state_from_the_ends_on():
+    grammar = Grammar()
+    add(grammar, ((1, 2), 1), ((3, 4), 3), ((5, 6), 5))
+    add(grammar, ((1, 2), 2), ((5, 6), 5))
+    near, middle, far = grammar.table().levels
+    places = grammar.table().places
+    assert places == {(2, ): 0, (3, ): 1, (1, ): 2, (0, ): 3}
+    assert near.first == 0 and near.before.tolist() == [2, 2, 3, 3]
+    assert near.option.tolist() == [5, 6, 5, 6]
+    assert near.after.tolist() == [4, 5, 4, 5]  # an end behind 5, nobody has taken 6
+    assert (near.start.tolist(), near.width.tolist()) == ([0, 2], [2, 2])
+    assert middle.option.tolist() == [3, 4] and middle.after.tolist() == [1, 5]
+    assert far.option.tolist() == [1, 2] and far.after.tolist() == [2, 0]
+    before = grammar.table()
+    add(grammar, ((1, 2), 1), ((3, 4), 3), ((5, 6), 5))
+    assert grammar.table() is before  # nothing new
+    add(grammar, ((1, 2), 1), ((3, 4), 4))
+    assert grammar.table() is not before
+
+
 def test_questions_in_a_circle_come_to_an_end():
     grammar = Grammar()
     add(grammar, ((1, 2), 1), ((3, 4), 3))
     add(grammar, ((3, 4), 3), ((1, 2), 1))
     assert grammar.reach(1) >= 1 and offered(grammar, 0, 1)
+    assert {(0, ), grammar.state((0, 1)), grammar.state((0, 3))} <= set(grammar.table().places)

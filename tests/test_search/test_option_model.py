@@ -19,8 +19,7 @@ def y(index):
 
 
 def posterior(tree):
-    tree.plan(random.Random(0))
-    return tree.model._posterior
+    return tree.posterior()
 
 
 def test_the_mean_by_hand():

@@ -79,6 +79,16 @@ def test_running_trials_are_passed_over_too():
     assert choose(plan_of(tree, b=1, p=5), tree) == 1
 
 
+def test_what_is_planned_below_a_node():
+    tree = tree_of([x('a'), y('p'), z('v')], [x('b'), y('p')])
+    plan = plan_of(tree, a=3, q=1, v=2)
+    assert choose(plan, tree) == 0
+    ahead = plan.ahead(tree.root)
+    assert ahead == [Step('x', AB, 0), Step('y', PQ, 1)]  # what follows q nobody has seen
+    first, second = tree.root.branches[0].children
+    assert plan.ahead(first) == ahead[1:] and plan.ahead(second) == []
+
+
 def test_what_follows_an_option_here_is_guessed_from_elsewhere():
     tree = tree_of([x('a'), y('p'), z('v')], [x('b'), y('q'), z('v')])
     # b-p was never taken, but after p came z elsewhere: b-p-w is worth 1 + 9, a-p-w one less.

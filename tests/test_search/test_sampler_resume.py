@@ -7,7 +7,7 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from toy_space import POLICIES, ask, new_study, objective, proposals, suggest, value_of
+from toy_space import N_LEAVES, POLICIES, ask, new_study, objective, proposals, suggest, value_of
 
 from autokd_mm.search.sampler import MCTSSampler
 
@@ -140,16 +140,39 @@ def test_without_virtual_loss_workers_crowd():
     assert crowd(3.0) < crowd(0.0)
 
 
-@pytest.mark.parametrize('policy, n_trials', [(dict(), 40), (dict(policy='uct'), 56)])
-def test_threads(policy, n_trials):
+@pytest.mark.parametrize('pairs', [False, True])
+def test_the_plans_of_other_processes_are_seen(tmp_path, pairs):
+    """Two leaves are left. A worker has planned to go to one of them and given its first answer:
+    the other worker, who knows only the storage, goes to the other one."""
+    study = open_study(tmp_path / 'a', pairs=pairs)
+    paths = proposals(study, N_LEAVES - 2)
+    trial = study.ask()
+    first = trial.suggest_categorical('transform', ('none', 'spatial', 'channel', 'mask'))
+    _, other = ask(open_study(tmp_path / 'a', pairs=pairs))
+    one = suggest(trial)
+    assert one[0] == ('transform', first)
+    assert len({*paths, one, other}) == N_LEAVES
+
+
+def test_the_plan_of_a_trial_that_failed_is_open_again(tmp_path):
+    study = open_study(tmp_path / 'a')
+    paths = proposals(study, N_LEAVES - 1)
+    trial = study.ask()
+    trial.suggest_categorical('transform', ('none', 'spatial', 'channel', 'mask'))
+    study.tell(trial, state=TrialState.FAIL)
+    assert len({*paths, *proposals(open_study(tmp_path / 'a'), 1)}) == N_LEAVES
+
+
+@pytest.mark.parametrize('policy', [dict(), dict(policy='uct')])
+def test_threads(policy):
     """Two workers may both be on their way to the last new leaf of a region, but hardly ever."""
     study = new_study(seed=0, **policy)
-    study.optimize(objective, n_trials=n_trials, n_jobs=8)
-    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * n_trials
+    study.optimize(objective, n_trials=56, n_jobs=8)
+    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 56
     trial, _ = ask(study)
     tree = study.sampler.view(study).tree
-    assert (tree.root.visits, tree.root.running) == (n_trials, 1)
-    assert len({tuple(t.params.items()) for t in study.trials}) >= n_trials - 1
+    assert (tree.root.visits, tree.root.running) == (56, 1)
+    assert len({tuple(t.params.items()) for t in study.trials}) >= 55
 
 
 def test_hyperband_shows_one_bracket_but_the_tree_sees_all():

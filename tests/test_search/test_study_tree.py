@@ -156,6 +156,49 @@ def test_a_running_trial_is_followed_as_it_asks():
         (0, 1, 0), (1, 1, 0), (2, 1, 0), (3, 1, 0)]
 
 
+@pytest.mark.parametrize('plan, x_closed', [
+    ([['x', 0], ['y', 1]], True), ([['y', 1]], False), ([['x', 0], ['z', 1]], False),
+    ([['x', 0], ['y', 7]], False), ([['x', 1], ['y', 0]], False)])
+def test_where_other_processes_plan_to_go_is_taken(plan, x_closed):
+    """x=0, y=0 is evaluated. A plan is followed as far as this tree knows the questions."""
+    study = new_study()
+    add(study, 1.0, x=0, y=0)
+    trial = study.ask()
+    study._storage.set_trial_system_attr(trial._trial_id, 'mcts:plan', plan)
+    view = StudyTree(study.direction)
+
+    def closed():
+        view.sync(study.get_trials(deepcopy=False))
+        return [option.closed for option in view.tree.options(view.tree.root, 'x', (0, 1))]
+
+    assert closed() == [x_closed, plan[0] == ['x', 1]]
+    trial.suggest_categorical('x', (0, 1))
+    trial.suggest_categorical('y', (0, 1))
+    study.tell(trial, state=TrialState.FAIL)
+    view.sync(study.get_trials(deepcopy=False))
+    want = [tuple(row) for row in StudyTree.of(study).tree.rows()]
+    assert [tuple(row) for row in view.tree.rows()] == want  # nothing of the plan is left
+
+
+@pytest.mark.parametrize('answered', [0, 1, 2])
+def test_a_plan_is_read_together_with_the_answers_it_has_led_to(answered):
+    study = new_study()
+    add(study, 1.0, x=0, y=0)
+    add(study, 1.0, x=1, y=0)
+    study.enqueue_trial(dict(x=0, y=1))
+    trial = study.ask()
+    study._storage.set_trial_system_attr(trial._trial_id, 'mcts:plan', [['x', 0], ['y', 1]])
+    for name in ('x', 'y')[:answered]:
+        trial.suggest_categorical(name, (0, 1))
+    view = StudyTree.of(study)
+    assert [o.closed for o in view.tree.options(view.tree.root, 'x', (0, 1))] == [True, False]
+    other = study.ask({})
+    study._storage.set_trial_user_attr(trial._trial_id, 'interrupted', True)  # the worker died
+    view.sync(study.get_trials(deepcopy=False))
+    assert not any(o.closed for o in view.tree.options(view.tree.root, 'x', (0, 1)))
+    assert view.follow(other._get_latest_trial()) is view.tree.root
+
+
 def test_numeric_and_single_parameters_are_no_part_of_the_path():
     study = new_study()
     trial = study.ask()

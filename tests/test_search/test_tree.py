@@ -235,6 +235,32 @@ def test_a_leaf_under_evaluation_is_closed_only_while_it_runs():
     assert not tree.root.closed and not child(tree, x(1)).closed
 
 
+def test_a_planned_leaf_is_closed_before_the_trial_gets_there():
+    tree = Tree()
+    tree.add([x(0), y(0)], 1.0)
+    walk = tree.start()
+    tree.claim(walk, [x(0), y(1)])
+    assert child(tree, x(0)).closed and not tree.root.closed
+    assert child(tree, x(0)).running == 0  # virtual loss is where it has been
+    for step in (x(0), y(1)):
+        tree.step(walk, step)
+        assert child(tree, x(0)).closed and child(tree, x(0), y(1)).closed
+    tree.drop(walk)
+    assert not child(tree, x(0)).closed
+
+
+@pytest.mark.parametrize('leave', [
+    lambda tree, walk: tree.drop(walk), lambda tree, walk: tree.step(walk, x(1)),
+    lambda tree, walk: tree.claim(walk, [x(1)]), lambda tree, walk: tree.set_repeatable(walk)])
+def test_what_was_planned_is_free_again_when_the_trial_does_not_go_there(leave):
+    tree = Tree()
+    tree.add([x(0), y(0)], 1.0)
+    walk = tree.start()
+    tree.claim(walk, [x(0), y(1)])
+    leave(tree, walk)
+    assert not child(tree, x(0)).closed and child(tree, x(0), y(1)).ends == 0
+
+
 def test_two_parameters_at_one_node_are_two_branches():
     tree = Tree()
     tree.add([x(0)], 1.0)

@@ -32,6 +32,9 @@ from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
 from landscape import Landscape  # noqa: E402
 
 # CMA-ES is not here: it searches numbers, and samples every categorical choice at random.
+# NSGA-II breeds only the parameters that every trial has, here the first one. With Optuna's own
+# mutation probability, one over their number, that one is drawn anew in every trial, and what is
+# left is random search trial for trial; so its probability is given.
 SAMPLERS = {
     'MCTS': dict(type='MCTSSampler'),
     'MCTS, UCT c=0.5': dict(type='MCTSSampler', policy='uct', exploration=0.5, n_warmup_trials=10),
@@ -39,7 +42,7 @@ SAMPLERS = {
                              n_warmup_trials=10),
     'TPE': dict(type='TPESampler'),
     'TPE multivariate, group': dict(type='TPESampler', multivariate=True, group=True),
-    'NSGA-II': dict(type='NSGAIISampler'),
+    'NSGA-II': dict(type='NSGAIISampler', population_size=20, mutation_prob=0.1),
     'Random': dict(type='RandomSampler'),
     'GP': dict(type='GPSampler'),
 }

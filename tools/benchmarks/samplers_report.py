@@ -68,10 +68,42 @@ def write(lines, order, path):
                    if line['sampler'] == name and line['parallel'] == n_parallel]
             if own:
                 text.append(_row(name, own))
+    text += parallel_cost(lines, order)
     with open(f'{path}.md', 'w') as file:
         file.write('\n'.join(text).strip() + '\n')
     plot(lines, order, f'{path}.png')
     print('\n' + '\n'.join(text))
+
+
+def parallel_cost(lines, order):
+    """How many trials several workers need for the mean regret that one has after so many."""
+    counts = sorted({line['parallel'] for line in lines} - {1})
+    text = []
+    for name in order:
+        one = _mean_curve(lines, name, 1)
+        for n_parallel in counts:
+            several = _mean_curve(lines, name, n_parallel)
+            if one is None or several is None:
+                continue
+            cells = []
+            for n in (20, 50, 100):
+                if n <= len(one):
+                    reached = several <= one[n - 1]
+                    cells.append(f'{(np.argmax(reached) + 1) / n:.2f}' if reached.any()
+                                 else f'> {len(several) / n:.2f}')
+                else:
+                    cells.append('-')
+            text.append('| ' + ' | '.join([name, str(n_parallel), *cells]) + ' |')
+    head = ['\nTrials of several workers over those of one to the same mean regret:\n',
+            '| sampler | workers | regret of one at 20 | at 50 | at 100 |', '|---' * 5 + '|']
+    return head + text if text else []
+
+
+def _mean_curve(lines, name, n_parallel):
+    own = [line['regret'] for line in lines
+           if line['sampler'] == name and line['parallel'] == n_parallel]
+    length = min((len(curve) for curve in own), default=0)
+    return np.mean([curve[:length] for curve in own], axis=0) if own else None
 
 
 def _row(name, own):

@@ -1,0 +1,118 @@
+"""tools/benchmarks/samplers.py on a table of a dozen distillers, made up on the spot."""
+import gzip
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from autokd_mm.search import build_sampler
+from autokd_mm.space import DistillerSpace, Shapes
+
+TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks'
+SPACE = dict(transform=['logits_only', 'none', 'spatial_attention'], connector=['conv1x1'],
+             intra=['none'], patch_grid=[2], inter=['none', 'sample'], distance=['l2', 'kl'],
+             temperature=[4], feature_weight=[1, 5], logits=['none', 'kl'], logits_temperature=[4],
+             logits_weight=[1])
+SHAPES = dict(batch=64, channels=8, height=4, width=4, classes=10)
+BASE = dict(held_out_loss=1.0, calibrated_loss=1.0, gap=0.5, metric=0.5, seconds=1.0)
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    path = list(sys.path)
+    yield {name: importlib.import_module(name) for name in ('samplers', 'samplers_report')}
+    sys.path[:] = path
+
+
+@pytest.fixture
+def table(tmp_path):
+    space = DistillerSpace(SPACE, Shapes(**SHAPES))
+    about = dict(space=SPACE, shapes=SHAPES, baseline={'0': BASE, '1': BASE})
+    lines = ['# ' + json.dumps(about), 'index,seed,state,gap,metric,seconds']
+    metric = np.random.RandomState(0).permutation(space.count()) / space.count()
+    lines += [f'{i},{seed},complete,0.5,{value + 0.01 * seed},{1 + i % 3}'
+              for i, value in enumerate(metric) for seed in (0, 1)]
+    path = tmp_path / 'tiny.csv.gz'
+    with gzip.open(str(path), 'wt') as file:
+        file.write('\n'.join(lines) + '\n')
+    return path
+
+
+def run(tools, monkeypatch, *args):
+    monkeypatch.setattr(sys, 'argv', ['samplers.py', *map(str, args)])
+    tools['samplers'].main()
+
+
+def rows(path):
+    """Tables of a report: cells by (heading, first cell)."""
+    found, heading = {}, None
+    for line in path.read_text().splitlines():
+        if line.startswith('| ') and not line.startswith('| sampler'):
+            cells = [cell.strip() for cell in line.strip('|').split('|')]
+            found[heading, cells[0]] = cells[1:]
+        elif line.endswith(':'):
+            heading = line[:-1]
+    return found
+
+
+def test_a_comparison_on_a_table(tools, table, tmp_path, monkeypatch, capsys):
+    out = tmp_path / 'out'
+    args = ('--table', table, '--samplers', 'MCTS', 'Random', '--trials', 20, '--out', out)
+    run(tools, monkeypatch, *args, '--seeds', 2)
+    run(tools, monkeypatch, *args, '--seeds', 3)  # goes on where it stopped
+    lines = [json.loads(line) for line in (out / 'tiny.jsonl').read_text().splitlines()]
+    assert len(lines) == 2 * 2 * 3
+    assert len({(line['sampler'], line['parallel'], line['seed']) for line in lines}) == 12
+    got = rows(out / 'tiny.md')
+    for n_parallel, heading in ((1, '1 worker'), (8, '8 workers')):
+        own = [line for line in lines
+               if line['sampler'] == 'MCTS' and line['parallel'] == n_parallel]
+        cells = got[heading, 'MCTS']
+        assert cells[0] == '3'
+        found = [line['top1'] for line in own]
+        assert cells[1] == f'{np.median([n or np.inf for n in found]):.0f}'.replace('inf', '> 20')
+        assert cells[4].split(' ')[0] == f'{np.mean([line["regret"][19] for line in own]):.3f}'
+        assert cells[5:] == ['-'] * 4  # there are 20 trials only
+    cost = got['Trials of several workers over those of one to the same mean regret', 'Random']
+    assert cost[0] == '8' and cost[2:] == ['-', '-']
+    assert (out / 'tiny.png').stat().st_size > 1000
+    before = (out / 'tiny.md').read_text()
+    run(tools, monkeypatch, *args, '--report')
+    assert (out / 'tiny.md').read_text() == before
+
+
+def test_what_is_measured(tools):
+    truth = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
+    measured = tools['samplers_report'].measure(truth, [0, 3, 4], [0.5, 9.0, np.nan])
+    assert measured['regret'] == [2.0, 0.5, 0.0]  # (4 - 0, 4 - 3, 0) / (4 - 2)
+    assert (measured['top1'], measured['top5']) == (3, 1)
+    failed = tools['samplers_report'].measure(truth, [0] * 9 + [3], [np.nan] * 9 + [1.0])
+    assert failed['chosen'] == [0.5] and failed['top1'] is None
+
+
+def test_trials_of_several_workers_over_those_of_one(tools):
+    lines = [dict(sampler='a', parallel=1, regret=[1 - n / 100 for n in range(100)]),
+             dict(sampler='a', parallel=8, regret=[1 - n / 200 for n in range(100)])]
+    assert tools['samplers_report'].parallel_cost(lines, ['a'])[-1] == \
+        '| a | 8 | 1.95 | 1.98 | > 1.00 |'  # (2 * 19 + 1) / 20, (2 * 49 + 1) / 50
+
+
+def test_nsga2_with_its_own_mutation_probability_is_random_search(tools, table):
+    """Why the comparison gives it one: Optuna breeds what all trials have in common."""
+    samplers = tools['samplers']
+    args = type('Args', (), dict(table=str(table), weights=[]))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+    def places(**cfg):
+        goal = samplers.objective(args, 0)
+        return samplers.replay(goal, build_sampler(cfg, 0), 60, 1)[0]
+
+    random = places(type='RandomSampler')
+    assert places(type='NSGAIISampler', population_size=20) == random
+    assert places(**samplers.SAMPLERS['NSGA-II']) != random
