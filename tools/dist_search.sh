@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Search with several workers on this machine. Each is a process of its own that takes its trials
-# from the study in the common work dir, so a worker that dies costs one trial. With GPUs the
-# workers take turns on those visible; without, they share the cores.
+# from the study in the common work dir, so a worker that dies costs one trial, and more may join
+# at any time. With GPUs the workers take turns on those visible (twice as many workers: two on
+# each); without, they share the cores. SIGUSR1: they finish their trials and end.
 # From the environment: CUDA_VISIBLE_DEVICES, OMP_NUM_THREADS, PYTHON.
 set -euo pipefail
 
@@ -41,12 +42,14 @@ forward() {
     STATUS=$2
 }
 STATUS=0
+ENDING=0
 trap 'forward INT 130' INT
 trap 'forward TERM 143' TERM
 trap 'forward HUP 129' HUP
+trap 'forward USR1 0; ENDING=1' USR1
 
 for ((worker = 0; worker < WORKERS; worker++)); do
-    [ "$STATUS" -eq 0 ] || break
+    [ "$STATUS$ENDING" -eq 0 ] || break
     if [ ${#GPUS[@]} -gt 0 ]; then
         export CUDA_VISIBLE_DEVICES=${GPUS[worker % ${#GPUS[@]}]}
     fi

@@ -4,7 +4,6 @@
 Writes study.journal, bank/, leaderboard.csv and best_distiller.py into the work dir.
 """
 import os
-import signal
 
 import _cli
 
@@ -14,6 +13,8 @@ def parse_args():
     parser.add_argument('--trials', type=int, help='finished trials at which the search ends')
     parser.add_argument('--resume', action='store_true',
                         help='go on with the study in the work dir')
+    parser.add_argument('--max-hours', type=float, help='begin nothing that would end later than '
+                        'so many hours from now; go on with --resume')
     parser.add_argument('--dry-run', action='store_true',
                         help="print the space, the teacher's accuracy and the layers, then stop")
     return parser.parse_args()
@@ -32,16 +33,20 @@ def become_worker(launcher):
 
 def main():
     args = parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
+    from autokd_mm.engine import lock, time_limit
+    time_limit.listen()
     config = _cli.load(args)
     become_worker(args.launcher)
-    from autokd_mm.engine import lock
+    from autokd_mm.engine.storage import hide_password
     from autokd_mm.space.errors import ConfigError
     if 'SearchLoop' not in str((config.get('train_cfg') or {}).get('type')):
         raise ConfigError(f'train_cfg.type: {args.config} is not a search config (its train loop '
                           "is not 'mmrazor.SearchLoop'); did you mean tools/train.py?")
     if args.trials is not None:
         config.train_cfg.trials = args.trials
+    if args.max_hours is not None:
+        config.train_cfg.max_hours = args.max_hours
+    hide_password(config)  # before MMEngine writes the config down
     config.train_cfg.resume = args.resume
     config.train_cfg.dry_run = args.dry_run
     config.resume = False  # of MMEngine: the study is resumed, not a checkpoint

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Search under Slurm: GPUS workers, each a task with one GPU (GPUS_PER_NODE=0: without), that take
-# their trials from the study in WORK_DIR, which all nodes must see. A worker that fails does not
-# stop the others; the exit code tells.
-# From the environment: GPUS, GPUS_PER_NODE, CPUS_PER_TASK, SRUN_ARGS, PY_ARGS, PYTHON.
+# Search under Slurm: WORKERS_PER_GPU workers on each of GPUS GPUs (GPUS_PER_NODE=0: GPUS workers
+# without), each a task of its own, that take their trials from the study of WORK_DIR, which all
+# nodes must see. A worker that fails does not stop the others; the exit code tells.
+# WARN_SECONDS before the time limit they are told to begin nothing new.
+# From the environment: GPUS, GPUS_PER_NODE, WORKERS_PER_GPU, CPUS_PER_TASK, WARN_SECONDS,
+# SRUN_ARGS, PY_ARGS, PYTHON. See docs/slurm.md.
 set -euo pipefail
 
 if [ $# -lt 4 ]; then
@@ -12,8 +14,10 @@ fi
 TOOLS=$(cd "$(dirname "$0")" && pwd)
 GPUS=${GPUS:-8}
 GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
+WORKERS_PER_GPU=${WORKERS_PER_GPU:-1}
 if [ "$GPUS_PER_NODE" -gt 0 ]; then
-    NODE_ARGS=(--gres="gpu:$GPUS_PER_NODE" --ntasks="$GPUS" --ntasks-per-node="$GPUS_PER_NODE")
+    NODE_ARGS=(--gres="gpu:$GPUS_PER_NODE" --ntasks="$((GPUS * WORKERS_PER_GPU))"
+        --ntasks-per-node="$((GPUS_PER_NODE * WORKERS_PER_GPU))")
 else
     NODE_ARGS=(--ntasks="$GPUS")
 fi
@@ -35,6 +39,7 @@ PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" exec srun -p "$1" \
     "${NODE_ARGS[@]}" \
     --cpus-per-task="${CPUS_PER_TASK:-5}" \
     --kill-on-bad-exit=0 \
+    --signal="USR1@${WARN_SECONDS:-300}" \
     ${SRUN_ARGS:-} \
     bash -c "$WORKER" worker \
     "${PYTHON:-python}" -u "$TOOLS/search.py" "$3" --work-dir="$4" "${@:5}" ${PY_ARGS:-}

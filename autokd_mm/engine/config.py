@@ -13,7 +13,7 @@ from autokd_mm.space.errors import ConfigError
 
 # Top-level variables of our configs that are repeated inside them. MMEngine evaluates a config
 # before it applies the command line, so setting the variable alone would change nothing.
-PATH_VARIABLES = ('data_root', 'teacher_ckpt')
+PATH_VARIABLES = ('data_root', 'teacher_ckpt', 'backbone_ckpt')
 
 
 def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Config:

@@ -2,10 +2,13 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import (Any, Callable, Collection, ContextManager, Dict, List, Mapping, Optional,
+                    Sequence, Tuple)
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -119,39 +122,43 @@ class FinalRound:
         handcrafted = min(self.settings.handcrafted, len(self.first))
         return (1 + self.settings.best + handcrafted) * len(self.seeds)
 
-    def take(self, runs: Sequence[Run], wait: bool = True) -> Optional[Trial]:
+    def take(self, runs: Sequence[Run], silent: Collection[int] = ()) -> Optional[Trial]:
         """A run that nobody has taken, signed by this worker; ``None`` when there is none left.
 
         For the holder of the study's lock. What a dead worker had taken is taken again.
 
         Args:
-            wait: leave to the others what they have taken.
+            silent: as for :func:`~autokd_mm.engine.study.end_dead`.
         """
-        studies.end_dead(self.study)
+        studies.end_dead(self.study, silent)
         done, running = self._runs()
         for run in runs:
-            if run not in done and not (wait and run in running):
+            if run not in done and run not in running:
                 trial = self.study.ask()
                 for name, value in zip((_CANDIDATE, _SEED), run):
                     trial.set_user_attr(name, value)
                 trial.set_user_attr(_LENGTH, self.settings.length)
+                trial.set_user_attr(studies.DEATHS, self._deaths(run))
                 trial.set_user_attr(studies.WORKER, studies.worker_name())
                 return trial
         return None
 
-    def run(self, trial: Trial) -> str:
+    def run(self, trial: Trial, turn: Callable[[], ContextManager[Any]] = nullcontext) -> str:
         """Train what :meth:`take` has given; returns a line about it.
+
+        Args:
+            turn: one worker at a time tells a result.
 
         Raises:
             ConfigError: the undistilled student cannot be trained for so long.
         """
+        number, seed = _run_of(trial)
+        about = f'final round: {f"trial {number}" if number >= 0 else "undistilled student"}, ' \
+                f'seed {seed}'
         try:
-            number, seed = _run_of(trial)
-            spec, name = None, 'undistilled student'
+            spec = None
             if number != _BASELINE:
                 spec = spec_of(self.search.get_trials(deepcopy=False)[number])
-                name = f'trial {number}'
-            about = f'final round: {name}, seed {seed}'
             in_words = f' | {spec.in_words()}' if spec else ''
             try:
                 outcome = self.trainer.run(spec, look_on if self.reward.needs_curve else None,
@@ -160,11 +167,15 @@ class FinalRound:
                 if number == _BASELINE:
                     raise ConfigError(f'final_round.length={self.settings.length}: the undistilled '
                                       f'student cannot be trained so long: {failed}') from None
-                trial.set_user_attr(studies.REASON, str(failed))
-                self.study.tell(trial, state=TrialState.FAIL)
+                with turn():
+                    trial.set_user_attr(studies.REASON, str(failed))
+                    self.study.tell(trial, state=TrialState.FAIL)
                 return f'{about} failed: {failed}{in_words}'
-            trial.set_user_attr(OUTCOME, outcome.to_dict())
-            self.study.tell(trial, outcome.held_out_loss)
+            with turn():
+                trial.set_user_attr(OUTCOME, outcome.to_dict())
+                self.study.tell(trial, outcome.held_out_loss)
+        except UpdateFinishedTrialError:
+            return f'{about}: another worker took this one for dead, the result does not count'
         except BaseException:
             studies.interrupt(self.study, trial._trial_id)
             raise
@@ -204,6 +215,14 @@ class FinalRound:
             return []
         handcrafted = [trial for trial in trials if self.is_handcrafted(trial)]
         return report.final_round(top, rewards, len(self.seeds), self.settings.length, handcrafted)
+
+    def _deaths(self, run: Run) -> int:
+        """How many workers have died of a run."""
+        return max((trial.user_attrs.get(studies.DEATHS, 0)
+                    for trial in self.study.get_trials(deepcopy=False)
+                    if trial.user_attrs.get(studies.INTERRUPTED)
+                    and (trial.user_attrs.get(_CANDIDATE), trial.user_attrs.get(_SEED)) == run
+                    and trial.user_attrs.get(_LENGTH) == self.settings.length), default=0)
 
     def _runs(self) -> Tuple[Dict[Run, FrozenTrial], Dict[Run, FrozenTrial]]:
         """Finished and running ones, of this length."""

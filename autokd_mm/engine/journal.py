@@ -38,6 +38,8 @@ class JournalLock:
     ever. This lock lies on the journal itself and is free again when its holder ends, however it
     ends. An unfinished line that a dead writer left is cut off first: the next entry would be
     glued to it, and neither could ever be read.
+
+    The journal must be there: one that is away with its file system must not be begun anew.
     """
 
     def __init__(self, path: str) -> None:
@@ -46,7 +48,7 @@ class JournalLock:
 
     def acquire(self) -> bool:
         import fcntl
-        file = open(self._path, 'ab')
+        file = open(self._path, 'rb+')
         try:
             fcntl.flock(file, fcntl.LOCK_EX)
             drop_torn_line(self._path)

@@ -217,8 +217,11 @@ def _several(output: Any) -> List[Any]:
 def inputs_for(model: nn.Module, pixels: torch.Tensor, teacher: bool) -> torch.Tensor:
     """uint8 images as a :class:`FrozenTeacherDistill` gives them to its student or teacher."""
     device = next(model.parameters()).device
-    data = dict(inputs=pixels.to(device), data_samples=None)
-    inputs = model.data_preprocessor(data, training=False)['inputs']
+    preprocessor = model.data_preprocessor
+    # MMSegmentation's pads at test time only what has a list of samples.
+    samples: Optional[List[Any]] = [] if getattr(preprocessor, 'test_cfg', None) else None
+    inputs = preprocessor(dict(inputs=pixels.to(device), data_samples=samples),
+                          training=False)['inputs']
     return model.to_teacher(inputs) if teacher and model.to_teacher is not None else inputs
 
 

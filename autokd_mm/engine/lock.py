@@ -5,6 +5,7 @@ import os
 from contextlib import contextmanager
 from typing import Callable, Iterator
 
+from autokd_mm.engine.patience import patiently
 from autokd_mm.space.errors import ConfigError
 
 
@@ -14,9 +15,12 @@ def exclusive(path: str, waiting: Callable[[], None] = lambda: None) -> Iterator
 
     Args:
         waiting: called once if another process holds it.
+
+    Raises:
+        StorageAway: its folder cannot be reached, for too long.
     """
     import fcntl
-    with open(path, 'a') as file:
+    with patiently(lambda: open(path, 'a')) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -1,9 +1,11 @@
 """One trial from the question to the answer: ask, look, train, measure, tell."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Optional
+from contextlib import nullcontext
+from typing import Any, Callable, ContextManager, Dict, Optional
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.pruners import NopPruner
 from optuna.study import Study
 from optuna.trial import TrialState
@@ -21,7 +23,8 @@ class TrialRunner:
     """Runs trials of the search.
 
     Whatever becomes of a trial is told to the study in one last step, behind everything that is
-    known about it: a trial that is not finished there is as good as never begun.
+    known about it: a trial that is not finished there is as good as never begun. It is told in
+    the worker's turn, so that nobody takes the worker for dead at the same moment.
 
     Args:
         study: with sampler and pruner.
@@ -33,15 +36,17 @@ class TrialRunner:
         epochs: of the proxy.
         say: told each result in a line.
         scalars: takes the numbers of each result and the trial's number.
+        turn: one worker at a time tells a result.
     """
 
     def __init__(self, study: Study, space: DistillerSpace, trainer: ProxyTrainer, reward: Reward,
                  baseline: Outcome, rejection: Optional[Rejection], epochs: int,
                  say: Callable[[str], None],
-                 scalars: Callable[[Dict[str, float], int], None]) -> None:
+                 scalars: Callable[[Dict[str, float], int], None],
+                 turn: Callable[[], ContextManager[Any]] = nullcontext) -> None:
         self.study, self.space, self.trainer = study, space, trainer
         self.reward, self.baseline, self.rejection = reward, baseline, rejection
-        self.epochs, self.say, self.scalars = epochs, say, scalars
+        self.epochs, self.say, self.scalars, self.turn = epochs, say, scalars, turn
 
     def run(self, trial: optuna.Trial) -> None:
         """Take a trial to its end: finished, failed, rejected or pruned."""
@@ -51,14 +56,15 @@ class TrialRunner:
             try:
                 self._evaluate(trial, spec)
             except CandidatePruned as pruned:
-                trial.set_user_attr(studies.REASON, str(pruned))
-                trial.set_user_attr(OUTCOME, pruned.outcome.to_dict())
-                self.study.tell(trial, state=TrialState.PRUNED)  # with the reported reward
+                self._tell(trial, {studies.REASON: str(pruned), OUTCOME: pruned.outcome.to_dict()},
+                           TrialState.PRUNED)  # with the reported reward
                 self.say(f'trial {trial.number} pruned: {pruned} | {spec.in_words()}')
             except (CandidateFailed, ValueError) as failed:
-                trial.set_user_attr(studies.REASON, str(failed))
-                self.study.tell(trial, state=TrialState.FAIL)
+                self._tell(trial, {studies.REASON: str(failed)}, TrialState.FAIL)
                 self.say(f'trial {trial.number} failed: {failed} | {spec.in_words()}')
+        except UpdateFinishedTrialError:
+            self.say(f'trial {trial.number} is with another worker, which took this one for dead: '
+                     'the result does not count')
         except BaseException:
             # Ctrl-C, or a fault of the program: the trial says nothing about its distiller.
             studies.interrupt(self.study, trial._trial_id)
@@ -67,21 +73,25 @@ class TrialRunner:
     def _evaluate(self, trial: optuna.Trial, spec: DistillerSpec) -> None:
         reason = self.rejection and self.rejection.reason(self.trainer.first_step(spec))
         if reason:
-            trial.set_user_attr(studies.REASON, reason)
-            trial.set_user_attr(studies.REJECTED, True)
             # Pruned without a value: the tree counts it as the worst seen, Optuna's samplers put
             # it behind all others. (They overlook failed ones and would ask again.)
-            self.study.tell(trial, state=TrialState.PRUNED)
+            self._tell(trial, {studies.REASON: reason, studies.REJECTED: True}, TrialState.PRUNED)
             self.say(f'trial {trial.number} rejected: {reason} | {spec.in_words()}')
             return
         outcome = self.trainer.run(spec, watch=self._watch(trial))
         reward = self.reward(outcome, self.baseline)
-        trial.set_user_attr(OUTCOME, outcome.to_dict())
-        self.study.tell(trial, reward)
+        self._tell(trial, {OUTCOME: outcome.to_dict()}, TrialState.COMPLETE, reward)
         self.say(f'trial {trial.number}: reward {reward:+.4f}, loss {outcome.calibrated_loss:.4f}, '
                  f'gap {outcome.gap:.4f}, metric {outcome.metric:.2%}, {outcome.seconds:.1f} s | '
                  f'{spec.in_words()}')
         self.scalars(dict(reward=reward, **scalars_of(outcome)), trial.number)
+
+    def _tell(self, trial: optuna.Trial, attrs: Dict[str, Any], state: TrialState,
+              value: Optional[float] = None) -> None:
+        with self.turn():
+            for name, item in attrs.items():
+                trial.set_user_attr(name, item)
+            self.study.tell(trial, value, state)
 
     def _watch(self, trial: optuna.Trial) -> Optional[Callable[[int, Outcome], None]]:
         if not isinstance(self.study.pruner, NopPruner):

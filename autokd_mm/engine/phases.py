@@ -11,10 +11,15 @@ from optuna.trial import FrozenTrial
 from autokd_mm.engine import export
 from autokd_mm.engine import study as studies
 from autokd_mm.engine.final_round import FinalRound, Run
+from autokd_mm.engine.heartbeat import Heartbeat
 from autokd_mm.engine.one_trial import TrialRunner
-from autokd_mm.engine.patience import POLL, Patience
+from autokd_mm.engine.patience import patiently
 from autokd_mm.engine.progress import Display, expected_work
 from autokd_mm.engine.results import Results
+from autokd_mm.engine.time_limit import TimeLimit
+
+# Seconds between two looks for what others have finished.
+POLL = 0.5
 
 
 class Phases:
@@ -30,48 +35,62 @@ class Phases:
         say: told each run of the final round in a line.
         trials: that count, at which the first phase ends.
         free: rejected ones that do not count (see :func:`~autokd_mm.engine.study.counted`).
+        heartbeat: this worker's sign of life, and what it knows of the others'.
+        limit: when to begin nothing more.
     """
 
     def __init__(self, study: Study, runner: TrialRunner, final: Optional[FinalRound],
                  results: Results, display: Display, turn: Callable[[], ContextManager[Any]],
-                 say: Callable[[str], None], trials: int, free: int) -> None:
+                 say: Callable[[str], None], trials: int, free: int, heartbeat: Heartbeat,
+                 limit: TimeLimit) -> None:
         self.study, self.runner, self.final = study, runner, final
         self.results, self.display, self.turn, self.say = results, display, turn, say
-        self.trials, self.free = trials, free
+        self.trials, self.free, self.heartbeat, self.limit = trials, free, heartbeat, limit
+        heartbeat.watch(study)
+        if final is not None:
+            heartbeat.watch(final.study)
 
     def search(self) -> None:
-        """Run trials. Before a final round the others' are waited for, because they may win."""
-        waiting, told = Patience(), False
-        while True:
+        """Run trials. Before a final round the others' are waited for, because they may win;
+        otherwise until it is clear that somebody is at them."""
+        told, longest = False, _longest(studies.finished(self.study))
+        while not self.limit.reached(longest):
             trial, done, others = self._next_trial()
+            longest = _longest(done)
             if trial is not None:
+                self.heartbeat.sign(self.study, trial._trial_id)
                 self.runner.run(trial)
+                self.heartbeat.rest()
                 self._write_leaderboard()
-            elif others and self.final and waiting.lasts(len(done), _longest(done)):
+            elif others and (self.final or not all(map(self._known_to_live, others))):
                 if not told:
                     self.say(f'waiting for {len(others)} trials of other workers')
-                told = True
+                told, longest = True, 0.0
                 time.sleep(POLL)
             else:
                 return
 
     def final_round(self) -> None:
         """Run what is left of the final round, if there is one, and wait for what others run."""
-        waiting = Patience()
-        while self.final is not None:
+        if self.final is None:
+            return
+        longest = _longest(studies.finished(self.study)) * self.final.settings.length
+        while not self.limit.reached(longest):
             with self.turn():
                 done = studies.finished(self.study)
                 runs = self.final.runs(self.final.finalists(done))
                 finished = self.final.finished(runs)
-                longest = _longest(done) * self.final.settings.length
-                trial = self.final.take(runs, waiting.lasts(finished, longest))
+                trial = self.final.take(runs, self.heartbeat.silent())
             self._show(done, runs, finished)
             if trial is not None:
-                self.say(self.final.run(trial))
+                self.heartbeat.sign(self.final.study, trial._trial_id)
+                self.say(self.final.run(trial, self.turn))
+                self.heartbeat.rest()
                 self._write_leaderboard()
             elif finished == len(runs):
                 return
             else:
+                longest = 0.0
                 time.sleep(POLL)
 
     def finals(self) -> Dict[int, float]:
@@ -85,10 +104,8 @@ class Phases:
         """The next trial, signed by this worker, the finished ones and those under way; no trial
         when enough are finished or under way."""
         with self.turn():
+            studies.take_up_interrupted(self.study, self.heartbeat.silent())
             done, running = studies.finished_and_running(self.study)
-            if running and self.counted(done) + len(running) >= self.trials:
-                if studies.take_up_interrupted(self.study):  # another worker has died
-                    done, running = studies.finished_and_running(self.study)
             self._show(done)
             if self.counted(done) + len(running) >= self.trials:
                 return None, done, running
@@ -96,9 +113,15 @@ class Phases:
             trial.set_user_attr(studies.WORKER, studies.worker_name())
             return trial, done, running
 
+    def _known_to_live(self, trial: FrozenTrial) -> bool:
+        return studies.is_here(trial) or self.heartbeat.living(trial._trial_id)
+
     def _write_leaderboard(self) -> None:
+        if self.results.fresh():
+            return  # at the end it is written in any case
         with self.turn():
-            self.results.write_leaderboard(studies.finished(self.study), self.finals())
+            done, finals = studies.finished(self.study), self.finals()
+            patiently(lambda: self.results.write_leaderboard(done, finals))
 
     def _show(self, done: Sequence[FrozenTrial], runs: Sequence[Run] = (),
               finished: int = 0) -> None:

@@ -36,7 +36,8 @@ class ProxySettings:
             over ``images``; 0: as many as the epochs have.
         batch_size: images per step; 0 takes the train dataloader's.
         views: augmented versions of each image; epoch e reads view e mod ``views``.
-        input_size: side in pixels to which images are resized; 0 as the pipeline makes them.
+        input_size: side in pixels to which images are resized, of images with boxes or maps the
+            shorter one; 0 as the pipeline makes them.
         frozen: names of the student's first modules that take no gradient (see
             :mod:`autokd_mm.engine.freeze`).
         sparse: ``density``, ``death_rate``, ``interval`` of :class:`~autokd_mm.engine.sparse.

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import time
 from dataclasses import dataclass, replace
 from itertools import count, islice
@@ -10,6 +11,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
+from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
@@ -219,7 +221,8 @@ class ProxyTrainer:
     def _train(self, candidate: Candidate, seed: int, length: int,
                look: Optional[Callable[[int, nn.Module], None]]) -> None:
         epochs = self.settings.epochs * length
-        optim = build_optim_wrapper(candidate, copy.deepcopy(self.optim_wrapper))
+        with quiet():
+            optim = build_optim_wrapper(candidate, copy.deepcopy(self.optim_wrapper))
         base = [group['lr'] for group in optim.param_groups]
         steps, step = epochs * self.settings.steps(self.images), 0
         optim.initialize_count_status(candidate, 0, steps)
@@ -262,6 +265,19 @@ class ProxyTrainer:
         if self.settings.precision == 'float32':
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.settings.precision))
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Only warnings: MMEngine writes a line for each parameter with options of its own, and there
+    is a new optimiser for each candidate."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager

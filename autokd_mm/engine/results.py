@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from optuna.trial import FrozenTrial
@@ -30,6 +31,7 @@ class Results:
         self.config, self.full_training, self.layers = config, full_training, layers
         self.teacher_ckpt = export.beside(teacher_ckpt, work_dir)
         self.sampler, self.baseline = sampler, dict(baseline)
+        self._cost = 0.0
 
     def write_leaderboard(self, trials: Sequence[FrozenTrial],
                           final: Mapping[int, float]) -> None:
@@ -37,7 +39,18 @@ class Results:
         Args:
             final: rewards of the final round by trial number.
         """
+        start = time.perf_counter()
         export.write_leaderboard(self.leaderboard, trials, final)
+        self._cost = time.perf_counter() - start
+
+    def fresh(self) -> bool:
+        """Whether some worker has just written the leaderboard: all together shall not spend more
+        than a twentieth of their turns with it. Clocks that differ cost a few writes more."""
+        try:
+            age = time.time() - os.stat(self.leaderboard).st_mtime
+        except OSError:
+            return False
+        return 0 <= age < 20 * self._cost
 
     def write_best(self, trials: Sequence[FrozenTrial], final: Mapping[int, float],
                    about_final: Sequence[str] = ()) -> Optional[FrozenTrial]:

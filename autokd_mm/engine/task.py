@@ -77,8 +77,9 @@ class Task:
                                                 samples)
         checked_temperature(self.layer_names)
         self._refuse_unfit()
-        if proxy.select == 'teacher_entropy' and not self.layers.logits:
-            raise ConfigError("proxy.select: 'teacher_entropy' needs layers.teacher_logits")
+        if proxy.select == 'teacher_entropy' and not (self.layers.logits and self.kind == LABEL):
+            raise ConfigError("proxy.select: 'teacher_entropy' needs layers.teacher_logits and one "
+                              'class label for each image')
         self.frozen = first_stages(self.student, proxy.frozen,
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))

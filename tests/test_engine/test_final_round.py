@@ -189,7 +189,7 @@ def test_died_before_it_signed(make):
     assert len(play(final)) == 2 and final.rewards() == {0: 0.0}
 
 
-def test_a_worker_out_of_sight_is_waited_for_or_not(make, monkeypatch):
+def test_a_worker_out_of_sight_is_waited_for_until_it_is_silent(make, monkeypatch):
     final = make([0.1], best=1, seeds=1)
     runs = final.runs(final.finalists(studies.finished(final.search)))
     with monkeypatch.context() as patch:
@@ -197,11 +197,25 @@ def test_a_worker_out_of_sight_is_waited_for_or_not(make, monkeypatch):
         lost = final.take(runs)
     play(final)
     assert final.finished(runs) == 1 and final.take(runs) is None and final.rewards() == {}
-    late = final.take(runs, wait=False)
+    late = final.take(runs, {lost._trial_id})
     final.run(late)
     assert final.rewards() == {0: 0.0}
-    final.run(lost)  # it was only slow
+    assert 'does not count' in final.run(lost)  # it was only slow
     assert final.rewards() == {0: 0.0} and final.finished(runs) == 2
+    assert len([run for run in final.study.trials if run.state == TrialState.COMPLETE]) == 2
+
+
+def test_a_run_of_which_three_workers_die_has_failed(make, monkeypatch):
+    final = make([0.1], best=1, seeds=1)
+    runs = final.runs(final.finalists(studies.finished(final.search)))[1:]
+    with monkeypatch.context() as patch:
+        patch.setattr(studies, 'worker_name', lambda: 'another-host:1:1')
+        silent = []
+        for _ in range(3):
+            silent.append(final.take(runs, silent)._trial_id)
+    assert final.take(runs, silent) is None
+    assert final.finished(runs) == 1 and final.rewards() == {}
+    assert final.study.trials[-1].user_attrs['reason'] == 'its worker died 3 times'
 
 
 def test_a_distiller_that_fails_cannot_win(make):

@@ -60,6 +60,7 @@ def test_a_writer_that_is_killed_leaves_no_lock(tmp_path, monkeypatch):
 
 
 def test_lock_is_released_after_an_error(tmp_path):
+    (tmp_path / 'journal').write_bytes(b'')
     lock = JournalLock(str(tmp_path / 'journal'))
     for _ in range(2):
         assert lock.acquire()
@@ -67,6 +68,18 @@ def test_lock_is_released_after_an_error(tmp_path):
     lock.release()  # not held: nothing happens
     with pytest.raises(OSError):
         JournalLock(str(tmp_path / 'no' / 'journal')).acquire()
+
+
+def test_a_journal_that_is_away_is_not_begun_anew(tmp_path):
+    path = tmp_path / 'study.journal'
+    study = new_study(path)
+    path.rename(tmp_path / 'elsewhere')
+    with pytest.raises(FileNotFoundError):
+        study.add_trial(optuna.trial.create_trial(value=1.0))
+    assert not path.exists()
+    (tmp_path / 'elsewhere').rename(path)
+    study.add_trial(optuna.trial.create_trial(value=1.0))
+    assert len(new_study(path).trials) == 1
 
 
 def test_damaged_journal_is_one_line(tmp_path):

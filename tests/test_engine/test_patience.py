@@ -1,14 +1,105 @@
-import time
+import errno
 
-from autokd_mm.engine.patience import Patience
+import optuna
+import pytest
+from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import InMemoryStorage
+from optuna.trial import TrialState
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from autokd_mm.engine import patience
+from autokd_mm.engine.patience import PatientStorage, StorageAway, is_away, patiently
 
 
-def test_lasts_while_something_is_finished(monkeypatch):
-    clock = [1000.0]
-    monkeypatch.setattr(time, 'monotonic', lambda: clock[0])
-    patience, answers = Patience(), []
-    for seconds, finished, longest in ((0, 3, 1), (59, 3, 1), (2, 3, 1), (5, 4, 1), (59, 4, 1),
-                                       (2, 4, 7), (10, 4, 7)):
-        clock[0] += seconds
-        answers.append(patience.lasts(finished, longest))
-    assert answers == [True, True, False, True, True, True, False]
+def database(kind=OperationalError):
+    """As Optuna hands on what a database says."""
+    error = StorageInternalError('An exception is raised during the commit.')
+    error.__cause__ = kind('select', {}, Exception('server closed the connection'))
+    return error
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(patience.time, 'monotonic', lambda: now[0])
+    monkeypatch.setattr(patience.time, 'sleep', lambda s: now.__setitem__(0, now[0] + s))
+    return now
+
+
+class Shaky(InMemoryStorage):
+    """Fails as told, before or behind the work."""
+
+    def __init__(self):
+        super().__init__()
+        self.before, self.behind = [], []
+
+    def set_trial_state_values(self, *args, **kwargs):
+        if self.before:
+            raise self.before.pop()
+        result = super().set_trial_state_values(*args, **kwargs)
+        if self.behind:
+            raise self.behind.pop()
+        return result
+
+
+@pytest.mark.parametrize('error', [FileNotFoundError(errno.ENOENT, 'gone'),
+                                   OSError(errno.ESTALE, 'stale'), OSError(errno.EIO, 'io'),
+                                   database()])
+@pytest.mark.parametrize('when', ['before', 'behind'])
+def test_a_trial_is_told_once(clock, error, when):
+    backend = Shaky()
+    study = optuna.create_study(storage=PatientStorage(backend))
+    trial = study.ask()
+    getattr(backend, when).extend([error] * (3 if when == 'before' else 1))
+    study.tell(trial, 0.5)
+    assert study.trials[0].value == 0.5 and clock[0] in (1.0, 3.0)
+    with pytest.raises(UpdateFinishedTrialError):  # again on purpose
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
+
+
+def test_another_ones_result_is_not_taken_for_ones_own(clock):
+    backend = Shaky()
+    study = optuna.create_study(storage=PatientStorage(backend))
+    trial = study.ask()
+    backend.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+    backend.before = [database()]
+    with pytest.raises(UpdateFinishedTrialError):
+        study._storage.set_trial_state_values(trial._trial_id, TrialState.COMPLETE, [0.5])
+
+
+def test_patience_ends(clock):
+    backend = Shaky()
+    storage = PatientStorage(backend)
+    study = optuna.create_study(storage=storage)
+    trial = study.ask()
+    backend.before = [database()] * 10000
+    with pytest.raises(StorageAway, match='600 s .*--resume') as away:
+        study.tell(trial, 0.5)
+    assert 599 <= clock[0] <= 601 and 'select' not in str(away.value)
+    with pytest.raises(StorageAway):  # the way out is quick
+        study.tell(trial, 0.5)
+    assert clock[0] <= 602
+
+
+@pytest.mark.parametrize('error', [OSError(errno.ENOSPC, 'full'), PermissionError(errno.EACCES, ''),
+                                   OSError('no number'), database(IntegrityError),
+                                   StorageInternalError('x')])
+def test_what_will_not_pass_is_not_waited_for(clock, error):
+    assert not is_away(error)
+
+    def call():
+        raise error
+
+    with pytest.raises(type(error)):
+        patiently(call)
+    assert clock[0] == 0
+
+
+def test_it_is_a_storage_as_any(clock):
+    study = optuna.create_study(storage=PatientStorage(InMemoryStorage()), study_name='s')
+    study.optimize(lambda trial: trial.suggest_float('x', 0, 1), n_trials=3)
+    study.set_user_attr('a', 1)
+    study.enqueue_trial(dict(x=0.5))
+    assert study.best_trial.value <= 0.999 and len(study.trials) == 4
+    assert optuna.load_study(storage=study._storage, study_name='s').user_attrs == dict(a=1)
+    optuna.delete_study(storage=study._storage, study_name='s')

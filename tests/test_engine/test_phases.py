@@ -9,8 +9,10 @@ from autokd_mm.engine import phases as module
 from autokd_mm.engine import study as studies
 from autokd_mm.engine.export import OUTCOME, SPEC
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
+from autokd_mm.engine.heartbeat import MISSES, Heartbeat
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.study import open_study
+from autokd_mm.engine.time_limit import TimeLimit
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space.handcrafted import HANDCRAFTED
@@ -55,6 +57,9 @@ class Notes:
     def show(self, what, done, total, note, work):
         self.shown.append((what, done, total, work))
 
+    def fresh(self):
+        return False
+
     def write_leaderboard(self, trials, final):
         self.written.append((len(trials), dict(final)))
 
@@ -62,13 +67,13 @@ class Notes:
 @pytest.fixture
 def make(tmp_path):
 
-    def make(trials=4, free=0, bad=(), final=True):
+    def make(trials=4, free=0, bad=(), final=True, hours=None):
         study = open_study(str(tmp_path), MCTSSampler(seed=1), dict(a=1))
         last = FinalRound(FinalSettings(best=2, seeds=1), study, Trainer(),
                           Reward(dict(calibrated_loss=1)), []) if final else None
         notes = Notes()
         return Phases(study, Runner(study, bad), last, notes, notes, nullcontext,
-                      notes.said.append, trials, free)
+                      notes.said.append, trials, free, Heartbeat(), TimeLimit(hours))
 
     return make
 
@@ -113,7 +118,7 @@ def test_time_left_is_about_both_phases(make):
 
 def test_without_a_final_round(make):
     phases = make(final=False)
-    ask(phases, 'another-host:1:1')
+    ask(phases, studies.worker_name())
     phases.search()  # does not wait
     phases.final_round()
     assert len(phases.runner.done) == 3 and phases.finals() == {}
@@ -162,14 +167,76 @@ def test_the_others_are_waited_for(make, monkeypatch):
     assert other.number in phases.finals()
 
 
-def test_not_for_ever(make, monkeypatch):
-    phases, clock = make(), [0.0]
-    ask(phases, 'another-host:1:1')
-    monkeypatch.setattr(module.time, 'sleep', lambda seconds: clock.__setitem__(0, clock[0] + 25))
-    monkeypatch.setattr(module.time, 'monotonic', lambda: clock[0])
+def look(phases, times=MISSES + 1):
+    for _ in range(times):
+        phases.heartbeat.look()
+
+
+def test_a_worker_out_of_sight_that_shows_no_life(make, monkeypatch):
+    """What it had begun is run again by who waits for it."""
+    phases, slept = make(), []
+    lost = ask(phases, 'another-host:1:1')
+    monkeypatch.setattr(module.time, 'sleep', lambda _: slept.append(look(phases, 2)))
     phases.search()
-    assert clock[0] == 75
-    lost = phases.final.take([(-1, 1)])
-    lost.set_user_attr(studies.WORKER, 'another-host:1:1')
+    trials = phases.study.trials
+    assert 2 * len(slept) > MISSES and trials[lost.number].state == TrialState.FAIL
+    assert [trial.user_attrs.get(studies.RETRY_OF) for trial in trials[1:]] == [None] * 3 + [0]
+    run = phases.final.take([(-1, 1)])
+    run.set_user_attr(studies.WORKER, 'another-host:1:1')
     phases.final_round()
-    assert 125 <= clock[0] <= 175 and len(phases.finals()) == 2
+    assert phases.final.study.trials[0].state == TrialState.FAIL and len(phases.finals()) == 2
+
+
+def test_without_a_final_round_until_somebody_is_seen_at_the_others(make, monkeypatch):
+    phases, slept = make(final=False), []
+    other = ask(phases, 'another-host:1:1')
+
+    def sleep(_):
+        look(phases, 1)
+        other.set_user_attr('heartbeat', len(slept))
+        slept.append(1)
+
+    monkeypatch.setattr(module.time, 'sleep', sleep)
+    phases.search()
+    assert len(slept) == 2 and len(phases.study.trials) == 4
+
+
+def test_life_goes_to_the_trial_under_way(make):
+    phases, signed = make(trials=2), []
+
+    def run(trial):
+        phases.heartbeat.beat()
+        signed.append(phases.study.trials[trial.number].user_attrs.get('heartbeat'))
+        phases.study.tell(trial, 0.5)
+        phases.heartbeat.beat()  # too late: it changes nothing
+
+    phases.runner.run = run
+    phases.search()
+    assert signed == [1, 3]
+    phases.heartbeat.beat()
+    assert [trial.user_attrs['heartbeat'] for trial in phases.study.trials] == [1, 3]
+
+
+def test_nothing_begins_that_would_end_too_late(make, monkeypatch):
+    phases = make(hours=1.0)
+    begun = module.TimeLimit.__init__.__globals__['_START']
+    clock = [begun]
+    monkeypatch.setattr('autokd_mm.engine.time_limit.time.monotonic', lambda: clock[0])
+
+    def run(trial):
+        clock[0] += 1000.0
+        trial.set_user_attr(OUTCOME, dict(seconds=1000.0))
+        phases.study.tell(trial, 0.5)
+
+    phases.runner.run = run
+    phases.search()  # a fourth would end behind 4000 s
+    phases.final_round()
+    assert len(phases.study.trials) == 3 and phases.limit.stopped
+    assert len(phases.final.study.trials) == 0 and 'max_hours=1' in phases.limit.why()
+
+
+def test_a_leaderboard_of_a_moment_ago_is_not_written_again(make, monkeypatch):
+    phases = make(final=False)
+    monkeypatch.setattr(phases.results, 'fresh', lambda: True)
+    phases.search()
+    assert len(phases.study.trials) == 4 and phases.results.written == []

@@ -131,6 +131,49 @@ def test_interrupted_twice(open_):
     assert finished(study) == []
 
 
+def test_a_trial_of_which_three_workers_die_has_failed(open_):
+    study = open_()
+    for _ in range(3):
+        trial = ask(study, dead_worker())
+        trial.suggest_categorical('a', tuple(range(4)))
+        queued = take_up_interrupted(study)
+    assert queued == [] and [trial.state for trial in study.trials] == [TrialState.FAIL] * 3
+    assert [trial.number for trial in finished(study)] == [2]  # the tree shall leave it
+    assert study.trials[2].user_attrs['reason'] == 'its worker died 3 times'
+    assert len({trial.params['a'] for trial in study.trials}) == 1
+
+
+def test_a_worker_that_is_asked_to_end_is_no_death(open_):
+    study = open_()
+    for _ in range(5):
+        interrupt(study, ask(study)._trial_id)
+        take_up_interrupted(study)
+    assert finished(study) == [] and study.trials[-1].state == TrialState.WAITING
+
+
+def test_a_retry_that_was_queued_twice_runs_once(open_):
+    """Writing again, when the storage was away, may write twice."""
+    study = open_()
+    interrupt(study, ask(study)._trial_id)
+    for _ in range(2):
+        study.enqueue_trial(dict(a=1), user_attrs={studies.RETRY_OF: 0})
+    assert take_up_interrupted(study) == [] and take_up_interrupted(study) == []
+    assert [trial.state for trial in study.trials[1:]] == [TrialState.WAITING, TrialState.FAIL]
+    study.optimize(objective, n_trials=2)
+    assert [trial.params['a'] for trial in finished(study)][0] == 1 and len(study.trials) == 4
+
+
+def test_silent_workers_of_other_hosts_are_dead(open_):
+    study = open_()
+    one, other = (ask(study, 'another-host:1:1') for _ in range(2))
+    assert studies.end_dead(study) == []
+    assert studies.end_dead(study, {one._trial_id}) == [one.number]
+    assert study.trials[other.number].state == TrialState.RUNNING
+    own = ask(study)
+    assert not studies.is_here(study.trials[other.number])
+    assert studies.is_here(study.trials[own.number])
+
+
 def test_what_was_queued_for_a_trial_survives_its_death(open_):
     study = open_()
     enqueue_once(study, [dict(a=1, b=2, c=3)])

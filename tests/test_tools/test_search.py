@@ -67,9 +67,6 @@ def refused(search, tmp_path):
     ('model.teacher.head.num_classes=12', ['teacher_ckpt', 'head.fc', '12', '10']),
     ('model.teacher.head.num_classes=12 teacher_ckpt=None train_cfg.train_teacher=True',
      ['teacher has 12 classes and the student 10']),
-    ('model.architecture.train_cfg.augments.type=Mixup '
-     'model.architecture.train_cfg.augments.alpha=0.2',
-     ['model.architecture.train_cfg', 'mixup', 'cached teacher']),
     ('teacher_ckpt=None', ['teacher_ckpt is not set', '--cfg-options teacher_ckpt=FILE']),
     ('train_dataloader.dataset.split=trian', ['split', "did you mean 'train'"]),
 ])

@@ -12,7 +12,6 @@ import pytest
 from optuna.trial import TrialState
 
 from autokd_mm.engine import study as studies
-from autokd_mm.engine.patience import Patience
 from autokd_mm.engine.progress import Display
 from autokd_mm.engine.proxy_trainer import Candidate
 
@@ -189,21 +188,42 @@ def test_only_the_first_worker_draws(search, monkeypatch):
     assert drawn == [True, False]
 
 
-def test_worker_that_comes_when_all_is_under_way(search, study_of, monkeypatch, tmp_path):
-    """It leaves in peace, and nothing is done twice."""
+def test_worker_that_comes_when_all_is_under_way(search, study_of, monkeypatch):
+    """It leaves in peace where it sees the other one live, and takes up what it left otherwise."""
     folder = search('--trials', 1)
     study = study_of(folder)
-    trial = study.ask()
-    trial.set_user_attr(studies.WORKER, 'another-host:1:1')
+    for name in (studies.worker_name(), 'another-host:1:1'):
+        trial = study.ask()
+        trial.set_user_attr(studies.WORKER, name)
     monkeypatch.setenv('AUTOKD_WORKERS', '2')
-    search('--trials', 2)
-    assert [item.state for item in study_of(folder).trials] == [
-        TrialState.COMPLETE, TrialState.RUNNING]
-    # Before a final round it waits for a while, then goes on without.
-    monkeypatch.setattr(Patience, 'least', 1.0)
-    search('--trials', 2, '--cfg-options', 'train_cfg.final_round=True')
-    assert [run for run, _ in finals(folder)] == [(-1, 1), (-1, 2), (0, 1), (0, 2)]
-    assert 'final round' in (folder / 'best_distiller.py').read_text()
+    search('--trials', 3, '--cfg-options', 'train_cfg.heartbeat=0.05')
+    states = [item.state for item in study_of(folder).trials]
+    assert states[:2] == [TrialState.COMPLETE, TrialState.RUNNING]
+    assert states[2:] == [TrialState.FAIL, TrialState.COMPLETE]
+    assert study_of(folder).trials[3].user_attrs[studies.RETRY_OF] == 2
+
+
+def test_two_searches_in_one_work_dir(search, study_of, monkeypatch):
+    """The second one is refused before it changes anything, also where workers may join."""
+    folder = search('--trials', 1)
+    journal = folder / 'study.journal'
+    before = journal.read_bytes(), sorted((folder / 'bank').rglob('*'))
+    for args, workers in ((('--trials', 1), '1'), (('--resume', ), '1'), ((), '2')):
+        monkeypatch.setenv('AUTOKD_WORKERS', workers)
+        with pytest.raises(search.Ended) as ended:
+            search(*args, '--cfg-options', 'train_cfg.proxy.images=48')
+        assert ended.value.code == 2 and 'name another --work-dir' in ended.value.line
+        assert (journal.read_bytes(), sorted((folder / 'bank').rglob('*'))) == before
+    assert len(study_of(folder).trials) == 1
+
+
+def test_time_is_up(search, study_of, tmp_path, tool, search_config):
+    """What is known by then is left in the work dir."""
+    folder = search('--trials', 2)
+    out = tool('search', search_config, '--work-dir', folder, '--trials', 9, '--resume',
+               '--max-hours', '1e-9')
+    assert 'max_hours=1e-09: another run would not end in time; go on with --resume' in out
+    assert len(study_of(folder).trials) == 2 and (folder / 'best_distiller.py').exists()
 
 
 def two_workers(config, *args):

@@ -37,6 +37,7 @@ if mode == 'sleep':
     write(sigint_ignored=signal.getsignal(signal.SIGINT) == signal.SIG_IGN)
     signal.signal(signal.SIGINT, end)
     signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGUSR1, end)
     write(ready=True)
     time.sleep(60)
 write()
@@ -197,7 +198,8 @@ def test_dist_search_waits_for_all_and_reports_a_failure(bench):
     assert len(list(bench.records.iterdir())) == 3
 
 
-@pytest.mark.parametrize(('sent', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(('sent', 'code'), [(signal.SIGINT, 130), (signal.SIGTERM, 143),
+                                            (signal.SIGUSR1, 1)])  # the recorder ends with 3
 def test_dist_search_forwards_signals(bench, sent, code):
     process = bench.start('dist_search.sh', 'c.py', '2', MODE='sleep')
     deadline = time.time() + 30
@@ -261,9 +263,17 @@ def test_slurm_search_task(bench, visible, expected):
     srun, task = bench.record(0), bench.record(6)
     assert srun['args'][:7] == ['-p', 'part', '--job-name=job', '--gres=gpu:4', '--ntasks=8',
                                 '--ntasks-per-node=4', '--cpus-per-task=5']
-    assert '--kill-on-bad-exit=0' in srun['args']
+    assert '--kill-on-bad-exit=0' in srun['args'] and '--signal=USR1@300' in srun['args']
     assert task['program'] == 'python'
     assert task['args'] == ['-u', str(TOOLS / 'search.py'), 'c.py', '--work-dir=a dir',
                             '--trials', '9', '--resume']
     assert task['env']['AUTOKD_WORKERS'] == '8'
     assert task['env'].get('CUDA_VISIBLE_DEVICES') == expected
+
+
+def test_slurm_search_workers_share_gpus(bench):
+    assert bench.run('slurm_search.sh', 'p', 'j', 'c.py', 'w', GPUS='4', WORKERS_PER_GPU='3',
+                     WARN_SECONDS='60')[0] == 0
+    args = bench.record()['args']
+    assert '--gres=gpu:4' in args and '--ntasks=12' in args and '--ntasks-per-node=12' in args
+    assert '--signal=USR1@60' in args

@@ -15,7 +15,9 @@ from autokd_mm.engine import study as studies
 from autokd_mm.engine import teacher as teachers
 from autokd_mm.engine.checks import refuse_unknown
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
+from autokd_mm.engine.heartbeat import Heartbeat
 from autokd_mm.engine.one_trial import TrialRunner, look_on
+from autokd_mm.engine.patience import StorageAway
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.progress import Display, best_table, table_text
 from autokd_mm.engine.proxy import ProxySettings
@@ -24,7 +26,9 @@ from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
 from autokd_mm.engine.pruning import build_pruner
 from autokd_mm.engine.rejection import Rejection
 from autokd_mm.engine.results import Results
+from autokd_mm.engine.storage import check_storage
 from autokd_mm.engine.task import Task
+from autokd_mm.engine.time_limit import TimeLimit
 from autokd_mm.registry import LOOPS
 from autokd_mm.search import build_sampler
 from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Outcome, Reward
@@ -46,7 +50,7 @@ class SearchLoop(BaseLoop):
         dataloader: of the training images.
         full_training: the ``train_cfg`` with which the found distiller will be trained.
         layers: ``student``, ``teacher`` (modules whose outputs are compared), ``student_logits``
-            and ``teacher_logits`` (may be left out).
+            and ``teacher_logits`` (may be left out), ``factors`` (see :func:`find_layers`).
         trials: finished trials at which the search ends.
         space: option lists that replace the default ones, by level.
         sampler: ``MCTSSampler`` or any of Optuna's, with its arguments.
@@ -59,6 +63,10 @@ class SearchLoop(BaseLoop):
         warm_start: distillers that are tried first: names of hand-crafted methods, or dicts of
             options. The best of them takes part in the final round, so the found distiller is
             never worse than it there (without a final round: on the proxy).
+        storage: URL of a PostgreSQL database for the study, ``None``: a journal in the work dir.
+        heartbeat: seconds between two signs of life of a running trial; without one six times as
+            long, its worker is dead and the trial is run again.
+        max_hours: begin nothing that would end later, counted from the start of the process.
         train_teacher: train the teacher first when no ``teacher_ckpt`` is given.
         resume: go on with the study in the work dir.
         dry_run: print what would be searched and stop.
@@ -72,7 +80,7 @@ class SearchLoop(BaseLoop):
                  runner: Any,
                  dataloader: Any,
                  full_training: Dict[str, Any],
-                 layers: Mapping[str, str],
+                 layers: Mapping[str, Any],
                  trials: int = 60,
                  space: Optional[Mapping[str, Any]] = None,
                  sampler: Optional[Mapping[str, Any]] = None,
@@ -82,6 +90,9 @@ class SearchLoop(BaseLoop):
                  pruner: Union[Mapping[str, Any], bool, None] = True,
                  final_round: Union[Mapping[str, Any], bool, None] = True,
                  warm_start: Sequence[Union[str, Mapping[str, Any]]] = (),
+                 storage: Optional[str] = None,
+                 heartbeat: float = 20.0,
+                 max_hours: Optional[float] = None,
                  train_teacher: bool = False,
                  resume: bool = False,
                  dry_run: bool = False,
@@ -100,13 +111,15 @@ class SearchLoop(BaseLoop):
             self.sampler = build_sampler(self.sampler_config, seed)
         except ValueError as error:
             raise ConfigError(str(error)) from None
-        self.reward = Reward(reward or (DEFAULT if self.layer_names.get('student_logits')
-                                        else DEFAULT_WITHOUT_METRIC))
+        self.reward = Reward(reward or DEFAULT)  # the task's own default: see _look
+        self.own_reward = bool(reward)
         self.proxy = ProxySettings.from_config(
             proxy or {}, int(runner.cfg.train_dataloader.batch_size))
         self.rejection = Rejection.from_config(rejection)
         self.pruner = build_pruner(pruner, self.proxy.epochs)
         self.final_settings = FinalSettings.from_config(final_round)
+        self.storage, self.limit = check_storage(storage), TimeLimit(max_hours)
+        self.heartbeat = Heartbeat(heartbeat)
         if self.proxy.threads:
             torch.set_num_threads(self.proxy.threads)
         self.device = next(runner.model.parameters()).device
@@ -128,29 +141,37 @@ class SearchLoop(BaseLoop):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         work_dir = self.runner.work_dir
         if not self.dry_run:
-            studies.check_study(work_dir, self.resume, join=lock.workers() > 1)
+            studies.check_study(work_dir, self.resume, lock.workers() > 1, storage=self.storage)
         self.task = self._look()
         if self.dry_run:
             self._show_plan()
             return self.runner.model
-        with self.display.running():
-            with lock.exclusive(os.path.join(work_dir, '.lock'),
-                                lambda: self._say('waiting for another worker to prepare')):
-                self._prepare(work_dir)
-            self.started, self.first_clock = time.perf_counter(), self.trainer.clock.model
-            self.phases.search()
-            self.phases.final_round()
-        self._finish()
+        try:
+            with self.display.running():
+                with lock.exclusive(os.path.join(work_dir, '.lock'),
+                                    lambda: self._say('waiting for another worker to prepare')):
+                    self._prepare(work_dir)
+                self.started, self.first_clock = time.perf_counter(), self.trainer.clock.model
+                with self.heartbeat:
+                    self.phases.search()
+                    self.phases.final_round()
+            self._finish()
+        except StorageAway as away:
+            raise ConfigError(str(away)) from None
         self.runner.call_hook('after_train')
         return self.runner.model
 
     # -- before the first trial: everything that can be refused, then everything that costs -----
     def _look(self) -> Task:
-        return Task(self.runner.cfg, self.dataloader, self.runner.model, self.layer_names,
+        task = Task(self.runner.cfg, self.dataloader, self.runner.model, self.layer_names,
                     self.proxy, self.space_options, self.warm_start, self._say)
+        if not (self.own_reward or task.has_metric):
+            self.reward = Reward(DEFAULT_WITHOUT_METRIC)
+        return task
 
     def _show_plan(self) -> None:
-        for line in report.plan(self.task.space, self.task.layers, self.task.classes):
+        for line in report.plan(self.task.space, self.task.layers, self.task.classes,
+                                self.task.computed_factors):
             self._say(line)
         teacher = self.runner.model.teacher
         if teachers.find_checkpoint(teacher, self.runner.cfg, self.runner.work_dir,
@@ -170,11 +191,13 @@ class SearchLoop(BaseLoop):
         made_from = teachers.made_from(model.teacher, self.runner.cfg)
         curve = task.curve(self.full_training)
         description = dict(made_from, **task.description(curve), reward=self.reward.weights)
-        studies.check_study(work_dir, self.resume, lock.workers() > 1, description)
+        studies.check_study(work_dir, self.resume, lock.workers() > 1, description, self.storage)
         banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, task.datasets(),
                            task.images, model, made_from, task.layers, task.classes,
                            self.runner.logger.warning, self.display.show)
-        self.study = studies.open_study(work_dir, self.sampler, description, self.pruner)
+        task.weigh(banks['train'])
+        self.study = studies.open_study(work_dir, self.sampler, description, self.pruner,
+                                        self.storage)
         self._show_teacher(model)
         model.teacher.cpu()  # it has spoken
         self.trainer = ProxyTrainer(
@@ -188,7 +211,7 @@ class SearchLoop(BaseLoop):
         baseline = self._baseline()
         runner = TrialRunner(self.study, task.space, self.trainer, self.reward, baseline,
                              self.rejection, self.proxy.epochs, self._say,
-                             self.runner.visualizer.add_scalars)
+                             self.runner.visualizer.add_scalars, self._turn)
         self.final = self.final_settings and FinalRound(
             self.final_settings, self.study, self.trainer, self.reward, task.first)
         self.results = Results(work_dir, self.runner.cfg, self.full_training, task.layers,
@@ -196,12 +219,13 @@ class SearchLoop(BaseLoop):
         free = self.rejection and self.rejection.free
         self.phases = Phases(self.study, runner, self.final, self.results, self.display,
                              self._turn, self._say, self.trials,
-                             self.trials if free is None else free)
+                             self.trials if free is None else free, self.heartbeat, self.limit)
 
     def _show_teacher(self, model: Any) -> None:
         if self.study.user_attrs.get('teacher_metrics') is None:
             self.display.show('evaluating the teacher', 0, 1)
-            metrics = teachers.evaluate(model, self.runner.val_loop)
+            found = teachers.evaluate(model, self.runner.val_loop)
+            metrics = {name: float(value) for name, value in found.items()}  # not NumPy's
             self.study.set_user_attr('teacher_metrics', metrics)
         self._say('teacher: ' + report.metrics_text(self.study.user_attrs['teacher_metrics']))
 
@@ -238,7 +262,9 @@ class SearchLoop(BaseLoop):
             {'search/outside_model': share, 'search/seconds': wall}, step=len(done))
         if others:
             self._say(f'{len(others)} trials are still with other workers')
-        elif top is None:
+        if self.limit.stopped:
+            self._say(f'{self.limit.why()}; go on with --resume')
+        elif top is None and not others:
             raise ConfigError('no distiller was trained to the end of the proxy; the reasons are '
                               f'in {self.results.leaderboard}')
         if top is None:

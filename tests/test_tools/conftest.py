@@ -1,0 +1,43 @@
+"""Distillations of detectors and segmentors that take seconds: a few small digit scenes."""
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+
+from autokd_mm.datasets.digit_scenes import ensure_scenes
+from autokd_mm.engine.config import load_config
+from autokd_mm.registry import MODELS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def dense_config(tmp_path):
+    """``dense_config('fitnet', 'retinanet')`` writes the config of a method and a pair with 8
+    scenes of 64 pixels and a teacher that knows nothing; returns its path."""
+
+    def write(method, pair):
+        ensure_scenes(str(tmp_path / 'scenes'), train=8, val=4, size=64)
+        path = ROOT / 'configs' / 'distill' / f'{method}_digit_scenes_{pair}.py'
+        teacher = tmp_path / 'random_teacher.pth'
+        config = load_config(str(path), dict(data_root=str(tmp_path / 'scenes'),
+                                             teacher_ckpt=str(teacher)))
+        with torch.random.fork_rng(), DefaultScope.overwrite_default_scope(config.default_scope):
+            torch.manual_seed(0)
+            network = MODELS.build(config.model.teacher)
+            network.init_weights()
+        torch.save(dict(state_dict=network.state_dict()), str(teacher))
+        # A student that knows nothing would find nothing, and then there are no metrics.
+        test_cfg = config.model.architecture.test_cfg
+        if 'mode' not in test_cfg:
+            test_cfg.get('rcnn', test_cfg).score_thr = 0
+        config.train_dataloader.batch_size = 4
+        config.train_cfg.update(max_epochs=1, val_interval=1)
+        config.default_hooks.checkpoint.interval = 1
+        config.default_hooks.logger.interval = 1
+        result = tmp_path / f'{method}_{pair}.py'
+        config.dump(str(result))
+        return result
+
+    return write

@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""How many workers one study can feed: measured latencies, then a simulation with them.
+
+    python tools/benchmarks/scale.py measure --out D              # journal; --postgres: a server
+    python tools/benchmarks/scale.py idle --out D                 # from D/costs.json
+    python tools/benchmarks/scale.py regret --table T --out D
+
+``measure`` times the steps of a worker on the real storage, alone and with others beside it.
+``idle`` simulates workers (discrete events) that go through the steps of ``Phases``: a turn to take
+a trial, questions, training, a turn to tell, a turn to write the leaderboard, heartbeats; the share
+of their time in which they do not train is their idle time. ``regret`` replays the tabular
+benchmark with the real sampler, asked and told in the order of such a simulation.
+"""
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import sys
+import tempfile
+import time
+import warnings
+from contextlib import nullcontext
+from random import Random
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+
+import numpy as np  # noqa: E402
+import optuna  # noqa: E402
+from optuna.trial import TrialState  # noqa: E402
+
+import postgres  # noqa: E402
+from autokd_mm.search import MCTSSampler  # noqa: E402
+from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
+from simulation import QUESTIONS, Costs, simulate  # noqa: E402
+
+WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SECONDS = (1, 5, 20, 60)
+OPTIONS = 9
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('what', choices=['measure', 'idle', 'regret'])
+    parser.add_argument('--postgres', action='store_true')
+    parser.add_argument('--processes', type=int, nargs='+', default=[1, 2, 4, 8, 16])
+    parser.add_argument('--workers', type=int, nargs='+', default=list(WORKERS))
+    parser.add_argument('--seconds', type=float, nargs='+', default=list(SECONDS))
+    parser.add_argument('--table', help='file of make_table.py')
+    parser.add_argument('--seeds', type=int, default=20)
+    parser.add_argument('--trials', type=int, default=200)
+    parser.add_argument('--out', required=True, help='folder')
+    return parser.parse_args()
+
+
+# -- measured ----------------------------------------------------------------------------------
+def open_study(folder, storage, seed=0):
+    from autokd_mm.engine import study as studies
+    return studies.open_study(folder, MCTSSampler(seed=seed), dict(scale=1), storage=storage)
+
+
+def goal(trial):
+    for number in range(QUESTIONS):
+        trial.suggest_categorical(f'q{number}', tuple(range(OPTIONS)))
+    return Random(str(sorted(trial.params.items()))).random()
+
+
+def steps(folder, storage, sizes=(100, 1000)):
+    """Median seconds of a worker's steps, in a study of so many finished trials."""
+    from autokd_mm.engine import export
+    from autokd_mm.engine import study as studies
+    memory = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=0))
+    memory.optimize(goal, n_trials=max(sizes))
+    found, study, there = {}, open_study(folder, storage), 0
+    spent = {}
+
+    def timed(name, call, *args):
+        start = time.perf_counter()
+        result = call(*args)
+        spent.setdefault(name, []).append(time.perf_counter() - start)
+        return result
+
+    for size in sizes:
+        study.add_trials(memory.trials[there:size])
+        there = size
+        spent.clear()
+        for _ in range(16):
+            timed('look', studies.take_up_interrupted, study)
+            trial = timed('take', study.ask)
+            for number in range(QUESTIONS):
+                timed('question', trial.suggest_categorical, f'q{number}', tuple(range(OPTIONS)))
+            timed('write', trial.set_user_attr, 'a', 1)
+            timed('leaderboard', export.write_leaderboard, os.path.join(folder, 'leaderboard.csv'),
+                  studies.finished(study))
+            study.tell(trial, 0.0)
+            there += 1
+        found[str(size)] = {name: statistics.median(values[2:])
+                            for name, values in spent.items()}
+    return found
+
+
+def writer(job):
+    folder, storage, number, seconds = job
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = open_study(folder, storage)
+    trial, spent, end = study.ask(), [], time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        trial.set_user_attr('heartbeat', len(spent))
+        spent.append(time.perf_counter() - start)
+    return spent
+
+
+def measure(args):
+    why = postgres.missing() if args.postgres else ''
+    if why:
+        sys.exit(f'skipped: {why}')
+    path = os.path.join(args.out, 'costs.json')
+    kept = json.load(open(path)) if os.path.isfile(path) else {}
+    kind = 'postgresql' if args.postgres else 'journal'
+    with postgres.Postgres() if args.postgres else nullcontext() as server, \
+            tempfile.TemporaryDirectory(dir=args.out) as folder:
+        storage = server.hidden() if server else None
+        kept[kind] = dict(load=os.getloadavg()[0], cores=os.cpu_count(),
+                          steps=steps(folder, storage), writers={})
+        context = multiprocessing.get_context('fork')  # they know the password
+        for number in args.processes:
+            with context.Pool(number) as pool:
+                spent = pool.map(writer, [(folder, storage, i, 3.0) for i in range(number)], 1)
+            flat = [value for values in spent for value in values]
+            kept[kind]['writers'][str(number)] = dict(
+                median=statistics.median(flat), p95=float(np.quantile(flat, 0.95)),
+                per_second=round(len(flat) / 3.0, 1))
+    with open(path, 'w') as file:
+        json.dump(kept, file, indent=1)
+    print(json.dumps(kept[kind], indent=1))
+
+
+# -- simulated ---------------------------------------------------------------------------------
+def idle(args):
+    with open(os.path.join(args.out, 'costs.json')) as file:
+        found = json.load(file)
+    rows = []
+    for kind in ('journal', 'postgresql'):
+        if kind not in found:
+            continue
+        costs = Costs(found[kind], kind == 'journal')
+        for seconds in args.seconds:
+            for workers in args.workers:
+                share, rate = simulate(workers, max(200, 30 * workers), seconds, costs)
+                rows.append(dict(storage=kind, seconds=seconds, workers=workers,
+                                 idle=round(share, 4), per_second=round(rate, 2)))
+                print(json.dumps(rows[-1]), flush=True)
+    keep(args, 'idle', rows)
+
+
+class Replay:
+    """A study over the table, asked and told by the simulation."""
+
+    def __init__(self, objective, seed):
+        self.objective, self.trials, self.places, self.seen = objective, {}, [], []
+        self.study = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=seed))
+
+    def ask(self, number):
+        trial = self.study.ask()
+        self.trials[number] = trial, self.objective.place(trial)
+
+    def tell(self, number):
+        trial, place = self.trials.pop(number)
+        value = self.objective.value(place, trial.number)
+        if np.isfinite(value):
+            self.study.tell(trial, value)
+        else:
+            self.study.tell(trial, state=TrialState.FAIL)
+        self.places.append(place)
+        self.seen.append(value)
+
+
+def regret(args):
+    from samplers_report import measure as measure_replay
+    warnings.simplefilter('ignore')
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    objective = TabularObjective(Table(args.table))
+    nothing = Costs(dict(writers={'1': dict(per_second=1e9)}, steps={str(n): dict.fromkeys(
+        ('look', 'take', 'question', 'write', 'leaderboard'), 0.0) for n in (1, 2)}))
+    rows = []
+    for workers in args.workers:
+        last, chosen = [], []
+        for seed in range(args.seeds):
+            objective.seed = seed
+            replay = Replay(objective, seed)
+            simulate(workers, args.trials, 5.0, nothing, replay.ask, replay.tell, seed)
+            result = measure_replay(objective.truth, replay.places, replay.seen)
+            last.append(result['regret'][-1])
+            chosen.append(result['chosen'][-1])
+        error = float(np.std(last, ddof=1) / np.sqrt(len(last))) if len(last) > 1 else 0.0
+        rows.append(dict(workers=workers, trials=args.trials, seeds=args.seeds,
+                         regret=round(float(np.mean(last)), 4), error=round(error, 4),
+                         chosen=round(float(np.mean(chosen)), 4)))
+        print(json.dumps(rows[-1]), flush=True)
+    keep(args, 'regret', rows)
+
+
+def keep(args, name, rows):
+    """JSON, and a table in Markdown."""
+    with open(os.path.join(args.out, f'{name}.json'), 'w') as file:
+        json.dump(rows, file, indent=1)
+    with open(os.path.join(args.out, f'{name}.md'), 'w') as file:
+        file.write('| ' + ' | '.join(rows[0]) + ' |\n' + '|---' * len(rows[0]) + '|\n')
+        for row in rows:
+            file.write('| ' + ' | '.join(map(str, row.values())) + ' |\n')
+
+
+def main():
+    args = parse_args()
+    os.makedirs(args.out, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    dict(measure=measure, idle=idle, regret=regret)[args.what](args)
+
+
+if __name__ == '__main__':
+    main()
