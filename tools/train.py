@@ -29,6 +29,9 @@ def main():
         _cli.teacher_bank(config, args.teacher_bank, args.launcher)
         train_from(config, args.teacher_bank)
     if args.amp:
+        from mmengine.device import get_device
+        if get_device() in ('cpu', 'mps'):
+            raise ConfigError('--amp: mixed precision needs a GPU, there is none here')
         config.optim_wrapper.type = 'AmpOptimWrapper'
         config.optim_wrapper.setdefault('loss_scale', 'dynamic')
     if args.auto_scale_lr:

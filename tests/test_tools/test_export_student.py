@@ -74,3 +74,61 @@ def test_names_and_numbers(tool, tmp_path):
     tool('export_student', tmp_path / 'c.pth', tmp_path / 's.pth')
     found = torch.load(str(tmp_path / 's.pth'), weights_only=True)['state_dict']
     assert list(found) == ['architecture.a'] and found['architecture.a'].tolist() == [1, 1]
+
+
+LOAD_DENSE = '''import sys
+import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+scope = sys.argv[4]
+init_default_scope(scope)
+registry = __import__(f'{scope}.registry', fromlist=['MODELS'])
+model = registry.MODELS.build(Config.fromfile(sys.argv[1]).model)
+checkpoint = torch.load(sys.argv[2], weights_only=True)
+model.load_state_dict(checkpoint['state_dict'], strict=True)
+model.eval()
+with torch.no_grad():
+    found = model(torch.linspace(-2, 2, 2 * 3 * 64 * 64).view(2, 3, 64, 64), mode='tensor')
+loaded = [name for name in sys.modules if name.split('.')[0] in ('autokd_mm', 'mmrazor')]
+assert not loaded, loaded
+torch.save(found, sys.argv[3])
+'''
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('pair, scope', [('retinanet', 'mmdet'), ('deeplabv3', 'mmseg')])
+def test_plain_mmdet_and_mmseg_load_the_student(tool, dense_config, tmp_path, pair, scope):
+    import torch
+    from mmengine.config import Config
+    from mmengine.registry import DefaultScope
+
+    from autokd_mm.engine.config import load_config
+    from autokd_mm.registry import MODELS
+    from autokd_mm.safe_load import load_weights
+    path = dense_config('fitnet', pair)
+    tool('train', path, '--work-dir', tmp_path / 'train')
+    tool('export_student', tmp_path / 'train' / 'epoch_1.pth', tmp_path / 'student.pth')
+    config = load_config(str(path))
+    Config(dict(model=config.model.architecture)).dump(str(tmp_path / 'plain.py'))
+    (tmp_path / 'load.py').write_text(LOAD_DENSE)
+    process = subprocess.run(
+        [sys.executable, 'load.py', 'plain.py', 'student.pth', 'found.pth', scope],
+        cwd=str(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        universal_newlines=True)
+    assert process.returncode == 0, process.stdout
+    with DefaultScope.overwrite_default_scope(scope):
+        distillation = MODELS.build(config.model)
+    distillation.load_state_dict(
+        load_weights(str(tmp_path / 'train' / 'epoch_1.pth'))['state_dict'], strict=True)
+    student = distillation.architecture.eval()
+    with torch.no_grad():
+        wanted = student(torch.linspace(-2, 2, 2 * 3 * 64 * 64).view(2, 3, 64, 64), mode='tensor')
+    pairs = list(zip(flat(torch.load(str(tmp_path / 'found.pth'))), flat(wanted)))
+    assert len(pairs) == len(flat(wanted)) > 0
+    for one, other in pairs:
+        assert one.shape == other.shape
+        assert torch.allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def flat(value):
+    return [value] if hasattr(value, 'shape') else [leaf for item in value for leaf in flat(item)]

@@ -88,3 +88,56 @@ def test_two_processes_on_the_cpu_from_another_directory(best, tmp_path):
     # 1,000 images, two processes, batches of 32
     log = next((elsewhere / 'out').glob('2*/*.log')).read_text()
     assert '[1][16/16]' in log and 'GPU number: 2' in log or 'Distributed training: True' in log
+
+
+@pytest.mark.parametrize('method, pair, metric', [
+    ('fitnet', 'retinanet', 'coco/bbox_mAP'), ('fitnet', 'faster_rcnn', 'coco/bbox_mAP'),
+    ('fitnet', 'deeplabv3', 'mIoU')])
+def test_dense_pairs_train_and_resume(tool, dense_config, tmp_path, method, pair, metric):
+    config = dense_config(method, pair)
+    out = tool('train', config, '--work-dir', tmp_path / 'train', '--auto-scale-lr')
+    assert metric in out and 'distill.loss_feature' in out
+    assert 'batch size is 4. Scaling the original LR by 0.5' in out
+    weights = load_weights(str(tmp_path / 'train' / 'epoch_1.pth'))['state_dict']
+    assert all(name.startswith(('architecture.', 'distiller.connectors.')) for name in weights)
+    assert any(name.startswith('distiller.connectors.') for name in weights)
+    out = tool('train', config, '--work-dir', tmp_path / 'train', '--resume', '--cfg-options',
+               'train_cfg.max_epochs=2')
+    assert 'Epoch(train) [2]' in ' '.join(out.split()) and '[1][1/2]' not in out
+    later = load_weights(str(tmp_path / 'train' / 'epoch_2.pth'))['state_dict']
+    assert any(not torch.equal(later[name], value) for name, value in weights.items())
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize('pair', ['retinanet', 'deeplabv3'])
+def test_dense_pairs_on_two_processes(dense_config, tmp_path, pair):
+    config = dense_config('fitnet', pair)
+    environment = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1',
+                       CUDA_VISIBLE_DEVICES='-1', PORT=str(random.randint(20000, 50000)))
+    process = subprocess.run(
+        [str(ROOT / 'tools' / 'dist_train.sh'), str(config), '2', '--work-dir',
+         str(tmp_path / 'out')], env=environment, timeout=280, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, universal_newlines=True)
+    assert process.returncode == 0, process.stdout[-5000:]
+    weights = load_weights(str(tmp_path / 'out' / 'epoch_1.pth'))['state_dict']
+    assert all(torch.isfinite(value).all() for value in weights.values())
+    assert all(name.startswith(('architecture.', 'distiller.connectors.')) for name in weights)
+    assert '[1/1]' in process.stdout  # 8 scenes, two processes, batches of 4
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU here')
+def test_mixed_precision_needs_a_gpu(tool, dense_config, tmp_path):
+    config = dense_config('fitnet', 'retinanet')
+    with pytest.raises(tool.Ended, match='--amp: mixed precision needs a GPU') as ended:
+        tool('train', config, '--work-dir', tmp_path / 'train', '--amp')
+    assert ended.value.code == 2
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no GPU here')
+@pytest.mark.parametrize('pair', ['retinanet', 'faster_rcnn', 'deeplabv3'])
+def test_mixed_precision(tool, dense_config, tmp_path, pair):
+    config = dense_config('fitnet', pair)
+    tool('train', config, '--work-dir', tmp_path / 'train', '--amp')
+    checkpoint = load_weights(str(tmp_path / 'train' / 'epoch_1.pth'))
+    assert 'loss_scaler' in checkpoint['optimizer']
+    assert all(torch.isfinite(value).all() for value in checkpoint['state_dict'].values())

@@ -1,0 +1,5 @@
+"""Pictures of what a distiller compares."""
+from autokd_mm.visualization.compared_maps import ComparedMaps, compare
+from autokd_mm.visualization.picture import draw
+
+__all__ = ['ComparedMaps', 'compare', 'draw']
