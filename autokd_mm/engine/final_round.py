@@ -179,8 +179,8 @@ class FinalRound:
         except BaseException:
             studies.interrupt(self.study, trial._trial_id)
             raise
-        return (f'{about}: loss {outcome.calibrated_loss:.4f}, gap {outcome.gap:.4f}, metric '
-                f'{outcome.metric:.2%}, {outcome.seconds:.1f} s{in_words}')
+        return (f'{about}: loss {outcome.calibrated_loss:.4f}, gap {outcome.gap:.4f}'
+                f'{report.metric_text(outcome.metric)}, {outcome.seconds:.1f} s{in_words}')
 
     def finished(self, runs: Sequence[Run]) -> int:
         """How many of the runs are finished."""

@@ -15,6 +15,7 @@ from autokd_mm.engine.export import OUTCOME, SPEC
 from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
 from autokd_mm.engine.pruning import CandidatePruned, Watch
 from autokd_mm.engine.rejection import Rejection
+from autokd_mm.engine.report import metric_text
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space import DistillerSpace, DistillerSpec
 
@@ -82,7 +83,7 @@ class TrialRunner:
         reward = self.reward(outcome, self.baseline)
         self._tell(trial, {OUTCOME: outcome.to_dict()}, TrialState.COMPLETE, reward)
         self.say(f'trial {trial.number}: reward {reward:+.4f}, loss {outcome.calibrated_loss:.4f}, '
-                 f'gap {outcome.gap:.4f}, metric {outcome.metric:.2%}, {outcome.seconds:.1f} s | '
+                 f'gap {outcome.gap:.4f}{metric_text(outcome.metric)}, {outcome.seconds:.1f} s | '
                  f'{spec.in_words()}')
         self.scalars(dict(reward=reward, **scalars_of(outcome)), trial.number)
 

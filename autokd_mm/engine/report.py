@@ -1,6 +1,7 @@
 """What a search tells about itself in words: before it starts, and on top of what it found."""
 from __future__ import annotations
 
+import math
 from typing import Any, Dict, List, Mapping, Sequence
 
 from optuna.trial import FrozenTrial, TrialState
@@ -11,11 +12,16 @@ from autokd_mm.models.distillers import Layers
 from autokd_mm.space import DistillerSpace, DistillerSpec
 
 _MEASURED = ('held-out loss {held_out_loss:.4f}, calibrated {calibrated_loss:.4f}, '
-             'gap {gap:.4f}, metric {metric:.2%}')
+             'gap {gap:.4f}')
 
 
 def measured(outcome: Mapping[str, float]) -> str:
-    return _MEASURED.format(**outcome)
+    return _MEASURED.format(**outcome) + metric_text(outcome['metric'])
+
+
+def metric_text(metric: float) -> str:
+    """The metric behind other numbers; nothing where the task has none (detection)."""
+    return '' if math.isnan(metric) else f', metric {metric:.2%}'
 
 
 def metrics_text(metrics: Mapping[str, float]) -> str:

@@ -50,7 +50,7 @@ def compare(model: Any, data: Dict[str, Any]) -> List[ComparedMaps]:
     inputs, samples = ready['inputs'], ready['data_samples']
     try:
         with torch.no_grad():
-            model._run_teacher(inputs, samples)  # it sees what it sees in training
+            model.run_teacher(inputs, samples)  # it sees what it sees in training
             # Prediction runs every head as often as training does, and wants no labels.
             with distiller.student_recorders:
                 model.architecture(inputs, samples, mode='predict')

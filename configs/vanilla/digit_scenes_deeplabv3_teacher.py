@@ -1,6 +1,6 @@
 _base_ = [
     '../_base_/models/digit_scenes_deeplabv3.py', '../_base_/datasets/digit_scenes_cityscapes.py',
-    '../_base_/schedules/digit_scenes_20e.py', '../_base_/digit_scenes_segmentation_runtime.py'
+    '../_base_/schedules/digit_scenes_30e.py', '../_base_/digit_scenes_segmentation_runtime.py'
 ]
 
 model = {{_base_.teacher_network}}

@@ -159,19 +159,23 @@ class FrozenTeacherDistill(SingleTeacherDistill):
     def _ask_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
         """Fill the teacher's recorders."""
         if self._bank is None:
-            self._run_teacher(batch_inputs, data_samples)
+            self.run_teacher(batch_inputs, data_samples)
             return
         records = self._bank.read(data_samples, batch_inputs)
 
         def online(inputs: torch.Tensor, samples: List[Any]) -> Dict[str, Any]:
-            self._run_teacher(inputs, samples)
+            self.run_teacher(inputs, samples)
             return {name: recorder.data_buffer[0] for name, recorder
                     in self.distiller.teacher_recorders.recorders.items()}
 
         self._bank.compare_once(self.teacher, online, batch_inputs, data_samples or [], records)
         feed_teacher(self.distiller, records)
 
-    def _run_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
+    def run_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
+        """Let the teacher fill its recorders with what it says of a batch.
+
+        Args: as :meth:`loss`.
+        """
         inputs = batch_inputs if self.to_teacher is None else self.to_teacher(batch_inputs)
         self.distiller.set_deliveries_override(False)
         with torch.no_grad(), self.distiller.teacher_recorders, self.distiller.deliveries, \

@@ -1,7 +1,7 @@
 # DeepLabV3 with a ResNet-18 of width 20 teaches one of width 8 on digit scenes.
 _base_ = [
     '../models/digit_scenes_deeplabv3.py', '../datasets/digit_scenes_cityscapes.py',
-    '../schedules/digit_scenes_20e.py', '../digit_scenes_segmentation_runtime.py'
+    '../schedules/digit_scenes_30e.py', '../digit_scenes_segmentation_runtime.py'
 ]
 
 # None: a search trains the teacher first and keeps it as teacher.pth in its work dir.

@@ -40,7 +40,7 @@ def listening(*sources):
 def heard(model, batch):
     """What the teacher's recorders hold behind one pass."""
     data = model.data_preprocessor(copy.deepcopy(batch), True)
-    model._run_teacher(data['inputs'], data['data_samples'])
+    model.run_teacher(data['inputs'], data['data_samples'])
     return {name: recorder.data_buffer[0]
             for name, recorder in model.distiller.teacher_recorders.recorders.items()}
 
