@@ -101,7 +101,7 @@ def test_parsed_and_built(name):
     config = load_config(str(CONFIGS / name), dict(teacher_ckpt='None'))
     with DefaultScope.overwrite_default_scope(config.default_scope):
         model = config.model
-        if 'architecture' not in model:
+        if 'architecture' not in model and config.get('data_preprocessor'):
             model = dict(model, data_preprocessor=config.data_preprocessor)
         model = MODELS.build(model)
     known = images_of(name)

@@ -74,6 +74,7 @@ class Phases:
         """Run what is left of the final round, if there is one, and wait for what others run."""
         if self.final is None:
             return
+        self._write_leaderboard(now=True)  # complete, whatever becomes of the final round
         longest = _longest(studies.finished(self.study)) * self.final.settings.length
         while not self.limit.reached(longest):
             with self.turn():
@@ -116,8 +117,8 @@ class Phases:
     def _known_to_live(self, trial: FrozenTrial) -> bool:
         return studies.is_here(trial) or self.heartbeat.living(trial._trial_id)
 
-    def _write_leaderboard(self) -> None:
-        if self.results.fresh():
+    def _write_leaderboard(self, now: bool = False) -> None:
+        if not now and self.results.fresh():
             return  # at the end it is written in any case
         with self.turn():
             done, finals = studies.finished(self.study), self.finals()

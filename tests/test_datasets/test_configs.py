@@ -1,4 +1,4 @@
-"""Every config of configs/vanilla is parsed and built."""
+"""Every config of configs/vanilla whose data come from autokd_mm/datasets or are CIFAR's."""
 import re
 from pathlib import Path
 
@@ -10,7 +10,8 @@ from mmengine.registry import init_default_scope
 from mmpretrain.registry import DATASETS, MODELS
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-NAMES = sorted(path.name for path in (CONFIGS / 'vanilla').glob('*.py'))
+NAMES = sorted(path.name for path in (CONFIGS / 'vanilla').glob('*.py')
+               if path.stem.split('_', 1)[1] in ('digits', 'cifar10', 'cifar100'))
 
 
 def test_there_are_configs():
@@ -24,6 +25,8 @@ def test_config_is_built(name):
     network, data = Path(name).stem.split('_')
     size, channels, classes = dict(
         digits=(8, 1, 10), cifar10=(32, 3, 10), cifar100=(32, 3, 100))[data]
+    if (network, data) == ('deit-tiny', 'cifar100'):
+        size = 224
     model = MODELS.build(dict(config.model, data_preprocessor=config.data_preprocessor))
     depth = re.match(r'(?:resnet|wrn-|vgg)(\d+)', network)
     assert depth is None or model.backbone.depth == int(depth[1])

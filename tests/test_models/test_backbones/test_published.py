@@ -29,7 +29,8 @@ def network(name):
 
 
 def test_a_config_and_a_label_for_each_network():
-    assert {path.stem for path in BASES.glob('*.py')} == set(NETWORKS)
+    # DeiT is MMPretrain's own
+    assert {path.stem for path in BASES.glob('*.py')} - {'deit-tiny'} == set(NETWORKS)
     assert set(NETWORKS) <= set(LABELS)
 
 
