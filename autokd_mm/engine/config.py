@@ -19,10 +19,10 @@ PATH_VARIABLES = ('data_root', 'teacher_ckpt', 'backbone_ckpt')
 def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Config:
     """``Config.fromfile`` plus options, where a top-level path reaches every place it stands in.
 
-    ``data_root`` and ``teacher_ckpt`` given in ``cfg_options`` replace the old value wherever it
-    stands: under a key of the same name, and as the beginning of another path (an annotation
-    file below the data root). A config that reads no data from a folder, or has no teacher,
-    takes them too, so that one command line fits all.
+    ``data_root``, ``teacher_ckpt`` and ``backbone_ckpt`` given in ``cfg_options`` replace the old
+    value wherever it stands: under a key of the same name, and as the beginning of another path (an
+    annotation file below the data root). A config that reads no data from a folder, or has no
+    teacher, takes them too, so that one command line fits all.
 
     Raises:
         ConfigError: the file is missing.

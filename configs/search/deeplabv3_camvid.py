@@ -1,5 +1,5 @@
 # A search on CamVid's 367 street scenes (11 classes, 255 is void), with small crops, for a CPU:
-#     --cfg-options data_root=DIR model.teacher.backbone.init_cfg.checkpoint=MOBILENETV2.pth
+#     --cfg-options data_root=DIR backbone_ckpt=MOBILENETV2.pth
 # DIR has img/{train,val}/*.jpg and ann/{train,val}/*.png. The teacher has an ImageNet MobileNetV2
 # (mmpretrain's checkpoint), the student one of half the width that begins from nothing.
 _base_ = '../_base_/digit_scenes_segmentation_runtime.py'

@@ -1,7 +1,5 @@
 # A search on a few hundred photos in COCO's layout, with small sides, for a CPU:
-#     --cfg-options data_root=DIR
-#     model.teacher.backbone.init_cfg.checkpoint=MOBILENETV2.pth
-#     model.architecture.backbone.init_cfg.checkpoint=MOBILENETV2.pth
+#     --cfg-options data_root=DIR backbone_ckpt=MOBILENETV2.pth
 # DIR has annotations/instances_{train,val}2017.json, train2017/ and val2017/. Both networks have
 # the same backbone, from ImageNet (mmpretrain's checkpoint); the student has a thin FPN and head.
 _base_ = '../_base_/digit_scenes_detection_runtime.py'
