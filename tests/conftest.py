@@ -2,6 +2,7 @@
 import importlib.util
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -176,3 +177,11 @@ def study_of():
         return optuna.load_study(study_name='autokd_mm', storage=storage)
 
     return load
+
+
+@pytest.fixture
+def free_port():
+    """A port nobody listens on. (A random number is not: runners seed the generator.)"""
+    with socket.socket() as found:
+        found.bind(('localhost', 0))
+        return str(found.getsockname()[1])

@@ -115,9 +115,11 @@ def teacher_bank(config, path, launcher, **how):
 
 
 def end_distributed():
-    """Leave the process group; gloo's threads abort a process that ends without this."""
+    """Leave the process group, all ranks together; gloo's threads abort a process that ends without
+    this, or, now and then, while others still talk to it."""
     import torch
     if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
 

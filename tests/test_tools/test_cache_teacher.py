@@ -1,6 +1,5 @@
 """tools/cache_teacher.py, and tools/train.py that reads what it wrote."""
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -129,10 +128,10 @@ def test_mistakes_are_one_line(cache, tool, config, tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(300)
-def test_two_processes_write_and_train(config, tmp_path):
+def test_two_processes_write_and_train(free_port, config, tmp_path):
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     environment.update(PYTHON=sys.executable, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1',
-                       PORT=str(random.randint(20000, 50000)))
+                       PORT=free_port)
     process = subprocess.run(
         [str(ROOT / 'tools' / 'dist_train.sh'), str(config), '2', '--work-dir', 'out',
          '--teacher-bank', 'bank'], cwd=str(tmp_path), env=environment, timeout=280,

@@ -1,6 +1,5 @@
 """tools/train.py: what a search found, alone and on two processes."""
 import os
-import random
 import subprocess
 import sys
 from pathlib import Path
@@ -70,13 +69,13 @@ def test_work_dir_is_named_after_the_config(tool, best, tmp_path, monkeypatch):
 
 
 @pytest.mark.timeout(300)
-def test_two_processes_on_the_cpu_from_another_directory(best, tmp_path):
+def test_two_processes_on_the_cpu_from_another_directory(free_port, best, tmp_path):
     elsewhere = tmp_path / 'elsewhere'
     elsewhere.mkdir()
     # with a relative path to the config, and the weights of the teacher as the config names them
     environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
     environment.update(PYTHON=sys.executable, OMP_NUM_THREADS='1', CUDA_VISIBLE_DEVICES='-1',
-                       PORT=str(random.randint(20000, 50000)))
+                       PORT=free_port)
     process = subprocess.run(
         [str(ROOT / 'tools' / 'dist_train.sh'), os.path.relpath(str(best), str(elsewhere)), '2',
          '--work-dir', 'out'], cwd=str(elsewhere), env=environment, timeout=280,
@@ -110,10 +109,10 @@ def test_dense_pairs_train_and_resume(tool, dense_config, tmp_path, method, pair
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize('pair', ['retinanet', 'deeplabv3'])
-def test_dense_pairs_on_two_processes(dense_config, tmp_path, pair):
+def test_dense_pairs_on_two_processes(free_port, dense_config, tmp_path, pair):
     config = dense_config('fitnet', pair)
     environment = dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1',
-                       CUDA_VISIBLE_DEVICES='-1', PORT=str(random.randint(20000, 50000)))
+                       CUDA_VISIBLE_DEVICES='-1', PORT=free_port)
     process = subprocess.run(
         [str(ROOT / 'tools' / 'dist_train.sh'), str(config), '2', '--work-dir',
          str(tmp_path / 'out')], env=environment, timeout=280, stdout=subprocess.PIPE,
