@@ -1,6 +1,7 @@
 """What the Python tools share: OpenMMLab's arguments, launchers, one-line errors."""
 import argparse
 import errno
+import logging
 import os
 import sys
 
@@ -115,12 +116,15 @@ def teacher_bank(config, path, launcher, **how):
 
 
 def end_distributed():
-    """Leave the process group, all ranks together; gloo's threads abort a process that ends without
-    this, or, now and then, while others still talk to it."""
+    """End a rank when all ranks are done, and without destructors: those of gloo's threads abort
+    the process now and then, whether the process group was destroyed before or not."""
     import torch
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 def innermost(error):
