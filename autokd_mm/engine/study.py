@@ -159,7 +159,7 @@ def end_dead(study: Study, silent: Collection[int] = ()) -> List[int]:
     """
     dead = [trial for trial in study.get_trials(deepcopy=False)
             if trial.state == TrialState.RUNNING
-            and not _alive(trial, silent)]
+            and not alive(trial, silent)]
     for trial in dead:
         deaths = trial.user_attrs.get(DEATHS, 0) + (WORKER in trial.user_attrs)
         if deaths <= RETRIES:
@@ -196,7 +196,7 @@ def is_here(trial: FrozenTrial) -> bool:
     return str(trial.user_attrs.get(WORKER, '')).rsplit(':', 2)[0] == _place()
 
 
-def _alive(trial: FrozenTrial, silent: Collection[int]) -> bool:
+def alive(trial: FrozenTrial, silent: Collection[int] = ()) -> bool:
     worker: Optional[str] = trial.user_attrs.get(WORKER)
     if not worker:  # died between asking and signing, which happen under one lock
         return False

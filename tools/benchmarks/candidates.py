@@ -37,7 +37,7 @@ class Candidates:
                                 loop.train_teacher)
         made_from = teachers.made_from(self.runner.model.teacher, config)
         banks = open_banks(os.path.join(work_dir, 'bank'), loop.proxy, task.datasets(),
-                           task.images, self.runner.model, made_from, task.layers, task.classes,
+                           task.images, self.runner.model, made_from, task.layers,
                            self.runner.logger.warning, loop.display.show)
         self.runner.model.teacher.cpu()
         self.trainer = ProxyTrainer(task.fresh_student, task.layers, banks['train'],
@@ -52,14 +52,17 @@ class Candidates:
                    input_size=loop.proxy.input_size)
 
     def test_metric(self, student):
-        """Top-1 accuracy in [0, 1] on the test images."""
+        """Top-1 accuracy in [0, 1] on the test images, in the precision of the proxy."""
         import torch
 
         from autokd_mm.engine.layers import forward
         right, logits = 0, dict(logits=self.task.layers.logits[0].student)
-        for start in range(0, len(self.test_labels), 500):
-            pixels = torch.from_numpy(self.test_pixels[start:start + 500]).to(self.loop.device)
+        size = 100  # larger ones do not stay in a CPU's cache
+        for start in range(0, len(self.test_labels), size):
+            pixels = torch.from_numpy(self.test_pixels[start:start + size]).to(self.loop.device)
             inputs = student.data_preprocessor(dict(inputs=pixels), training=False)['inputs']
-            scores = forward(student, logits, inputs)['logits'].argmax(1).cpu().numpy()
-            right += int((scores == self.test_labels[start:start + 500]).sum())
+            with self.trainer._precision():
+                found = forward(student, logits, inputs)['logits']
+            classes = found.argmax(1).cpu().numpy()
+            right += int((classes == self.test_labels[start:start + size]).sum())
         return right / len(self.test_labels)

@@ -73,7 +73,7 @@ def next_trial(study, wanted):
     taken = set()
     for trial in study.get_trials(deepcopy=False):
         unit = tuple(trial.user_attrs.get('unit', ()))
-        if trial.state.is_finished() or studies._alive(trial):
+        if trial.state.is_finished() or studies.alive(trial):
             taken.add(unit)
     for unit in wanted:
         if unit not in taken:

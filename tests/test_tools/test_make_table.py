@@ -1,0 +1,56 @@
+"""tools/benchmarks/make_table.py on four tiny distillers."""
+import csv
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import optuna
+import pytest
+
+from autokd_mm.engine.journal import journal_path, open_storage
+
+TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'make_table.py'
+SPACE = dict(transform=['none'], connector=['conv1x1'], intra=['none'], patch_grid=[2],
+             inter=['none'], distance=['l2', 'cosine'], temperature=[4], feature_weight=[1, 5],
+             mask_ratio=[0.5], logits=['none'], logits_temperature=[4], logits_weight=[1])
+
+
+@pytest.fixture
+def make_table(tmp_path, tiny_config, tiny_teacher):
+    config = tmp_path / 'four.py'
+    config.write_text(tiny_config(str(tiny_teacher)) + 'train_cfg["warm_start"] = []\n'
+                      + f'train_cfg["space"] = {SPACE!r}\n')
+    command = [sys.executable, str(TOOL), str(config), '--work-dir', str(tmp_path / 'work'),
+               '--test-images', '50']
+
+    def run(*args):
+        found = subprocess.run([*command, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               universal_newlines=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
+        assert found.returncode == 0, found.stdout[-3000:]
+        return found.stdout
+
+    return run
+
+
+def study_of(folder):
+    return optuna.load_study(study_name='table', storage=open_storage(journal_path(str(folder))))
+
+
+def test_two_workers_share_the_units_and_go_on_where_they_were(make_table, tmp_path):
+    make_table('--workers', '2')
+    units = [tuple(trial.user_attrs['unit']) for trial in study_of(tmp_path / 'work').trials]
+    assert sorted(units) == [(place, seed) for place in (-1, 0, 1, 2, 3) for seed in (0, 1)]
+    assert ' of 10:' not in make_table()  # nothing is left
+    path = tmp_path / 'table.csv.gz'
+    make_table('--export', str(path))
+    with gzip.open(str(path), 'rt') as file:
+        about = json.loads(file.readline()[2:])
+        rows = list(csv.DictReader(file))
+    assert [(row['index'], row['seed'], row['state']) for row in rows] == [
+        (str(place), str(seed), 'complete') for place in range(4) for seed in range(2)]
+    assert set(about['baseline']) == {'0', '1'} and about['test_images'] == 50
+    assert all(0 <= float(row['test_metric']) <= 1 for row in rows)
+    assert all(float(row['held_out_loss']) > 0 for row in rows)
