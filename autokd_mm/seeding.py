@@ -29,3 +29,11 @@ def seeded(*keys: int) -> Iterator[None]:
         random.setstate(before[0])
         np.random.set_state(before[1])
         torch.set_rng_state(before[2])
+
+
+@contextmanager
+def seeded_on(device: torch.device, *keys: int) -> Iterator[None]:
+    """:func:`seeded`, with the generator of ``device`` too where that is a GPU."""
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []), seeded(*keys):
+        torch.manual_seed(derive(*keys))
+        yield

@@ -177,7 +177,7 @@ def test_large_search_loop_is_built_and_looks_at_the_tensors(name, channels, cla
     task = runner.build_train_loop(config.train_cfg)._look()
     torch.set_num_threads(threads)
     assert [pair.teacher_shape[0] for pair in task.layers.pairs] == channels
-    assert task.classes == classes and task.space.count() > 10_000
+    assert task.layers.classes == classes and task.space.count() > 10_000
     assert len(task.first) == 6  # each distiller of the warm start is legal for these tensors
 
 
@@ -195,7 +195,7 @@ def test_search_loop_is_built_and_looks_at_the_tensors(name, cifar, tmp_path):
     assert isinstance(loop, SearchLoop)
     task = loop._look()
     torch.set_num_threads(threads)
-    assert task.classes == images_of(name if 'cifar' in name else 'digits.py')[2]
+    assert task.layers.classes == images_of(name if 'cifar' in name else 'digits.py')[2]
     assert task.space.count() > 10_000
     assert not (tmp_path / 'work' / 'study.journal').exists()
 

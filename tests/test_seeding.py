@@ -3,7 +3,7 @@ import random
 import numpy as np
 import torch
 
-from autokd_mm.seeding import derive, seeded
+from autokd_mm.seeding import derive, seeded, seeded_on
 
 
 def draws():
@@ -39,3 +39,14 @@ def test_state_is_given_back_also_after_an_error():
     except KeyError:
         pass
     assert draws() == expected
+
+
+def test_also_on_a_device():
+    """On a CPU: what ``seeded`` draws behind torch's own seed, and the state is given back."""
+    before = torch.get_rng_state()
+    with seeded_on(torch.device('cpu'), 3, 1):
+        first = draws()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(7)
+    with seeded_on(torch.device('cpu'), 3, 1):
+        assert draws() == first

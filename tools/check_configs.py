@@ -109,7 +109,7 @@ def batch(config, shrink=1, images=2):
     of detection differ in size."""
     from mmengine.dataset import Compose
 
-    from autokd_mm.engine.proxy_data import pipeline_of
+    from autokd_mm.datasets.pipelines import pipeline_of
     dataset = config.train_dataloader.dataset
     shrink = 1 if small_images(dataset) else shrink
     height, width, channels = small_images(dataset) or SIZES[config.default_scope]
@@ -179,8 +179,8 @@ def candidate(model, config, data):
     from autokd_mm.registry import MODELS
     from autokd_mm.space.handcrafted import handcrafted
     search = config.train_cfg
-    layers, _ = find_layers(model, model.architecture, search.layers, data['inputs'][0][None],
-                            data['data_samples'][:1])
+    layers = find_layers(model, model.architecture, search.layers, data['inputs'][0][None],
+                         data['data_samples'][:1])
     method = (search.get('warm_start') or ['AT'])[0]
     return MODELS.build(dict(
         copy.deepcopy(config.model), architecture=model.architecture, teacher=model.teacher,

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, List
+from typing import Dict, List
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from autokd_mm.engine.layers import forward, inputs_for
 from autokd_mm.engine.proxy_images import cells
+from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.distillers import Layers
 from autokd_mm.space.errors import ConfigError
 
@@ -41,10 +42,11 @@ class DenseTeacher:
         self._model, self._sources = model, layers.sources('teacher')
         self._keys = {pair.name: 'layers.teacher_logits' if pair in layers.logits
                       else 'layers.teacher' for pair in layers.all}
-        if any(getattr(view, 'size', None) for view in _inputs_of(model)):
+        teachers = each_teacher(model)
+        if any(getattr(view, 'size', None) for _, view in teachers):
             raise ConfigError('model.teacher_input.size: images of detection and segmentation '
                               'have no common size; leave it out')
-        own = [network.data_preprocessor for network in _networks_of(model)
+        own = [network.data_preprocessor for network, _ in teachers
                if hasattr(network.data_preprocessor, 'pad_size_divisor')]
         own = own or [model.data_preprocessor]
         self._divisor = _common_multiple([getattr(one, 'pad_size_divisor', 1) for one in own])
@@ -94,18 +96,6 @@ class DenseTeacher:
         raise ConfigError(f'{self._keys[name]}: {self._sources[name]!r} gives a tensor of '
                           f'{_times(output, 0)} for an image of {_times(inputs)} pixels, which is '
                           'no map with one stride in both directions')
-
-
-def _networks_of(model: nn.Module) -> List[nn.Module]:
-    """The teachers, of which there may be several."""
-    teacher: Any = model.teacher
-    return teacher.networks() if hasattr(teacher, 'networks') else [teacher]
-
-
-def _inputs_of(model: nn.Module) -> List[Any]:
-    teacher: Any = model.teacher
-    several = teacher.inputs() if hasattr(teacher, 'networks') else []
-    return [getattr(model, 'to_teacher', None), *several]
 
 
 def _common_multiple(numbers: List[int]) -> int:

@@ -16,7 +16,7 @@ from autokd_mm.engine.dense_evaluation import inside, positions
 from autokd_mm.engine.measures import linear_cka_gap
 from autokd_mm.engine.proxy_batches import ProxyBatches
 from autokd_mm.models.distillers import LayerPair, Layers, split_source, stop_when
-from autokd_mm.seeding import derive, seeded
+from autokd_mm.seeding import seeded_on
 from autokd_mm.space.errors import ConfigError
 
 COMPUTED = ('cka', 'gram')
@@ -106,9 +106,7 @@ def _features(pairs: Sequence[LayerPair], student: nn.Module, images: ProxyBatch
     modules = [find_layer(student, split_source(source)[0], 'layers.student')
                for source in sources.values()]
     parts: Dict[str, List[Tuple[torch.Tensor, torch.Tensor]]] = {name: [] for name in sources}
-    cuda = [images.device] if images.device.type == 'cuda' else []
-    with torch.random.fork_rng(cuda), seeded(seed, 5):
-        torch.manual_seed(derive(seed, 5))
+    with seeded_on(images.device, seed, 5):
         size = min(batch_size, len(images))
         for start in range(0, min(max(_IMAGES, size), len(images)) - size + 1, size):
             rows = np.arange(start, start + size)

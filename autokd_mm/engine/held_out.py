@@ -13,7 +13,7 @@ from autokd_mm.engine.evaluation import Batch, evaluate
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_batches import ProxyBatches
 from autokd_mm.models.distillers import Layers
-from autokd_mm.seeding import derive, seeded
+from autokd_mm.seeding import seeded_on
 
 
 class HeldOut:
@@ -54,10 +54,8 @@ class HeldOut:
         if not self.images.dense:
             return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels)
         accuracy = self.images.kind == SEGMENTATION and self.layers.classes > 1
-        cuda = [self.images.device] if self.images.device.type == 'cuda' else []
         # Detectors draw the boxes that their losses look at: always the same ones here, and
         # whoever looks on during a training does not change it.
-        with torch.random.fork_rng(cuda), seeded(self.settings.seed, 4):
-            torch.manual_seed(derive(self.settings.seed, 4))
+        with seeded_on(self.images.device, self.settings.seed, 4):
             return evaluate_dense(student, self.batches(student), self.layers, self.teacher,
                                   self._grid, accuracy)

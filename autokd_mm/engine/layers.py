@@ -27,7 +27,7 @@ class _Found(NamedTuple):
 
 def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
                 pixels: torch.Tensor,
-                samples: Optional[Sequence[Any]] = None) -> Tuple[Layers, int]:
+                samples: Optional[Sequence[Any]] = None) -> Layers:
     """Run both networks once and read the shapes at the named layers.
 
     A module that returns several tensors, as a feature pyramid does, or is called several times,
@@ -44,9 +44,6 @@ def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
         pixels: B x C x H x W, uint8.
         samples: data samples of the images, for networks that look at them before the last of the
             layers.
-
-    Returns:
-        The layers, and the number of classes (0 without logits).
 
     Raises:
         ConfigError: no such layer, another number of tensors in teacher and student, an index out
@@ -82,9 +79,8 @@ def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
         raise ConfigError(f'layers.scores: {names["scores"]!r} gives '
                           f'{" and ".join(str(item.shape) for item in scores)}; it must be one '
                           'tensor like layers.student_logits')
-    layers = Layers(_pairs('feature', found['student'], found['teacher'], names.get('factors')),
-                    logits, names.get('scores'))
-    return layers, layers.classes
+    return Layers(_pairs('feature', found['student'], found['teacher'], names.get('factors')),
+                  logits, names.get('scores'))
 
 
 def _listed(value: Any) -> List[Any]:

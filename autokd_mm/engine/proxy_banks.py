@@ -31,7 +31,7 @@ _PROBES = 8
 
 def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any],
                images: Mapping[str, np.ndarray], model: nn.Module,
-               teacher_made_from: Mapping[str, Any], layers: Layers, classes: int,
+               teacher_made_from: Mapping[str, Any], layers: Layers,
                warn: Callable[[str], None], progress: Progress) -> Dict[str, FeatureBank]:
     """The banks ``train`` and ``held_out`` below ``folder``, written where they are missing.
 
@@ -46,7 +46,6 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
         images: of :func:`choose_images`.
         model: the :class:`FrozenTeacherDistill` with the teacher.
         teacher_made_from: JSON values that identify the teacher.
-        classes: of the logits of whole images.
 
     Raises:
         ConfigError: a bank there is another one, or the disk is too small for what is missing.
@@ -55,7 +54,7 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
                for name, views in (('train', settings.views), ('held_out', 1))}
     plans: Dict[str, Tuple[Plan, Make]]
     if readers['train'].kind == LABEL:
-        plans = {name: _plan(reader, model, teacher_made_from, layers, classes)
+        plans = {name: _plan(reader, model, teacher_made_from, layers)
                  for name, reader in readers.items()}
     else:
         # The largest image, in which no stride is mistaken for the whole.
@@ -116,14 +115,14 @@ class _Reader:
 
 
 def _plan(reader: _Reader, model: nn.Module, teacher_made_from: Mapping[str, Any],
-          layers: Layers, classes: int) -> Tuple[Plan, Make]:
+          layers: Layers) -> Tuple[Plan, Make]:
     """What a bank of images with class labels will hold, and how to make some of its rows."""
     settings, rows = reader.settings, reader.rows
     shape, wanted = reader.probes[0][0].shape, layers.sources('teacher')
     arrays: Dict[str, Tuple[Tuple[int, ...], Any]] = dict(
         pixels=((rows, *shape), np.uint8), labels=((rows, ), np.int64),
         **{pair.name: ((rows, *pair.teacher_shape), settings.dtype) for pair in layers.pairs},
-        **{pair.name: ((rows, classes), settings.dtype) for pair in layers.logits})
+        **{pair.name: ((rows, layers.classes), settings.dtype) for pair in layers.logits})
 
     def make(start: int, stop: int) -> Dict[str, np.ndarray]:
         made = dict(pixels=np.empty((stop - start, *shape), np.uint8),

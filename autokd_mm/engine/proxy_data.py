@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.engine.annotations import LABEL, Arrays, kind_of, resized, to_arrays, to_sample
 from autokd_mm.engine.proxy import SELECTIONS, ProxySettings
 from autokd_mm.seeding import seeded
@@ -275,11 +276,3 @@ def _set_pipeline(config: Dict[str, Any], pipeline: Any) -> None:
             _set_pipeline(item, pipeline)
     else:
         config['pipeline'] = copy.deepcopy(pipeline)
-
-
-def pipeline_of(config: Dict[str, Any]) -> Any:
-    """The pipeline of a dataset's config, below wrappers such as RepeatDataset."""
-    inner = config.get('dataset') or config.get('datasets')
-    if inner:
-        return pipeline_of(inner[0] if isinstance(inner, (list, tuple)) else inner)
-    return config['pipeline']

@@ -28,8 +28,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
     return ', '.join(f'{name} {value:.2f}' for name, value in metrics.items())
 
 
-def plan(space: DistillerSpace, layers: Layers, classes: int,
-         computed: str = '') -> List[str]:
+def plan(space: DistillerSpace, layers: Layers, computed: str = '') -> List[str]:
     """The levels of the space and the layers that will be compared, with their shapes.
 
     Args:
@@ -40,7 +39,7 @@ def plan(space: DistillerSpace, layers: Layers, classes: int,
         features = ', '.join(
             f'{getattr(pair, who)} ({" x ".join(map(str, getattr(pair, f"{who}_shape")))})'
             for pair in layers.pairs)
-        logits = ', '.join(f'{getattr(pair, who)} ({classes})' for pair in layers.logits)
+        logits = ', '.join(f'{getattr(pair, who)} ({layers.classes})' for pair in layers.logits)
         lines.append(f'{who}: {features}, ' + (f'logits {logits}' if logits else 'no logits'))
     if len(layers.pairs) > 1:
         lines.append('factors: ' + (f'computed by {computed!r} before the search' if computed

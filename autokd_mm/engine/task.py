@@ -13,6 +13,7 @@ import torch
 from mmengine.registry import DATASETS as ALL_DATASETS
 
 from autokd_mm.bank import FeatureBank
+from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.engine import teacher as teachers
 from autokd_mm.engine.annotations import BOXES, LABEL, SEGMENTATION, to_sample
 from autokd_mm.engine.checks import mixing, refuse_mixing
@@ -22,8 +23,7 @@ from autokd_mm.engine.freeze import first_stages, freeze
 from autokd_mm.engine.layers import find_layers, inputs_for
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_batches import ProxyBatches
-from autokd_mm.engine.proxy_data import (choose_images, held_out_dataset_config, pipeline_of,
-                                         read_arrays)
+from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config, read_arrays
 from autokd_mm.engine.report import factors_text
 from autokd_mm.engine.schedule import factor, lr_curve
 from autokd_mm.models.distillers import disable_inplace
@@ -53,7 +53,7 @@ class Task:
     Attributes:
         student: initialised; candidates are copies of it.
         kind: of the annotations, see :mod:`autokd_mm.engine.annotations`.
-        layers, classes: of :func:`find_layers`.
+        layers: of :func:`find_layers`.
         frozen: modules of the student that take no gradient.
         space: what can be searched for these tensors.
         first: parameters of the trials that come first.
@@ -73,8 +73,7 @@ class Task:
         self.student = self.fresh_student(proxy.seed)
         pixels, self.kind, samples = self._probe()
         self._leave_out_mixing()
-        self.layers, self.classes = find_layers(model, self.student, self.layer_names, pixels,
-                                                samples)
+        self.layers = find_layers(model, self.student, self.layer_names, pixels, samples)
         checked_temperature(self.layer_names)
         self._refuse_unfit()
         if proxy.select == 'teacher_entropy' and not (self.layers.logits and self.kind == LABEL):
@@ -135,7 +134,7 @@ class Task:
     @property
     def has_metric(self) -> bool:
         """A metric is measured on the held-out images: accuracy, of images or of pixels."""
-        return self.kind != BOXES and self.classes > (self.kind == SEGMENTATION)
+        return self.kind != BOXES and self.layers.classes > (self.kind == SEGMENTATION)
 
     def fresh_student(self, seed: int) -> Any:
         """The student as initialised with ``seed``, on the model's device, with its first stages
@@ -194,8 +193,8 @@ class Task:
         # small for it are left out of the distiller (see distiller_config).
         pair = max(self.layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
         channels, height, width = pair.teacher_shape
-        shapes = Shapes(self.proxy.batch_size, channels, height, width, self.classes,
-                        self.layers.same_shape, self.classes > 0,
+        shapes = Shapes(self.proxy.batch_size, channels, height, width, self.layers.classes,
+                        self.layers.same_shape, self.layers.classes > 0,
                         student_positions=math.prod(pair.student_shape[1:]),
                         boxes=True if self.kind == BOXES else None,
                         logits_positions=self._logits_positions())

@@ -12,7 +12,7 @@ from torch import nn
 
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.models.algorithms import Teachers, load_teacher
-from autokd_mm.models.algorithms.teachers import one_for_each, speaks_of_images
+from autokd_mm.models.algorithms.teachers import each_teacher, one_for_each, speaks_of_images
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.whole_file import replacing
 
@@ -44,7 +44,7 @@ def own_configs(config: Config) -> List[Any]:
     """The config of each teacher in ``config.model.teacher``; where it says nothing of how images
     are normalised, as the student's are."""
     found = []
-    for teacher in config.model.teacher.teachers if _several(config) else [config.model.teacher]:
+    for teacher in _listed(config):
         own = copy.deepcopy(teacher)
         if not speaks_of_images(own):
             own.data_preprocessor = copy.deepcopy(
@@ -52,6 +52,10 @@ def own_configs(config: Config) -> List[Any]:
                 or config.model.architecture.get('data_preprocessor'))
         found.append(own)
     return found
+
+
+def _listed(config: Config) -> List[Any]:
+    return config.model.teacher.teachers if _several(config) else [config.model.teacher]
 
 
 def _several(config: Config) -> bool:
@@ -110,14 +114,10 @@ def save_weights(state_dict: Dict[str, Any], path: str) -> None:
 def evaluate(model: Any, val_loop: Any) -> Dict[str, float]:
     """The metrics of a :class:`FrozenTeacherDistill`'s teacher on the validation dataloader; of
     several teachers with their number in front."""
-    if not isinstance(model.teacher, Teachers):
-        return _evaluate(model, model.teacher, model.to_teacher, val_loop)
-    metrics: Dict[str, float] = {}
-    for number, (teacher, view) in enumerate(zip(model.teacher.networks(),
-                                                 model.teacher.inputs())):
-        found = _evaluate(model, teacher, view, val_loop)
-        metrics.update({f'{number}/{name}': value for name, value in found.items()})
-    return metrics
+    several = isinstance(model.teacher, Teachers)
+    return {f'{number}/{name}' if several else name: value
+            for number, (teacher, view) in enumerate(each_teacher(model))
+            for name, value in _evaluate(model, teacher, view, val_loop).items()}
 
 
 def _evaluate(model: Any, teacher: Any, view: Any, val_loop: Any) -> Dict[str, float]:
@@ -172,8 +172,7 @@ def find_checkpoint(teacher: nn.Module, config: Config, work_dir: str,
 
 def _paths(config: Config, work_dir: str, train: bool) -> List[Optional[str]]:
     """The checkpoint of each teacher that has one by now."""
-    given = one_for_each(config.model.get('teacher_ckpt'), len(own_configs(config)),
-                         'teacher_ckpt')
+    given = one_for_each(config.model.get('teacher_ckpt'), len(_listed(config)), 'teacher_ckpt')
     found: List[Optional[str]] = []
     for number, path in enumerate(given):
         trained = os.path.join(work_dir, _checkpoint(config, number))

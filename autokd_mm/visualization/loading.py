@@ -10,6 +10,8 @@ import numpy as np
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import TRANSFORMS, init_default_scope
 
+from autokd_mm.datasets.pipelines import pipeline_of
+from autokd_mm.models.algorithms.renormalise import flips_channels
 from autokd_mm.models.algorithms.teacher import load_network, read_checkpoint
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
@@ -73,13 +75,12 @@ def load_image(config: Any, model: Any, path: str) -> Tuple[Dict[str, Any], np.n
     preprocessor = model.data_preprocessor
     mean = getattr(preprocessor, 'mean', None)
     channels = 3 if mean is None else mean.numel()
-    flips = any(bool(getattr(preprocessor, name, False))
-                for name in ('to_rgb', 'channel_conversion', '_channel_conversion'))
+    flips = flips_channels(preprocessor)
     pixels = mmcv.imread(path, 'grayscale' if channels == 1 else 'color')
     if pixels is None:
         raise ConfigError(f'IMAGE: {path} cannot be read as an image')
     pixels = pixels.reshape(*pixels.shape[:2], channels)
-    steps = [step for step in _pipeline(config.test_dataloader.dataset)
+    steps = [step for step in pipeline_of(config.test_dataloader.dataset)
              if 'Annotations' not in step['type']]
     sample = dict(img_path=path, img_id=0, sample_idx=0, ori_shape=pixels.shape[:2],
                   img_shape=pixels.shape[:2])
@@ -90,9 +91,3 @@ def load_image(config: Any, model: Any, path: str) -> Tuple[Dict[str, Any], np.n
     if channels == 1:
         seen = seen.repeat(3, axis=2)
     return data, np.ascontiguousarray(seen[..., ::-1] if flips and channels == 3 else seen)
-
-
-def _pipeline(dataset: Any) -> Any:
-    """The pipeline of a dataset's config, below wrappers."""
-    inner = dataset.get('dataset')
-    return _pipeline(inner) if inner else dataset['pipeline']

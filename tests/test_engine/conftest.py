@@ -27,7 +27,7 @@ def scope():
 
 @pytest.fixture(scope='module')
 def parts(tmp_path_factory, tiny_config, tiny_teacher):
-    """``config``, ``settings``, ``student``, ``teacher``, ``datasets``, ``layers``, ``classes``;
+    """``config``, ``settings``, ``student``, ``teacher``, ``datasets``, ``layers``;
     ``banks(folder, **settings)`` and ``trainer(banks, **arguments)`` make the rest."""
     path = tmp_path_factory.mktemp('parts') / 'tiny.py'
     path.write_text(tiny_config(str(tiny_teacher)))
@@ -41,14 +41,14 @@ def parts(tmp_path_factory, tiny_config, tiny_teacher):
         datasets = dict(train=DATASETS.build(train), held_out=DATASETS.build(
             held_out_dataset_config(train, config.val_dataloader.dataset)))
     settings = ProxySettings.from_config(config.train_cfg.proxy, 64)
-    layers, classes = find_layers(model, student, config.train_cfg.layers,
-                                  torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
+    layers = find_layers(model, student, config.train_cfg.layers,
+                         torch.zeros(2, 1, 8, 8, dtype=torch.uint8))
 
     def banks(folder, warn=pytest.fail, progress=lambda *args: None, datasets=datasets,
-              layers=layers, classes=classes, **values):
+              layers=layers, **values):
         chosen = ProxySettings(**{**settings.to_dict(), **values})
         return open_banks(str(folder), chosen, datasets, choose_images(chosen, datasets['train']),
-                          model, made_from(teacher, config), layers, classes, warn, progress)
+                          model, made_from(teacher, config), layers, warn, progress)
 
     def trainer(banks, optim_wrapper=config.optim_wrapper, curve=(1.0, ), fresh=None, **values):
         chosen = replace(settings, **{**dict(epochs=2, batch_size=32), **values})
@@ -57,7 +57,7 @@ def parts(tmp_path_factory, tiny_config, tiny_teacher):
                             torch.device('cpu'))
 
     return SimpleNamespace(config=config, settings=settings, model=model, student=student,
-                           teacher=teacher, datasets=datasets, layers=layers, classes=classes,
+                           teacher=teacher, datasets=datasets, layers=layers,
                            banks=banks, trainer=trainer)
 
 

@@ -163,7 +163,7 @@ def task(datasets, student, teacher, layers, scope):
         model.eval()
         settings = ProxySettings(images=6, held_out=3, batch_size=2, views=2)
         pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
-        found, classes = find_layers(model, model.architecture, layers, pixels)
+        found = find_layers(model, model.architecture, layers, pixels)
     default = datasets
 
     def banks(folder, warn=None, progress=lambda *args: None, datasets=None, layers=found,
@@ -172,11 +172,10 @@ def task(datasets, student, teacher, layers, scope):
         used = datasets or default
         with DefaultScope.overwrite_default_scope(scope):
             return open_banks(str(folder), chosen, used, choose_images(chosen, used['train']),
-                              model, dict(teacher='tiny'), layers, classes, warn or _fail,
-                              progress)
+                              model, dict(teacher='tiny'), layers, warn or _fail, progress)
 
     return SimpleNamespace(model=model, teacher=model.teacher, student=model.architecture,
-                           datasets=datasets, layers=found, classes=classes, settings=settings,
+                           datasets=datasets, layers=found, settings=settings,
                            banks=banks, scope=scope)
 
 

@@ -122,13 +122,13 @@ def test_teacher_with_a_resolution_of_its_own_is_refused():
         DenseTeacher(model, layers('neck[0]'), image(9, 9))
 
 
-def test_several_teachers_are_padded_for_each_of_them():
+def test_several_teachers_are_padded_for_each_of_them(monkeypatch):
     """To a multiple of 8 and of 12."""
     model = Model(sides=(24, ))
     first, second = Teacher(ImgDataPreprocessor(pad_size_divisor=8)), Teacher(
         ImgDataPreprocessor(pad_size_divisor=12))
-    model.teacher.networks = lambda: [first, second]
-    model.teacher.inputs = lambda: [None, None]
+    monkeypatch.setattr('autokd_mm.engine.dense_teacher.each_teacher',
+                        lambda model: [(first, None), (second, None)])
     seen = []
     model.teacher.register_forward_pre_hook(lambda module, args: seen.append(args[0].shape[2:]))
     # 128 is no multiple of 24, their common multiple is

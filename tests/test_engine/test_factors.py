@@ -23,9 +23,9 @@ PIXELS = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
 def three(parts, tmp_path_factory):
     """Three pairs of layers, and a bank with them."""
     from mmengine.registry import DefaultScope
-    layers, classes = find_layers(parts.model, parts.student, NAMES, PIXELS)
+    layers = find_layers(parts.model, parts.student, NAMES, PIXELS)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
-        banks = parts.banks(tmp_path_factory.mktemp('bank'), layers=layers, classes=classes)
+        banks = parts.banks(tmp_path_factory.mktemp('bank'), layers=layers)
     images = ProxyBatches(banks['train'], torch.device('cpu'))
     return SimpleNamespace(layers=layers, banks=banks, images=images)
 
@@ -80,7 +80,7 @@ def test_softmax_of_the_similarities(parts, three, kind, measure, temperature):
 def test_what_is_not_computed_stays(parts, three):
     assert [pair.factor for pair in three.layers.pairs] == [1 / 3] * 3
     assert computed(parts, three) == computed(parts, three, factors='equal') == three.layers
-    numbers, _ = find_layers(parts.model, parts.student, dict(NAMES, factors=[2, 1, 1]), PIXELS)
+    numbers = find_layers(parts.model, parts.student, dict(NAMES, factors=[2, 1, 1]), PIXELS)
     assert [pair.factor for pair in numbers.pairs] == [0.5, 0.25, 0.25]
     assert computed(parts, three, numbers, factors=[2, 1, 1]) == numbers
     one = replace(parts.layers)

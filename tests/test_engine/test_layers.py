@@ -13,10 +13,10 @@ PIXELS = torch.zeros(2, 1, 8, 8, dtype=torch.uint8)
 def test_layers_and_shapes(parts):
     pair, = parts.layers.pairs
     assert pair.student_shape == (16, 2, 2) and pair.teacher_shape == (32, 2, 2)
-    assert parts.classes == 10 and not parts.layers.same_shape
-    layers, classes = find_layers(parts.model, parts.student,
-                                  dict(student='neck', teacher='backbone.layer3'), PIXELS)
-    assert layers.pairs[0].student_shape == (16, 1, 1) and classes == 0 and not layers.logits
+    assert parts.layers.classes == 10 and not parts.layers.same_shape
+    layers = find_layers(parts.model, parts.student,
+                         dict(student='neck', teacher='backbone.layer3'), PIXELS)
+    assert layers.pairs[0].student_shape == (16, 1, 1) and layers.classes == 0 and not layers.logits
 
 
 @pytest.mark.parametrize('change, words', [
@@ -127,12 +127,12 @@ def looked(**names):
 
 
 def test_every_level_of_a_pyramid_is_a_pair():
-    layers, classes = looked(student='neck', teacher='neck', **CLS)
+    layers = looked(student='neck', teacher='neck', **CLS)
     assert [pair.name for pair in layers.all] == [
         'feature_0', 'feature_1', 'feature_2', 'logits_0', 'logits_1', 'logits_2']
     assert [pair.student for pair in layers.pairs] == ['neck[0]', 'neck[1]', 'neck[2]']
     assert [pair.student_shape for pair in layers.pairs] == [(4, 16, 24), (4, 8, 12), (4, 4, 6)]
-    assert [pair.teacher_shape[0] for pair in layers.pairs] == [6] * 3 and classes == 5
+    assert [pair.teacher_shape[0] for pair in layers.pairs] == [6] * 3 and layers.classes == 5
     assert [pair.factor for pair in layers.all] == [1 / 3] * 6
     assert not any(pair.student_calls or pair.teacher_calls for pair in layers.pairs)
     assert [pair.teacher for pair in layers.logits] == ['cls[0]', 'cls[1]', 'cls[2]']
@@ -141,14 +141,14 @@ def test_every_level_of_a_pyramid_is_a_pair():
 
 
 def test_lists_and_single_levels():
-    layers, _ = looked(student=['stem', 'neck[2]'], teacher=['neck[0]', 'neck[1]'])
+    layers = looked(student=['stem', 'neck[2]'], teacher=['neck[0]', 'neck[1]'])
     assert [(pair.student, pair.teacher) for pair in layers.pairs] == [
         ('stem', 'neck[0]'), ('neck[2]', 'neck[1]')]
-    single, _ = looked(student='neck[1]', teacher=['neck[1]'], student_logits='cls[1]',
-                       teacher_logits='cls[1]')
+    single = looked(student='neck[1]', teacher=['neck[1]'], student_logits='cls[1]',
+                    teacher_logits='cls[1]')
     assert [pair.name for pair in single.all] == ['feature', 'logits']
     assert single.pairs[0].factor == 1 and single.logits[0].student_calls
-    alone, _ = looked(student='one', teacher='stem')  # a tuple of one
+    alone = looked(student='one', teacher='stem')  # a tuple of one
     assert alone.pairs[0].student == 'one[0]' and not alone.pairs[0].student_calls
     assert alone.pairs[0].name == 'feature'
 
@@ -184,7 +184,7 @@ def test_pyramids_of_other_levels_and_heads_of_other_classes():
 def test_a_head_that_nobody_listens_to_may_fail():
     model, student = pair_of(teacher=Pyramid(fails=True))
     names = dict(student='neck', teacher='neck')
-    assert len(find_layers(model, student, names, COLOURS)[0].pairs) == 3
+    assert len(find_layers(model, student, names, COLOURS).pairs) == 3
     with pytest.raises(TypeError, match='wants data samples'):
         find_layers(model, student, dict(names, **CLS), COLOURS)
 

@@ -7,8 +7,7 @@ from mmengine.registry import DATASETS
 
 from autokd_mm.engine.proxy import SELECTIONS, ProxySettings
 from autokd_mm.engine.proxy_data import (candidates, choose, choose_images,
-                                         held_out_dataset_config, pipeline_of, read_one,
-                                         read_views, resize)
+                                         held_out_dataset_config, read_one, read_views, resize)
 from autokd_mm.space.errors import ConfigError
 
 AUGMENT = [dict(type='mmpretrain.RandomCrop', crop_size=8, padding=2),
@@ -236,7 +235,6 @@ def test_held_out_images_take_the_plain_pipeline_also_below_wrappers():
     found = held_out_dataset_config(dict(type='ConcatDataset', datasets=[train, train]), plain)
     assert [item['pipeline'] for item in found['datasets']] == [plain['pipeline']] * 2
     assert train['pipeline'] == AUGMENT
-    assert pipeline_of(repeated) == AUGMENT
 
 
 def test_held_out_annotations_are_loaded_before_what_resizes():

@@ -61,7 +61,7 @@ def test_a_space_with_boxes(detectors):
     assert task.kind == 'boxes' and shapes.boxes and not task.has_metric
     # The largest level of the smallest image: 30 x 64 pixels, padded to 32 x 64.
     assert (shapes.channels, shapes.height, shapes.width) == (8, 4, 8) and shapes.same
-    assert task.classes == shapes.classes == 3 and shapes.logits_positions == 32
+    assert task.layers.classes == shapes.classes == 3 and shapes.logits_positions == 32
     assert [pair.student for pair in task.layers.logits] == [
         f'bbox_head.retina_cls[{level}]' for level in range(5)]
     assert 'region' in dict(task.space.levels()) and len(task.first) == 3

@@ -170,8 +170,8 @@ class SearchLoop(BaseLoop):
         return task
 
     def _show_plan(self) -> None:
-        for line in report.plan(self.task.space, self.task.layers, self.task.classes,
-                                self.task.computed_factors):
+        task = self.task
+        for line in report.plan(task.space, task.layers, task.computed_factors):
             self._say(line)
         teacher = self.runner.model.teacher
         if teachers.find_checkpoint(teacher, self.runner.cfg, self.runner.work_dir,
@@ -193,7 +193,7 @@ class SearchLoop(BaseLoop):
         description = dict(made_from, **task.description(curve), reward=self.reward.weights)
         studies.check_study(work_dir, self.resume, lock.workers() > 1, description, self.storage)
         banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, task.datasets(),
-                           task.images, model, made_from, task.layers, task.classes,
+                           task.images, model, made_from, task.layers,
                            self.runner.logger.warning, self.display.show)
         task.weigh(banks['train'])
         self.study = studies.open_study(work_dir, self.sampler, description, self.pruner,

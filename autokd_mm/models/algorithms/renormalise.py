@@ -48,6 +48,10 @@ def _statistics(preprocessor: Any) -> Tuple[torch.Tensor, torch.Tensor, bool]:
     mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
     mean = torch.zeros(1) if mean is None else mean.detach().float().flatten().cpu()
     std = torch.ones(1) if std is None else std.detach().float().flatten().cpu()
-    flip = any(bool(getattr(preprocessor, name, False))
+    return mean, std, flips_channels(preprocessor)
+
+
+def flips_channels(preprocessor: Any) -> bool:
+    """Whether a ``data_preprocessor`` of OpenMMLab swaps RGB and BGR."""
+    return any(bool(getattr(preprocessor, name, False))
                for name in ('to_rgb', 'channel_conversion', '_channel_conversion'))
-    return mean, std, flip

@@ -113,6 +113,14 @@ class Teachers(BaseModel):
                 network.init_weights()  # type: ignore[operator]
 
 
+def each_teacher(model: Any) -> List[Tuple[nn.Module, Optional[nn.Module]]]:
+    """The teachers of a :class:`FrozenTeacherDistill`, one or several, with what brings the
+    student's images to each; ``None`` where it sees them as they are."""
+    if isinstance(model.teacher, Teachers):
+        return list(zip(model.teacher.networks(), model.teacher.inputs()))
+    return [(model.teacher, model.to_teacher)]
+
+
 def speaks_of_images(teacher: Any) -> bool:
     """Whether a teacher (or its config) says how its images were normalised."""
     return not isinstance(teacher, Mapping) or 'cfg_path' in teacher or (

@@ -58,7 +58,6 @@ def as_far_as_recorded(teacher: nn.Module, distiller: Any) -> ContextManager[Non
             if not record['from_student']:
                 calls = record.get('record_idx', 0) + 1
                 needed[record['recorder']] = max(needed[record['recorder']], calls)
-    modules = dict(teacher.named_modules())
-    return stop_when([modules[recorder.source] for recorder in recorders.values()],
+    return stop_when([teacher.get_submodule(recorder.source) for recorder in recorders.values()],
                      lambda: all(len(recorders[name].data_buffer) >= calls
                                  for name, calls in needed.items()))

@@ -1,0 +1,12 @@
+"""Where the pipeline stands in a dataset's config."""
+from __future__ import annotations
+
+from typing import Any, Mapping
+
+
+def pipeline_of(config: Mapping[str, Any]) -> Any:
+    """The pipeline of a dataset's config, below wrappers such as RepeatDataset."""
+    inner = config.get('dataset') or config.get('datasets')
+    if inner:
+        return pipeline_of(inner[0] if isinstance(inner, (list, tuple)) else inner)
+    return config['pipeline']
