@@ -1,6 +1,10 @@
-"""Distillations of detectors and segmentors that take seconds: a few small digit scenes."""
+"""Distillations of detectors and segmentors that take seconds: a few small digit scenes. A table
+of a dozen distillers, made up on the spot."""
+import gzip
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmengine.registry import DefaultScope
@@ -8,8 +12,15 @@ from mmengine.registry import DefaultScope
 from autokd_mm.datasets.digit_scenes import ensure_scenes
 from autokd_mm.engine.config import load_config
 from autokd_mm.registry import MODELS
+from autokd_mm.space import DistillerSpace, Shapes
 
 ROOT = Path(__file__).resolve().parents[2]
+SPACE = dict(transform=['logits_only', 'none', 'spatial_attention'], connector=['conv1x1'],
+             intra=['none'], patch_grid=[2], inter=['none', 'sample'], distance=['l2', 'kl'],
+             temperature=[4], feature_weight=[1, 5], logits=['none', 'kl'], logits_temperature=[4],
+             logits_weight=[1])
+SHAPES = dict(batch=64, channels=8, height=4, width=4, classes=10)
+BASE = dict(held_out_loss=1.0, calibrated_loss=1.0, gap=0.5, metric=0.5, seconds=1.0)
 
 
 @pytest.fixture
@@ -41,3 +52,18 @@ def dense_config(tmp_path):
         return result
 
     return write
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A file as tools/benchmarks/make_table.py writes it."""
+    space = DistillerSpace(SPACE, Shapes(**SHAPES))
+    about = dict(space=SPACE, shapes=SHAPES, baseline={'0': BASE, '1': BASE})
+    lines = ['# ' + json.dumps(about), 'index,seed,state,gap,metric,seconds']
+    metric = np.random.RandomState(0).permutation(space.count()) / space.count()
+    lines += [f'{i},{seed},complete,0.5,{value + 0.01 * seed},{1 + i % 3}'
+              for i, value in enumerate(metric) for seed in (0, 1)]
+    path = tmp_path / 'tiny.csv.gz'
+    with gzip.open(str(path), 'wt') as file:
+        file.write('\n'.join(lines) + '\n')
+    return path

@@ -1,5 +1,4 @@
 """tools/benchmarks/samplers.py on a table of a dozen distillers, made up on the spot."""
-import gzip
 import importlib
 import json
 import sys
@@ -10,15 +9,8 @@ import optuna
 import pytest
 
 from autokd_mm.search import build_sampler
-from autokd_mm.space import DistillerSpace, Shapes
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks'
-SPACE = dict(transform=['logits_only', 'none', 'spatial_attention'], connector=['conv1x1'],
-             intra=['none'], patch_grid=[2], inter=['none', 'sample'], distance=['l2', 'kl'],
-             temperature=[4], feature_weight=[1, 5], logits=['none', 'kl'], logits_temperature=[4],
-             logits_weight=[1])
-SHAPES = dict(batch=64, channels=8, height=4, width=4, classes=10)
-BASE = dict(held_out_loss=1.0, calibrated_loss=1.0, gap=0.5, metric=0.5, seconds=1.0)
 
 
 @pytest.fixture
@@ -28,20 +20,6 @@ def tools(monkeypatch):
     path = list(sys.path)
     yield {name: importlib.import_module(name) for name in ('samplers', 'samplers_report')}
     sys.path[:] = path
-
-
-@pytest.fixture
-def table(tmp_path):
-    space = DistillerSpace(SPACE, Shapes(**SHAPES))
-    about = dict(space=SPACE, shapes=SHAPES, baseline={'0': BASE, '1': BASE})
-    lines = ['# ' + json.dumps(about), 'index,seed,state,gap,metric,seconds']
-    metric = np.random.RandomState(0).permutation(space.count()) / space.count()
-    lines += [f'{i},{seed},complete,0.5,{value + 0.01 * seed},{1 + i % 3}'
-              for i, value in enumerate(metric) for seed in (0, 1)]
-    path = tmp_path / 'tiny.csv.gz'
-    with gzip.open(str(path), 'wt') as file:
-        file.write('\n'.join(lines) + '\n')
-    return path
 
 
 def run(tools, monkeypatch, *args):

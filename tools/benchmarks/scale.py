@@ -184,20 +184,27 @@ def regret(args):
     objective = TabularObjective(Table(args.table))
     nothing = Costs(dict(writers={'1': dict(per_second=1e9)}, steps={str(n): dict.fromkeys(
         ('look', 'take', 'question', 'write', 'leaderboard'), 0.0) for n in (1, 2)}))
-    rows = []
-    for workers in args.workers:
-        last, chosen = [], []
+    rows, alone = [], None  # the mean regret of one worker behind each trial
+    for workers in sorted(args.workers):
+        curves, chosen = [], []
         for seed in range(args.seeds):
             objective.seed = seed
             replay = Replay(objective, seed)
             simulate(workers, args.trials, 5.0, nothing, replay.ask, replay.tell, seed)
             result = measure_replay(objective.truth, replay.places, replay.seen)
-            last.append(result['regret'][-1])
+            curves.append(result['regret'])
             chosen.append(result['chosen'][-1])
+        if workers == 1:
+            alone = np.mean(curves, 0)
+        last = [curve[-1] for curve in curves]
         error = float(np.std(last, ddof=1) / np.sqrt(len(last))) if len(last) > 1 else 0.0
+        # The last trial has been chosen by what this many have told.
+        informed = args.trials - workers + 1
         rows.append(dict(workers=workers, trials=args.trials, seeds=args.seeds,
                          regret=round(float(np.mean(last)), 4), error=round(error, 4),
-                         chosen=round(float(np.mean(chosen)), 4)))
+                         chosen=round(float(np.mean(chosen)), 4),
+                         one_worker_as_informed='' if alone is None or informed < 1 else
+                         round(float(alone[informed - 1]), 4)))
         print(json.dumps(rows[-1]), flush=True)
     keep(args, 'regret', rows)
 
