@@ -10,7 +10,7 @@ from autokd_mm.space import rules
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.options import (BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS,
                                      checked_options)
-from autokd_mm.space.spec import LEVELS, DistillerSpec
+from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # The earlier levels that decide what a level offers.
@@ -71,7 +71,7 @@ class DistillerSpace:
 
     def _suggest_feature(self, trial: Any) -> Dict[str, Any]:
         chosen: Dict[str, Any] = {}
-        if self._ask(trial, 'transform', chosen) == 'logits_only':
+        if self._ask(trial, 'transform', chosen) in NO_FEATURE:
             return chosen
         if chosen['transform'] == 'random_mask':
             self._ask(trial, 'mask_ratio', chosen)
@@ -125,7 +125,7 @@ class DistillerSpace:
         """Why ``option`` cannot follow what was chosen; looks ahead past options with no leaf."""
         transform = option if level == 'transform' else chosen.get('transform', 'none')
         if level == 'transform':
-            below = 'logits' if option == 'logits_only' else 'region'
+            below = 'logits' if option in NO_FEATURE else 'region'
             return (rules.transform_fault(option, shapes)
                     or self._none_left(below, dict(transform=option), shapes))
         if level == 'connector':

@@ -8,9 +8,11 @@ teacher have the same shape, a 1x1 convolution elsewhere.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Dict
+from typing import Any, Dict, Mapping, Union
 
 from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.space.layerwise_space import LayerwiseSpace, Space
+from autokd_mm.space.layerwise_spec import Spec, spec_from_dict
 from autokd_mm.space.spec import DistillerSpec
 
 
@@ -94,3 +96,26 @@ def handcrafted(name: str, same_shape: bool = True) -> DistillerSpec:
     if spec.has_feature and not same_shape:
         spec = replace(spec, connector='conv1x1')
     return spec
+
+
+def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
+    """A distiller of ``warm_start``.
+
+    Args:
+        item: the name of a method, or options by level. Where every layer has its own options and
+            ``item`` names no layer, all layers get the same ones; those that do not offer them
+            are left out.
+        space: that the search is about.
+
+    Raises:
+        ValueError: as :func:`handcrafted`; or an unknown level; or no layer offers the options.
+    """
+    if isinstance(space, LayerwiseSpace):
+        shapes = space.shapes.values()
+        if isinstance(item, str):
+            return space.spread([handcrafted(item, one.same) for one in shapes])
+        spec = spec_from_dict(item)
+        return space.spread([spec] * len(shapes)) if isinstance(spec, DistillerSpec) else spec
+    if isinstance(item, str):
+        return handcrafted(item, space.shapes.same)
+    return DistillerSpec.from_dict(dict(item))

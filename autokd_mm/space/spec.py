@@ -1,8 +1,11 @@
 """One point of the search space."""
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Dict, Optional
+
+LEFT_OUT = 'left_out'
+NO_FEATURE = ('logits_only', LEFT_OUT)  # in the place of a global transform
 
 
 @dataclass(frozen=True)
@@ -14,7 +17,8 @@ class DistillerSpec:
     the names of the levels of the space and the columns of ``leaderboard.csv``.
 
     Attributes:
-        transform: global transform, or ``'logits_only'`` for a distiller with no feature branch.
+        transform: global transform; ``'logits_only'`` for a distiller with no feature branch,
+            ``'left_out'`` for a layer with none (see :class:`LayerwiseSpec`).
         mask_ratio: share of the student's positions that are masked, after ``random_mask``.
         connector: student-side module that makes the shapes equal.
         region: ``foreground_background`` or ``instances`` of the ground-truth boxes; ``None`` for
@@ -53,11 +57,18 @@ class DistillerSpec:
 
     @property
     def has_feature(self) -> bool:
-        return self.transform != 'logits_only'
+        return self.transform not in NO_FEATURE
 
     @property
     def has_logits(self) -> bool:
         return self.logits != 'none'
+
+    @property
+    def feature_branch(self) -> 'DistillerSpec':
+        """The distiller without its logits; ``left_out`` where there is nothing else."""
+        if not self.has_feature:
+            return DistillerSpec(LEFT_OUT)
+        return replace(self, logits='none', logits_temperature=None, logits_weight=None)
 
     def to_dict(self) -> Dict[str, Any]:
         """The options that are set, in the order of the levels."""
@@ -107,3 +118,4 @@ class DistillerSpec:
 
 
 LEVELS = tuple(field.name for field in fields(DistillerSpec))
+LOGITS_LEVELS = ('logits', 'logits_temperature', 'logits_weight')

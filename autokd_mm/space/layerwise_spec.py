@@ -1,0 +1,111 @@
+"""One point of the search space with a feature branch of its own for every layer."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+
+from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.space.spec import LEFT_OUT, LEVELS, LOGITS_LEVELS, DistillerSpec
+
+FEATURE_LEVELS = tuple(level for level in LEVELS if level not in LOGITS_LEVELS)
+
+
+@dataclass(frozen=True)
+class LayerwiseSpec:
+    """A distiller as plain values: feature branches by layer, and one logits branch.
+
+    Attributes:
+        layers: name of each pair of layers, with its feature branch; ``transform='left_out'``
+            where the pair is not compared.
+        logits, logits_temperature, logits_weight: as in :class:`DistillerSpec`.
+    """
+    layers: Tuple[Tuple[str, DistillerSpec], ...]
+    logits: str = 'none'
+    logits_temperature: Optional[float] = None
+    logits_weight: Optional[float] = None
+
+    @property
+    def has_feature(self) -> bool:
+        return any(branch.has_feature for _, branch in self.layers)
+
+    @property
+    def has_logits(self) -> bool:
+        return self.logits != 'none'
+
+    @property
+    def names(self) -> Tuple[str, ...]:
+        """Of the pairs of layers, in order."""
+        return tuple(name for name, _ in self.layers)
+
+    @property
+    def logits_branch(self) -> DistillerSpec:
+        """The logits as a distiller: one of logits alone where no layer is compared."""
+        return DistillerSpec(LEFT_OUT if self.has_feature else 'logits_only',
+                             **{level: getattr(self, level) for level in LOGITS_LEVELS})
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The options that are set, by level behind the name of the layer:
+        ``{'feature_0/transform': 'none', ..., 'logits': 'kl', ...}``."""
+        values = {f'{name}/{level}': value for name, branch in self.layers
+                  for level, value in branch.to_dict().items() if level not in LOGITS_LEVELS}
+        values.update((level, getattr(self, level)) for level in LOGITS_LEVELS
+                      if getattr(self, level) is not None)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> 'LayerwiseSpec':
+        """Inverse of :meth:`to_dict`.
+
+        Raises:
+            ConfigError: a name is not a level of the space, or a layer has no ``transform``.
+        """
+        layers: Dict[str, Dict[str, Any]] = {}
+        logits = {}
+        for key, value in values.items():
+            name, slash, level = key.rpartition('/')
+            known = FEATURE_LEVELS if slash else LOGITS_LEVELS
+            if level not in known:
+                raise ConfigError(f'distiller option {name}{slash}{nearest(level, known)}')
+            if slash:
+                layers.setdefault(name, {})[level] = value
+            else:
+                logits[level] = value
+        for name, options in layers.items():
+            if 'transform' not in options:
+                raise ConfigError(f'distiller option {name}/transform is missing; {LEFT_OUT!r} '
+                                  'compares nothing there')
+        return cls(tuple((name, DistillerSpec(**options)) for name, options in layers.items()),
+                   **logits)
+
+    def in_words(self) -> str:
+        """One line: ``feature_0: feature > l2 x1 + feature_2: channel-wise > gram_l2 x5``."""
+        parts = [f'{name}: {branch.in_words()}' for name, branch in self.layers
+                 if branch.has_feature]
+        if self.has_logits:
+            parts.append(self.logits_branch.in_words())
+        return ' + '.join(parts)
+
+
+Spec = Union[DistillerSpec, LayerwiseSpec]
+
+
+def spec_from_dict(values: Mapping[str, Any]) -> Spec:
+    """The inverse of ``to_dict`` of either kind of distiller: layers are named before a slash.
+
+    Raises:
+        ConfigError: a name is not a level of the space, or ``transform`` is missing.
+    """
+    if any('/' in key for key in values):
+        return LayerwiseSpec.from_dict(values)
+    return DistillerSpec.from_dict(dict(values))
+
+
+def columns(specs: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
+    """The levels of distillers of one search, given by their ``to_dict``, as columns of a table."""
+    names: List[str] = []
+    for values in specs:
+        names += [key.split('/')[0] for key in values if '/' in key]
+    if not names:
+        return LEVELS
+    return tuple(f'{name}/{level}' for name in dict.fromkeys(names)
+                 for level in FEATURE_LEVELS) + LOGITS_LEVELS
