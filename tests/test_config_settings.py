@@ -167,8 +167,11 @@ def test_networks_alone_are_those_of_the_pair_and_the_teacher_is_the_zoos(pair):
     for name in others:
         if name.startswith('distill/'):
             other = settings(name)[0].model
-            assert {key: value for key, value in other.items() if key != 'distiller'} == \
-                {key: value for key, value in config.model.items() if key != 'distiller'}
+            # The boxes that both heads judge are part of what is distilled.
+            ours, theirs = ({key: value for key, value in model.items()
+                             if key not in ('distiller', 'shared_boxes')}
+                            for model in (other, config.model))
+            assert ours == theirs
 
 
 @pytest.mark.parametrize('pair', LITERATURE)
@@ -186,3 +189,40 @@ def test_pair_of_the_literature_has_its_networks_and_the_supplements_settings(pa
             type='SGD', lr=0.05, momentum=0.9, weight_decay=5e-4)
         assert config.param_scheduler.milestones == [150, 180, 210]
         assert config.param_scheduler.gamma == 0.1
+
+
+# Student, and the configs of its pair.
+DEIT = dict(cifar100='resnet56_deit-tiny', imagenet='regnety-16gf_deit-tiny')
+
+
+@pytest.mark.parametrize('name', [name for data, pair in DEIT.items() for name in (
+    f'search/{pair}_{data}.py', f'distill/kd_{pair}_{data}.py', f'vanilla/deit-tiny_{data}.py')])
+def test_deit_trains_as_section_1_3_says(name):
+    config, training = settings(name)
+    assert re.search(r'supplement,[\s#]+section 1\.3', Config.fromfile(str(CONFIGS / name)).text)
+    assert training.max_epochs == 300
+    assert config.train_dataloader.batch_size == config.auto_scale_lr.base_batch_size == 128
+    optimizer = config.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr, optimizer.weight_decay) == ('AdamW', 5e-4, 0.05)
+    assert config.param_scheduler[-1].type == 'CosineAnnealingLR'
+    found = dict(transforms(config.train_dataloader.dataset.pipeline))
+    assert found['RandAugment']['policies'] == 'timm_increasing'
+    assert found['RandomErasing']['erase_prob'] == 0.25
+    student = config.model.get('architecture', config.model)
+    assert [item.type for item in student.train_cfg.augments] == ['Mixup', 'CutMix']
+    assert (student.backbone.type, student.backbone.arch) == (
+        'DistilledVisionTransformer', 'deit-tiny')
+    assert student.backbone.img_size == 224 and student.head.type == 'mmrazor.DeiTDistillHead'
+
+
+def test_the_teacher_of_deit_is_timms_with_the_weights_of_deits_authors():
+    timm = pytest.importorskip('timm')
+    model = settings('search/regnety-16gf_deit-tiny_imagenet.py')[0].model
+    alone = Config.fromfile(str(CONFIGS / 'vanilla/regnety-16gf_imagenet.py')).model
+    own = plain(model.teacher.to_dict())
+    normalisation = own.pop('data_preprocessor')
+    assert own == plain(alone.to_dict()) and not own['pretrained']
+    published = timm.get_pretrained_cfg(f'{own["model_name"]}.deit_in1k')
+    assert model.teacher_ckpt == published.url
+    for name, values in (('mean', published.mean), ('std', published.std)):
+        assert normalisation[name] == pytest.approx([255 * value for value in values])

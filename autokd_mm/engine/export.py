@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.engine.study import REASON, is_rejected
 from autokd_mm.search.reward import MEASURED
-from autokd_mm.space import LEVELS, DistillerSpec
+from autokd_mm.space import Spec, spec_from_dict
+from autokd_mm.space.layerwise_spec import columns
 from autokd_mm.whole_file import whole_file
 
 LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
@@ -55,9 +56,9 @@ def best(trials: Iterable[FrozenTrial],
     return ranked(complete, final)[0] if complete else None
 
 
-def spec_of(trial: FrozenTrial) -> Optional[DistillerSpec]:
+def spec_of(trial: FrozenTrial) -> Optional[Spec]:
     values = trial.user_attrs.get(SPEC)
-    return DistillerSpec.from_dict(values) if values else None
+    return spec_from_dict(values) if values else None
 
 
 def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
@@ -65,8 +66,10 @@ def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
     """One row per trial in the order of :func:`ranked`, one column per option of the space."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator='\n')
-    table.writerow(_COLUMNS + LEVELS)
-    for trial in ranked([trial for trial in trials if trial.state in _STATES], final):
+    rows = ranked([trial for trial in trials if trial.state in _STATES], final)
+    levels = columns(trial.user_attrs.get(SPEC) or {} for trial in rows)
+    table.writerow(_COLUMNS + levels)
+    for trial in rows:
         outcome = trial.user_attrs.get(OUTCOME) or {}
         spec = trial.user_attrs.get(SPEC) or {}
         state = 'rejected' if is_rejected(trial) else _STATES[trial.state]
@@ -74,7 +77,7 @@ def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
                         _number((final or {}).get(trial.number))]
                        + [_number(outcome.get(name)) for name in _MEASURED]
                        + [trial.user_attrs.get(REASON, '')]
-                       + [spec.get(level, '') for level in LEVELS])
+                       + [spec.get(level, '') for level in levels])
     write_atomically(path, text.getvalue())
 
 

@@ -10,11 +10,12 @@ from autokd_mm.engine.capture import as_map, capture, find_layer, map_shape, ove
 from autokd_mm.models.connectors.tokens import extra_tokens_of
 from autokd_mm.models.distillers import (LayerPair, Layers, checked_factors, pair_names,
                                          split_source, stop_when)
+from autokd_mm.models.heads import BoxLogits
 from autokd_mm.space.errors import ConfigError, nearest
 
 FACTORS = ('equal', 'cka', 'gram')
 _KEYS = ('student', 'teacher', 'student_logits', 'teacher_logits', 'scores', 'factors',
-         'factor_temperature')
+         'factor_temperature', 'shared')
 
 
 class _Found(NamedTuple):
@@ -40,7 +41,8 @@ def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
             with an index where one tensor of several is meant (``'neck[2]'``). ``scores`` of the
             student where it does not predict with its logits alone. ``factors`` as
             numbers are those of the pairs, otherwise all pairs have the same (until
-            :func:`factors.weigh` has computed others).
+            :func:`factors.weigh` has computed others). ``shared=False`` gives each pair of several
+            options of its own.
         pixels: B x C x H x W, uint8.
         samples: data samples of the images, for networks that look at them before the last of the
             layers.
@@ -79,8 +81,8 @@ def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
         raise ConfigError(f'layers.scores: {names["scores"]!r} gives '
                           f'{" and ".join(str(item.shape) for item in scores)}; it must be one '
                           'tensor like layers.student_logits')
-    return Layers(_pairs('feature', found['student'], found['teacher'], names.get('factors')),
-                  logits, names.get('scores'))
+    pairs = _pairs('feature', found['student'], found['teacher'], names.get('factors'))
+    return Layers(pairs, logits, names.get('scores'), _shared(names, pairs))
 
 
 def _listed(value: Any) -> List[Any]:
@@ -116,6 +118,21 @@ def _pairs(branch: str, student: Sequence[_Found], teacher: Sequence[_Found],
         LayerPair(name, s.source, t.source, s.shape, t.shape, share, s.calls, t.calls, s.tokens,
                   t.tokens)
         for name, s, t, share in zip(pair_names(branch, len(student)), student, teacher, shares))
+
+
+def _shared(names: Mapping[str, Any], pairs: Sequence[LayerPair]) -> bool:
+    shared = names.get('shared', True)
+    if not isinstance(shared, bool):
+        raise ConfigError(f'layers.shared={shared!r}: must be True or False')
+    if shared:
+        return True
+    if len(pairs) == 1:
+        raise ConfigError('layers.shared=False means something only for several pairs of layers')
+    for pair in pairs:
+        if not pair.factor:
+            raise ConfigError(f'layers.factors: 0 at {pair.student!r} leaves nothing to choose '
+                              'there; leave the layer out')
+    return False
 
 
 def _refuse_other_classes(pair: LayerPair) -> None:
@@ -171,8 +188,15 @@ def _look(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch.
                        if name in [split_source(source)[0] for source in sources])
             raise overwritten(f'layers.{key}', name)
     return {key: [found for source in sources for found in _expand(
-        f'layers.{key}', source, calls[split_source(source)[0]], len(inputs),
+        f'layers.{key}', source, calls[split_source(source)[0]],
+        _rows(network, split_source(source)[0], calls, len(inputs)),
         extra_tokens_of(network, split_source(source)[0]))] for key, sources in names.items()}
+
+
+def _rows(network: nn.Module, name: str, calls: Mapping[str, Sequence[Any]], images: int) -> int:
+    """Of a layer's output: one for each image, or as many as there are boxes."""
+    boxes = isinstance(network.get_submodule(name), BoxLogits) and calls[name]
+    return len(calls[name][0]) if boxes else images
 
 
 def _expand(key: str, source: str, calls: Sequence[Any], images: int,
@@ -218,17 +242,20 @@ def inputs_for(model: nn.Module, pixels: torch.Tensor, teacher: bool) -> torch.T
     samples: Optional[List[Any]] = [] if getattr(preprocessor, 'test_cfg', None) else None
     inputs = preprocessor(dict(inputs=pixels.to(device), data_samples=samples),
                           training=False)['inputs']
-    return model.to_teacher(inputs) if teacher and model.to_teacher is not None else inputs
+    # Under a scale what is heard is as if there were none, see TeacherInput.as_unscaled.
+    return model.to_teacher.unscaled(inputs) if teacher and model.to_teacher else inputs
 
 
 @torch.no_grad()
 def forward(network: nn.Module, layers: Mapping[str, str],
-            inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
+            inputs: torch.Tensor,
+            samples: Optional[Sequence[Any]] = None) -> Dict[str, torch.Tensor]:
     """Outputs of the named layers in evaluation mode; what is behind them does not run.
 
     Args:
         layers: role -> name of a layer, as :func:`find_layers` writes them (``'neck[2]'``).
         inputs: N x C x H x W, normalised.
+        samples: data samples of the images, for networks that look at them.
 
     Raises:
         ConfigError: no such layer, or an index that it does not reach.
@@ -238,7 +265,7 @@ def forward(network: nn.Module, layers: Mapping[str, str],
                for role, layer in layers.items()]
     with capture(network, layers) as outputs, \
             stop_when(modules, lambda: len(outputs) == len(layers)):
-        network(inputs, mode='tensor')
+        network(inputs, *([] if samples is None else [samples]), mode='tensor')
     for role, layer in layers.items():
         if role not in outputs:
             raise ConfigError(f'layers.{role}: {layer!r} does not run in a forward pass')

@@ -18,7 +18,8 @@ from autokd_mm.engine.dense_teacher import DenseTeacher
 from autokd_mm.engine.layers import forward, inputs_for
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_data import Progress, read_arrays, refuse_another_size
-from autokd_mm.engine.proxy_images import cells
+from autokd_mm.engine.proxy_images import boxes_of, cells
+from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.distillers import Layers
 from autokd_mm.space.errors import ConfigError
 
@@ -54,6 +55,9 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
                for name, views in (('train', settings.views), ('held_out', 1))}
     plans: Dict[str, Tuple[Plan, Make]]
     if readers['train'].kind == LABEL:
+        if any(getattr(view, 'scale', None) for _, view in each_teacher(model)):
+            raise ConfigError('model.teacher_input.scale: images with a class label have one '
+                              'size; give model.teacher_input a size')
         plans = {name: _plan(reader, model, teacher_made_from, layers)
                  for name, reader in readers.items()}
     else:
@@ -164,6 +168,11 @@ def _dense_plan(reader: _Reader, teacher: DenseTeacher, teacher_made_from: Mappi
         numbers[name] = np.mean([channels * math.prod(cells(pixels.shape[1:], stride))
                                  for pixels, _ in reader.probes])
 
+    for name, (count, logits) in teacher.boxes.items():
+        arrays[name] = ((rows, None, logits), settings.dtype)
+        arrays[boxes_of(name)] = ((rows, None, 4), 'float32')
+        numbers.update({name: count * logits, boxes_of(name): count * 4})
+
     def make(start: int, stop: int) -> Dict[str, Sequence[np.ndarray]]:
         made: Dict[str, List[np.ndarray]] = {name: [] for name in arrays}
         for row in range(start, stop):
@@ -179,6 +188,8 @@ def _dense_plan(reader: _Reader, teacher: DenseTeacher, teacher_made_from: Mappi
     annotations = [found[name] for _, found in reader.probes for name in sorted(found)]
     made_from = dict(reader.made_from(teacher_made_from, layers), strides=teacher.strides,
                      annotations=dict(kind=reader.kind, probes=arrays_digest(annotations)))
+    if teacher.boxes:
+        made_from['shared_boxes'] = {name: count for name, (count, _) in teacher.boxes.items()}
     return Plan(made_from, arrays, numbers=numbers), make
 
 

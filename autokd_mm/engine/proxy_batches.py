@@ -1,7 +1,7 @@
 """Rows of a bank as a student takes them."""
 from __future__ import annotations
 
-from typing import Dict, Iterable, Iterator, List, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -44,9 +44,11 @@ class ProxyBatches(ProxyImages):
             inputs = inputs.contiguous(memory_format=torch.channels_last)
         return inputs, samples
 
-    def of_teacher(self, names: Iterable[str], rows: np.ndarray,
-                   inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
-        """What the teacher says of some rows, in maps of the batch ``inputs``."""
+    def of_teacher(self, names: Iterable[str], rows: np.ndarray, inputs: torch.Tensor,
+                   samples: Sequence[Any] = ()) -> Dict[str, torch.Tensor]:
+        """What the teacher says of some rows, in maps of the batch ``inputs``; its boxes are put
+        into ``samples``."""
+        self.show_boxes(names, rows, samples)
         shape = tuple(inputs.shape[-2:]) if self.dense else None
         return {name: self.teacher(name, rows, shape) for name in names}
 

@@ -2,13 +2,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, List, Optional, Sequence, Tuple, Union
+from typing import Any, Iterable, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 
 from autokd_mm.bank import FeatureBank
 from autokd_mm.engine.annotations import LABEL, LAYOUT, kind_in, make_samples, to_sample
+from autokd_mm.models.heads.shared_boxes import FIELD
 
 Size = Tuple[int, int]
 
@@ -69,7 +70,8 @@ class ProxyImages:
                 ``None`` takes the smallest that holds all maps.
 
         Returns:
-            N x C x H x W (N x C for logits of whole images).
+            N x C x H x W (N x C for logits of whole images, (R_1 + ... + R_N) x C for those of
+            boxes).
 
         Raises:
             ValueError: a map is larger than the batch.
@@ -77,6 +79,8 @@ class ProxyImages:
         found = self.bank.rows(name, rows)
         if not self.dense:
             return self._to_device(found).float()
+        if boxes_of(name) in self.bank.arrays:
+            return self._to_device(np.concatenate(found)).float()
         if batch_shape is None:
             size = tuple(max(part.shape[side] for part in found) for side in (1, 2))
         else:
@@ -90,8 +94,25 @@ class ProxyImages:
             canvas[:, :height, :width] = part
         return self._to_device(out)
 
+    def show_boxes(self, names: Iterable[str], rows: np.ndarray, samples: Sequence[Any]) -> None:
+        """Let data samples carry the teacher's boxes, which the student's RoI head judges, too.
+
+        Args:
+            names: of the pairs of layers that are compared.
+            samples: of the rows.
+        """
+        for name in names:
+            if boxes_of(name) in self.bank.arrays:
+                for sample, boxes in zip(samples, self.bank.rows(boxes_of(name), rows)):
+                    setattr(sample, FIELD, self._to_device(boxes))
+
     def _to_device(self, values: np.ndarray) -> torch.Tensor:
         return torch.as_tensor(values).to(self.device, non_blocking=True)
+
+
+def boxes_of(name: str) -> str:
+    """The array of the boxes to which the logits of a pair of layers belong."""
+    return f'{name}_boxes'
 
 
 def cells(size: Sequence[int], stride: int) -> Size:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.engine.export import OUTCOME, spec_of
 from autokd_mm.engine.study import is_rejected
 from autokd_mm.models.distillers import Layers
-from autokd_mm.space import DistillerSpace, DistillerSpec
+from autokd_mm.space import Space, Spec
 
 _MEASURED = ('held-out loss {held_out_loss:.4f}, calibrated {calibrated_loss:.4f}, '
              'gap {gap:.4f}')
@@ -28,7 +28,7 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
     return ', '.join(f'{name} {value:.2f}' for name, value in metrics.items())
 
 
-def plan(space: DistillerSpace, layers: Layers, computed: str = '') -> List[str]:
+def plan(space: Space, layers: Layers, computed: str = '') -> List[str]:
     """The levels of the space and the layers that will be compared, with their shapes.
 
     Args:
@@ -41,6 +41,9 @@ def plan(space: DistillerSpace, layers: Layers, computed: str = '') -> List[str]
             for pair in layers.pairs)
         logits = ', '.join(f'{getattr(pair, who)} ({layers.classes})' for pair in layers.logits)
         lines.append(f'{who}: {features}, ' + (f'logits {logits}' if logits else 'no logits'))
+    if not layers.shared:
+        lines.append('each pair of layers has its own options of these, but for the logits: '
+                     + ', '.join(pair.name for pair in layers.pairs))
     if len(layers.pairs) > 1:
         lines.append('factors: ' + (f'computed by {computed!r} before the search' if computed
                                     else factors_text(layers)))
@@ -92,7 +95,7 @@ def final_round(top: FrozenTrial, rewards: Mapping[int, float], seeds: int, leng
     return lines
 
 
-def header(top: FrozenTrial, spec: DistillerSpec, trials: int, sampler: str,
+def header(top: FrozenTrial, spec: Spec, trials: int, sampler: str,
            baseline: Dict[str, Any], final: Sequence[str] = ()) -> List[str]:
     """The comment on top of ``best_distiller.py``: what it is and where it comes from.
 

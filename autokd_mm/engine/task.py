@@ -26,12 +26,13 @@ from autokd_mm.engine.proxy_batches import ProxyBatches
 from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config, read_arrays
 from autokd_mm.engine.report import factors_text
 from autokd_mm.engine.schedule import factor, lr_curve
-from autokd_mm.models.distillers import disable_inplace
+from autokd_mm.models.distillers import LayerPair, disable_inplace
+from autokd_mm.models.heads import share_boxes
 from autokd_mm.registry import MODELS
 from autokd_mm.seeding import seeded
-from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
+from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
 from autokd_mm.space.errors import ConfigError
-from autokd_mm.space.handcrafted import handcrafted
+from autokd_mm.space.handcrafted import starting_point
 
 _PROBES = 4
 
@@ -83,9 +84,7 @@ class Task:
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))
         self.space = self._space(space, say)
-        self.first = [self.space.params(
-            handcrafted(item, self.layers.same_shape) if isinstance(item, str)
-            else DistillerSpec.from_dict(dict(item))) for item in warm_start]
+        self.first = [self.space.params(starting_point(item, self.space)) for item in warm_start]
 
     def _probe(self) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
         """Images with which the networks are tried: B x C x H x W, their kind, their samples.
@@ -142,6 +141,8 @@ class Task:
         with seeded(seed, 0):
             student = MODELS.build(copy.deepcopy(self.config.model.architecture))
             student.init_weights()
+        if self.config.model.get('shared_boxes') is not None:
+            share_boxes(student, self.config.model.shared_boxes)
         disable_inplace(student)
         # The full training takes the algorithm's, which is the student's own by default.
         student.data_preprocessor = self._model.data_preprocessor
@@ -188,19 +189,25 @@ class Task:
         kind = self.layer_names.get('factors')
         return kind if kind in COMPUTED and len(self.layers.pairs) > 1 else ''
 
-    def _space(self, options: Mapping[str, Any], say: Callable[[str], None]) -> DistillerSpace:
-        # All pairs share their options. What the largest map allows is offered; pairs that are too
-        # small for it are left out of the distiller (see distiller_config).
-        pair = max(self.layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
-        channels, height, width = pair.teacher_shape
-        shapes = Shapes(self.proxy.batch_size, channels, height, width, self.layers.classes,
-                        self.layers.same_shape, self.layers.classes > 0,
-                        student_positions=math.prod(pair.student_shape[1:]),
-                        boxes=True if self.kind == BOXES else None,
-                        logits_positions=self._logits_positions())
-        space = DistillerSpace(options, shapes, log=say)
+    def _space(self, options: Mapping[str, Any], say: Callable[[str], None]) -> Space:
+        space: Space
+        if self.layers.shared:
+            # What the largest map allows is offered; pairs that are too small for it are left out
+            # of the distiller (see distiller_config).
+            pair = max(self.layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
+            space = DistillerSpace(options, self._shapes(pair, self.layers.same_shape), log=say)
+        else:
+            space = LayerwiseSpace(options, {pair.name: self._shapes(pair, pair.same_shape)
+                                             for pair in self.layers.pairs}, log=say)
         say(f'{space.count():,} distillers')  # the walk also says what is left out
         return space
+
+    def _shapes(self, pair: LayerPair, same: bool) -> Shapes:
+        return Shapes(self.proxy.batch_size, *pair.teacher_shape, self.layers.classes, same,
+                      self.layers.classes > 0,
+                      student_positions=math.prod(pair.student_shape[1:]),
+                      boxes=True if self.kind == BOXES else None,
+                      logits_positions=self._logits_positions())
 
     def _logits_positions(self) -> Optional[int]:
         """H W of the largest map of logits; ``None`` where they are of whole images."""
@@ -225,15 +232,22 @@ class Task:
 
     def description(self, curve: Sequence[float]) -> Dict[str, Any]:
         """JSON values that tell this task from another one, the teacher's left to others."""
-        shapes = dict(vars(self.space.shapes))
-        if shapes['logits_positions'] is None:  # as in studies from before there were any
-            del shapes['logits_positions']
+        shapes = self.space.shapes
         return dict(space={level: list(options) for level, options in self.space.levels()},
-                    shapes=shapes, layers=self.layer_names,
+                    shapes=_plain(shapes) if isinstance(shapes, Shapes) else
+                    {name: _plain(one) for name, one in shapes.items()},
+                    layers=self.layer_names,
                     proxy=self.proxy.to_dict(),
                     student=repr(self.config.model.architecture.to_dict()),
                     optim_wrapper=repr(self.config.optim_wrapper.to_dict()),
                     learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)])
+
+
+def _plain(shapes: Shapes) -> Dict[str, Any]:
+    values = dict(vars(shapes))
+    if values['logits_positions'] is None:  # as in studies from before there were any
+        del values['logits_positions']
+    return values
 
 
 def _times(shape: Sequence[int]) -> str:

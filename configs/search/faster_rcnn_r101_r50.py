@@ -1,9 +1,11 @@
-# The levels P2 to P5 of the FPN share one distiller.
+# The levels P2 to P5 of the FPN share one distiller. The logits are those of the RoI heads on the
+# teacher's 64 best proposals.
 _base_ = '../_base_/pairs/faster_rcnn_r101_r50_coco.py'
 
 levels = [f'neck[{level}]' for level in range(4)]
 
-model = dict(distiller=dict(_delete_=True, type='mmrazor.ConfigurableDistiller'))
+model = dict(
+    shared_boxes=64, distiller=dict(_delete_=True, type='mmrazor.ConfigurableDistiller'))
 
 # A candidate sees 8 x 1,173 images with a quarter of the pixels of the full training: 0.08 % of it.
 # The bank holds 0.8 MB of pixels and 11.4 MB of features (22,223 cells of 256 channels at
@@ -13,8 +15,12 @@ train_cfg = dict(
     type='mmrazor.SearchLoop',
     trials=60,
     sampler=dict(type='MCTSSampler'),
-    warm_start=['PKD', 'FGD-focal', 'FKD', 'MGD', 'CWD', 'ICKD'],
-    layers=dict(student=levels, teacher=levels),
+    warm_start=['PKD', 'FGD-focal', 'FKD', 'MGD', 'CWD', 'ICKD', 'KD'],
+    layers=dict(
+        student=levels,
+        teacher=levels,
+        student_logits='roi_head.shared_logits',
+        teacher_logits='roi_head.shared_logits'),
     proxy=dict(images=0.01, held_out=200, epochs=8, batch_size=16, input_size=400,
                dtype='float16'),
     full_training={{_base_.train_cfg}})

@@ -134,6 +134,44 @@ def retinanet(channels=4, mean=MEAN, divisor=32):
                       nms=dict(type='nms', iou_threshold=0.5)))
 
 
+def faster_rcnn(channels=4):
+    """The same backbone and neck behind two stages, whose losses draw boxes."""
+    config = retinanet(channels)
+    sampler = dict(type='mmdet.RandomSampler', num=8, pos_fraction=0.5, neg_pos_ub=-1,
+                   add_gt_as_proposals=True)
+    assigner = dict(type='mmdet.MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5,
+                    min_pos_iou=0, ignore_iof_thr=-1)
+    proposals = dict(nms_pre=20, max_per_img=10, nms=dict(type='nms', iou_threshold=0.7),
+                     min_bbox_size=0)
+    coder = dict(type='mmdet.DeltaXYWHBBoxCoder')
+    del config['bbox_head']
+    config.update(
+        type='mmdet.FasterRCNN',
+        rpn_head=dict(
+            type='mmdet.RPNHead', in_channels=8, feat_channels=8, bbox_coder=coder,
+            anchor_generator=dict(type='mmdet.AnchorGenerator', scales=[4], ratios=[1.0, 2.0],
+                                  strides=[8, 16, 32, 64, 128]),
+            loss_cls=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
+            loss_bbox=dict(type='mmdet.L1Loss')),
+        roi_head=dict(
+            type='mmdet.StandardRoIHead',
+            bbox_roi_extractor=dict(
+                type='mmdet.SingleRoIExtractor', out_channels=8, featmap_strides=[8, 16],
+                roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=0)),
+            bbox_head=dict(type='mmdet.Shared2FCBBoxHead', in_channels=8, fc_out_channels=8,
+                           roi_feat_size=3, num_classes=3, bbox_coder=coder,
+                           loss_cls=dict(type='mmdet.CrossEntropyLoss'),
+                           loss_bbox=dict(type='mmdet.L1Loss'))),
+        train_cfg=dict(rpn=dict(assigner=assigner, allowed_border=-1,
+                                sampler=dict(sampler, add_gt_as_proposals=False),
+                                pos_weight=-1),
+                       rpn_proposal=proposals,
+                       rcnn=dict(assigner=assigner, sampler=sampler, pos_weight=-1)),
+        test_cfg=dict(rpn=proposals, rcnn=dict(score_thr=0.05, max_per_img=10,
+                                               nms=dict(type='nms', iou_threshold=0.5))))
+    return config
+
+
 def fcn(channels=4, mean=MEAN, size=(64, 80)):
     return dict(
         type='mmseg.EncoderDecoder',
@@ -148,13 +186,17 @@ def fcn(channels=4, mean=MEAN, size=(64, 80)):
         train_cfg=dict(), test_cfg=dict(mode='whole'))
 
 
-def task(datasets, student, teacher, layers, scope):
-    """``model``, ``datasets``, ``settings``; ``banks(folder, **settings)`` opens them."""
+def task(datasets, student, teacher, layers, scope, **arguments):
+    """``model``, ``datasets``, ``settings``; ``banks(folder, **settings)`` opens them.
+
+    Args:
+        arguments: further ones of the model.
+    """
     with DefaultScope.overwrite_default_scope(scope):
         torch.manual_seed(1)
         model = MODELS.build(dict(
             type='mmrazor.FrozenTeacherDistill', architecture=student, teacher=teacher,
-            distiller=dict(type='mmrazor.ConfigurableDistiller')))
+            distiller=dict(type='mmrazor.ConfigurableDistiller'), **arguments))
         model.init_weights()
         for module in model.teacher.modules():  # statistics that are not those of nothing
             if isinstance(module, torch.nn.BatchNorm2d):
@@ -163,7 +205,11 @@ def task(datasets, student, teacher, layers, scope):
         model.eval()
         settings = ProxySettings(images=6, held_out=3, batch_size=2, views=2)
         pixels = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
-        found = find_layers(model, model.architecture, layers, pixels)
+        samples = None
+        if scope == 'mmdet':
+            from mmdet.structures import DetDataSample
+            samples = [DetDataSample(metainfo=dict(img_shape=(64, 64)))]
+        found = find_layers(model, model.architecture, layers, pixels, samples)
     default = datasets
 
     def banks(folder, warn=None, progress=lambda *args: None, datasets=None, layers=found,

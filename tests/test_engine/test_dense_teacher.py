@@ -6,6 +6,7 @@ from mmengine.model import BaseDataPreprocessor, ImgDataPreprocessor
 from torch import nn
 
 from autokd_mm.engine.dense_teacher import DenseTeacher
+from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.space.errors import ConfigError
 
@@ -116,10 +117,36 @@ def test_outputs_that_are_no_maps(source, words):
 
 def test_teacher_with_a_resolution_of_its_own_is_refused():
     model = Model()
-    model.to_teacher = nn.Identity()
-    model.to_teacher.size = (64, 64)
-    with pytest.raises(ConfigError, match='model.teacher_input.size: .*leave it out'):
+    model.to_teacher = TeacherInput.between(None, None, dict(size=64))
+    with pytest.raises(ConfigError, match='model.teacher_input.size: .*leave it out or give a '
+                                          'scale'):
         DenseTeacher(model, layers('neck[0]'), image(9, 9))
+
+
+@pytest.mark.parametrize('scale', [2, 0.5, 1.5])
+def test_teacher_at_another_scale(scale):
+    """As many cells as without, in each the mean of what the teacher says there."""
+    model = Model(divisor=16)
+    model.to_teacher = TeacherInput.between(None, model.teacher.data_preprocessor,
+                                            dict(scale=scale))
+    teacher = DenseTeacher(model, layers('neck[0]', logits=['neck[1]']), image(9, 9))
+    assert teacher.strides == dict(feature_0=4, logits_0=8)  # of the student's pixels
+    seen = []
+    model.teacher.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
+    pixels = image(37, 50)
+    found = teacher(pixels)
+    assert tuple(seen[0].shape[2:]) == tuple(-(-round(side * scale) // 16) * 16
+                                             for side in (48, 64))
+    for name, values in found.items():
+        stride = teacher.strides[name]
+        assert values.shape == (3, -(-37 // stride), -(-50 // stride))
+        # sums over squares of the teacher's pixels, by its number of cells
+        maps = nn.functional.avg_pool2d(seen[0], stride, divisor_override=1)
+        wanted = model.to_teacher.as_unscaled(maps, values.shape[1:])[0]
+        assert np.allclose(values, wanted.numpy(), atol=1e-2)
+    if scale == 2:  # every pixel four times, sums of 4 x 4 of them
+        mean = found['feature_0'][:, 2:7, 2:10].mean()
+        assert mean == pytest.approx(16 * pixels[:, 8:28, 8:40].mean(), rel=0.02)
 
 
 def test_several_teachers_are_padded_for_each_of_them(monkeypatch):

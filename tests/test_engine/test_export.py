@@ -8,7 +8,7 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
 from autokd_mm.engine import export
-from autokd_mm.space import LEVELS
+from autokd_mm.space import LEVELS, DistillerSpec, LayerwiseSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED
 
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
@@ -80,6 +80,20 @@ def test_leaderboard(trials, tmp_path):
     assert rows[4]['state'] == 'failed' and rows[4]['reason'] == 'loss is nan'
     assert rows[4]['reward'] == rows[4]['gap'] == ''
     assert b'\r' not in path.read_bytes()
+
+
+def test_leaderboard_of_layers_with_options_of_their_own(tmp_path):
+    layers = ('feature_0', HANDCRAFTED['AT']), ('feature_1', DistillerSpec('left_out'))
+    spec = LayerwiseSpec(layers, 'kl', 4, 0.5)
+    one, two = trial(0, 0.1), trial(1, None, TrialState.FAIL)
+    one.user_attrs['spec'] = spec.to_dict()
+    del two.user_attrs['spec']
+    export.write_leaderboard(str(tmp_path / 'leaderboard.csv'), [two, one])
+    rows = list(csv.DictReader((tmp_path / 'leaderboard.csv').open(newline='')))
+    assert rows[0]['feature_0/transform'] == 'spatial_attention'
+    assert rows[0]['feature_1/transform'] == 'left_out' and rows[0]['feature_1/distance'] == ''
+    assert rows[0]['logits_weight'] == '0.5' and rows[1]['feature_0/transform'] == ''
+    assert 'transform' not in rows[0] and export.spec_of(one) == spec
 
 
 def test_reason_with_commas_and_quotes_stays_one_field(tmp_path):

@@ -140,6 +140,24 @@ def test_every_level_of_a_pyramid_is_a_pair():
     assert not layers.same_shape
 
 
+def test_one_set_of_options_for_all_pairs_or_one_for_each():
+    assert looked(student='neck', teacher='neck').shared
+    assert looked(student='neck', teacher='neck', shared=True).shared
+    assert not looked(student='neck', teacher='neck', shared=False).shared
+
+
+@pytest.mark.parametrize('names, words', [
+    (dict(student='stem', teacher='stem', shared=False),
+     'layers.shared=False means something only for several pairs'),
+    (dict(student='neck', teacher='neck', shared='no'), "layers.shared='no': must be True or"),
+    (dict(student='neck', teacher='neck', shared=False, factors=[1, 0, 1]),
+     r"layers.factors: 0 at 'neck\[1\]' leaves nothing to choose"),
+])
+def test_layers_without_options_to_choose(names, words):
+    with pytest.raises(ConfigError, match=words):
+        looked(**names)
+
+
 def test_lists_and_single_levels():
     layers = looked(student=['stem', 'neck[2]'], teacher=['neck[0]', 'neck[1]'])
     assert [(pair.student, pair.teacher) for pair in layers.pairs] == [

@@ -8,6 +8,7 @@ import torch
 
 from autokd_mm.bank import files as bank_module
 from autokd_mm.engine.proxy_data import choose_images
+from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.space.errors import ConfigError
 
 Usage = namedtuple('Usage', 'total used free')
@@ -179,3 +180,9 @@ def test_teacher_that_is_not_finite(parts, tmp_path, monkeypatch):
     finally:
         weight.copy_(before)
     assert names(tmp_path / 'bank') == {'train.unfinished'}  # no bank
+
+
+def test_a_scale_is_not_for_images_with_a_class_label(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(parts.model, 'to_teacher', TeacherInput(None, None, scale=2.0))
+    with pytest.raises(ConfigError, match='^model.teacher_input.scale: .*give .* a size'):
+        parts.banks(tmp_path / 'bank')

@@ -25,44 +25,6 @@ NAMES = ('held_out_loss', 'gap', 'debiased_gap', 'linear_gap', 'relation_gap')
 OPTIM = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01, momentum=0.9))
 
 
-def faster_rcnn(channels=4):
-    """The same backbone and neck behind two stages, whose losses draw boxes."""
-    config = dense_tasks.retinanet(channels)
-    sampler = dict(type='mmdet.RandomSampler', num=8, pos_fraction=0.5, neg_pos_ub=-1,
-                   add_gt_as_proposals=True)
-    assigner = dict(type='mmdet.MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.5,
-                    min_pos_iou=0, ignore_iof_thr=-1)
-    proposals = dict(nms_pre=20, max_per_img=10, nms=dict(type='nms', iou_threshold=0.7),
-                     min_bbox_size=0)
-    coder = dict(type='mmdet.DeltaXYWHBBoxCoder')
-    del config['bbox_head']
-    config.update(
-        type='mmdet.FasterRCNN',
-        rpn_head=dict(
-            type='mmdet.RPNHead', in_channels=8, feat_channels=8, bbox_coder=coder,
-            anchor_generator=dict(type='mmdet.AnchorGenerator', scales=[4], ratios=[1.0, 2.0],
-                                  strides=[8, 16, 32, 64, 128]),
-            loss_cls=dict(type='mmdet.CrossEntropyLoss', use_sigmoid=True),
-            loss_bbox=dict(type='mmdet.L1Loss')),
-        roi_head=dict(
-            type='mmdet.StandardRoIHead',
-            bbox_roi_extractor=dict(
-                type='mmdet.SingleRoIExtractor', out_channels=8, featmap_strides=[8, 16],
-                roi_layer=dict(type='RoIAlign', output_size=3, sampling_ratio=0)),
-            bbox_head=dict(type='mmdet.Shared2FCBBoxHead', in_channels=8, fc_out_channels=8,
-                           roi_feat_size=3, num_classes=3, bbox_coder=coder,
-                           loss_cls=dict(type='mmdet.CrossEntropyLoss'),
-                           loss_bbox=dict(type='mmdet.L1Loss'))),
-        train_cfg=dict(rpn=dict(assigner=assigner, allowed_border=-1,
-                                sampler=dict(sampler, add_gt_as_proposals=False),
-                                pos_weight=-1),
-                       rpn_proposal=proposals,
-                       rcnn=dict(assigner=assigner, sampler=sampler, pos_weight=-1)),
-        test_cfg=dict(rpn=proposals, rcnn=dict(score_thr=0.05, max_per_img=10,
-                                               nms=dict(type='nms', iou_threshold=0.5))))
-    return config
-
-
 def made(kind, folder):
     neck = dict(student='neck', teacher='neck')
     if kind == 'segmentation':
@@ -75,7 +37,7 @@ def made(kind, folder):
     else:
         dense_tasks.write_coco(folder / 'data')
         data, scope = dense_tasks.detection_datasets(folder / 'data'), 'mmdet'
-        model = faster_rcnn if kind == 'faster_rcnn' else dense_tasks.retinanet
+        model = getattr(dense_tasks, kind)
         layers = dict(neck, student_logits='bbox_head.retina_cls',
                       teacher_logits='bbox_head.retina_cls') if kind == 'retinanet' else neck
     task = dense_tasks.task(dense_tasks.built(data), ConfigDict(model(4)), ConfigDict(model(6)),

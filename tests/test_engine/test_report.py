@@ -1,19 +1,30 @@
 from optuna.trial import TrialState, create_trial
 
 from autokd_mm.engine import report
-from autokd_mm.models.distillers import Layers
-from autokd_mm.space import DistillerSpace
+from autokd_mm.models.distillers import LayerPair, Layers
+from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes
 from autokd_mm.space.handcrafted import HANDCRAFTED
 
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 
 
 def test_plan():
-    layers = Layers.single('backbone.layer3', 'neck', 'head.fc', 'fc', (64, 8, 8), (64, 1, 1))
-    lines = report.plan(DistillerSpace(dict(temperature=(2, 3))), layers, 10)
+    layers = Layers.single('backbone.layer3', 'neck', 'head.fc', 'fc', (64, 8, 8), (64, 1, 1),
+                           10)
+    lines = report.plan(DistillerSpace(dict(temperature=(2, 3))), layers)
     assert len(lines) == 14 and 'temperature: 2, 3' in lines[7]
     assert lines[-2:] == ['student: backbone.layer3 (64 x 8 x 8), logits head.fc (10)',
                           'teacher: neck (64 x 1 x 1), logits fc (10)']
+
+
+def test_plan_of_layers_with_options_of_their_own():
+    pairs = tuple(LayerPair(f'feature_{i}', f'layer{i}', f'layer{i}', (8, 4, 4), (8, 4, 4), 0.5)
+                  for i in range(2))
+    space = LayerwiseSpace({}, {pair.name: Shapes(classes=0, has_logits=False) for pair in pairs})
+    lines = report.plan(space, Layers(pairs, shared=False))
+    assert lines[0].strip().startswith('transform: left_out, none')
+    assert lines[-2:] == ['each pair of layers has its own options of these, but for the logits: '
+                          'feature_0, feature_1', 'factors: layer0 0.5, layer1 0.5']
 
 
 def test_header():

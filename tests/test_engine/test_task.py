@@ -49,6 +49,27 @@ def test_first_distillers_get_the_connector_they_need(look):
     assert 'conv1x1' in task.first[0].values()
 
 
+def test_every_layer_has_a_space_for_its_own_tensors(look, parts):
+    import json
+    stages = [f'backbone.layer{i}' for i in (1, 2, 3)]
+    layers = dict(parts.config.train_cfg.layers, student=stages, teacher=stages)
+    said = []
+    task = look(layers=dict(layers, shared=False), warm_start=['KD', 'ReviewKD-pooling'],
+                say=said.append)
+    assert [(name, shapes.channels, shapes.height, shapes.student_positions)
+            for name, shapes in task.space.shapes.items()] == [
+        ('feature_0', 8, 8, 64), ('feature_1', 16, 4, 16), ('feature_2', 32, 2, 4)]
+    assert f'{task.space.count():,} distillers' in said and task.space.count() > 1e12
+    assert task.first[0]['feature_1/transform'] == 'left_out'
+    assert [task.first[1][f'feature_{i}/intra'] for i in range(3)] == ['multi_scale'] * 3
+    found, shared = (json.loads(json.dumps(one.description(one.curve(dict(max_epochs=3)))))
+                     for one in (task, look(layers=layers)))
+    assert found['space'] == dict(shared['space'], transform=[
+        name.replace('logits_only', 'left_out') for name in shared['space']['transform']])
+    assert set(found['shapes']) == set(task.space.shapes)
+    assert found['shapes']['feature_0'] == dict(shared['shapes'], channels=8, height=8, width=8)
+
+
 @pytest.mark.parametrize('values, words', [
     (dict(warm_start=['FitNett']), "warm_start: 'FitNett' is unknown, did you mean 'FitNet'"),
     (dict(warm_start=['CRD']), 'CRD is not in the space'),

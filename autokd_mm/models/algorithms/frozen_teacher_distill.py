@@ -15,8 +15,10 @@ from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.teacher import load_teacher
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
-from autokd_mm.models.distillers import (RecordGuard, as_far_as_recorded, clear_records,
-                                         disable_inplace, feed_teacher, show_samples)
+from autokd_mm.models.distillers import (RecordGuard, as_far_as_recorded, bring_to_one_grid,
+                                         clear_records, disable_inplace, feed_teacher,
+                                         show_samples)
+from autokd_mm.models.heads.shared_boxes import share_boxes
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
 
@@ -61,10 +63,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             it is.
         teacher_input: ``dict(size=...)``, the side or (height, width) in pixels to which the
             student's images are resized for the teacher; of several teachers one for all or a
-            list. ``None``: as they are.
+            list. ``dict(scale=...)``, for images that differ in size, multiplies the sides of the
+            batch; the maps of one teacher are then brought to the student's grid, and the layers
+            that are compared must have the same stride. ``None``: as they are.
         bank: ``dict(path=FOLDER)`` of a bank of the teacher's outputs (tools/cache_teacher.py) on
             the training images, which come from ``mmrazor.SeededViews``. The teacher then stays
             on the CPU and runs once, on a few images, to be compared with the bank.
+        shared_boxes: of two detectors with RoI heads, how many of the teacher's proposals in an
+            image the student's head judges, too; their logits are heard at
+            ``roi_head.shared_logits`` of both. ``None``: none.
         kwargs: ``architecture`` and the other arguments of ``SingleTeacherDistill``.
 
     Raises:
@@ -77,11 +84,17 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                  teacher_ckpt: Union[str, Sequence[Optional[str]], None] = None,
                  teacher_input: Any = None,
                  bank: Optional[Dict[str, Any]] = None,
+                 shared_boxes: Optional[int] = None,
                  **kwargs: Any) -> None:
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
                               'teacher; use mmrazor.SingleTeacherDistill for that')
-        super().__init__(distiller=distiller, teacher=teacher, teacher_ckpt=None, **kwargs)
+        networks = dict(teacher=teacher, architecture=kwargs.pop('architecture'))
+        if shared_boxes is not None:  # what is recorded must be there before the recorders are
+            for key, network in networks.items():
+                networks[key] = share_boxes(MODELS.build(network) if isinstance(network, dict)
+                                            else network, shared_boxes)
+        super().__init__(distiller=distiller, teacher_ckpt=None, **networks, **kwargs)
         self._held = _Held(self._modules.pop('teacher'))
         self._teacher_needs_init = (isinstance(teacher, dict)
                                     and not getattr(self.teacher, '_is_init', False))
@@ -103,6 +116,13 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
         self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
         self._listening = True
+        if shared_boxes is not None and self.to_teacher is not None and (
+                self.to_teacher.size or self.to_teacher.scale):
+            raise ConfigError('model.shared_boxes: boxes are shared by networks that see images of '
+                              'one size; leave it or model.teacher_input out')
+        if bank and self.to_teacher is not None and self.to_teacher.scale is not None:
+            raise ConfigError('model.bank: a bank of tools/cache_teacher.py holds images of one '
+                              'size; leave it out or give model.teacher_input a size')
         self._bank = BankedTeacher(bank, self.distiller) if bank else None
 
     @property
@@ -141,6 +161,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
                 losses = self._student_losses(batch_inputs, data_samples)
             for guard in self._guards:
                 guard.check()
+            if self.to_teacher is not None and self.to_teacher.scale is not None:
+                bring_to_one_grid(self.distiller, self.to_teacher.as_unscaled)
             show_samples(self.distiller, data_samples, batch_inputs)
             losses.update(add_prefix(self.distiller.compute_distill_losses(), 'distill'))
         finally:

@@ -1,6 +1,7 @@
 """From the student's batch to the batch on which a teacher was trained."""
 from __future__ import annotations
 
+import math
 from typing import Any, Mapping, Optional, Sequence, Tuple, Union
 
 import torch
@@ -11,6 +12,7 @@ from autokd_mm.models.algorithms.renormalise import Renormalise
 from autokd_mm.space.errors import ConfigError, nearest
 
 Size = Tuple[int, int]
+_KEYS = ('size', 'scale')
 
 
 class TeacherInput(nn.Module):
@@ -19,11 +21,17 @@ class TeacherInput(nn.Module):
     Args:
         renormalise: ``None`` where both networks normalise alike.
         size: (height, width) in pixels, ``None`` for the student's.
+        scale: the sides of the student's batch are multiplied by it, for images that differ in
+            size; ``None``: not at all.
+        divisor: under a scale, sides are padded right and below to a multiple of it.
+        pad_value: of that padding.
     """
 
-    def __init__(self, renormalise: Optional[Renormalise], size: Optional[Size]) -> None:
+    def __init__(self, renormalise: Optional[Renormalise], size: Optional[Size],
+                 scale: Optional[float] = None, divisor: int = 1, pad_value: float = 0.0) -> None:
         super().__init__()
-        self.renormalise, self.size = renormalise, size
+        self.renormalise, self.size, self.scale = renormalise, size, scale
+        self.divisor, self.pad_value = divisor, pad_value
 
     @classmethod
     def between(cls, student: Any, teacher: Any,
@@ -33,36 +41,100 @@ class TeacherInput(nn.Module):
 
         Args:
             teacher: ``None`` takes the student's.
-            config: ``dict(size=...)``, a side or (height, width) in pixels.
+            config: ``dict(size=...)``, a side or (height, width) in pixels, or
+                ``dict(scale=...)``, a factor.
 
         Raises:
-            ConfigError: another key, or no size.
+            ConfigError: another key, or neither a size nor a scale.
         """
-        renormalise, size = Renormalise.between(student, teacher), _size(config)
-        return None if renormalise is None and size is None else cls(renormalise, size)
+        renormalise = Renormalise.between(student, teacher)
+        size, scale = _resolution(config)
+        if renormalise is None and size is None and scale is None:
+            return None
+        own = student if teacher is None else teacher
+        return cls(renormalise, size, scale, getattr(own, 'pad_size_divisor', 1),
+                   float(getattr(own, 'pad_value', 0)))
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """N x C x H x W in, N x C x size out (bilinear; antialiased where it becomes smaller)."""
+        return self.scaled(self.unscaled(inputs))
+
+    def unscaled(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The same without the scale."""
         if self.renormalise is not None:
             inputs = self.renormalise(inputs)
-        if self.size is None or tuple(inputs.shape[-2:]) == self.size:
+        return inputs if self.size is None else _resized(inputs, self.size)
+
+    def scaled(self, inputs: torch.Tensor) -> torch.Tensor:
+        """What the scale does to the result of :meth:`unscaled`."""
+        if self.scale is None:
             return inputs
-        return F.interpolate(inputs, self.size, mode='bilinear', align_corners=False,
-                             antialias=True)
+        height, width = (max(1, round(side * self.scale)) for side in inputs.shape[-2:])
+        return F.pad(_resized(inputs, (height, width)),
+                     (0, -width % self.divisor, 0, -height % self.divisor), value=self.pad_value)
+
+    def as_unscaled(self, feature: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+        """A map of the scaled images in the cells that it would have without the scale.
+
+        Cell i is made of the cells from i * scale to (i + 1) * scale (bilinear, antialiased where
+        they become fewer): it lies on the same pixels of the student's image, whatever is padding.
+
+        Args:
+            feature: N x C x h x w, of a layer with the stride that the student's has.
+            size: (rows, columns) of the student's map.
+        """
+        if self.scale is None or feature.dim() != 4:
+            return feature
+        height, width = (self._lacking(found, count)
+                         for found, count in zip(feature.shape[-2:], size))
+        feature = feature.float()
+        if height or width:
+            feature = F.pad(feature, (0, width, 0, height), mode='replicate')
+        found = F.interpolate(feature, scale_factor=1 / self.scale, mode='bilinear',
+                              align_corners=False, antialias=True, recompute_scale_factor=False)
+        return found[:, :, :size[0], :size[1]]
+
+    def _lacking(self, found: int, count: int) -> int:
+        """Cells that must be added to ``found`` of the teacher for ``count`` of the student."""
+        lacking = 0
+        while math.floor((found + lacking) * (1 / float(self.scale or 1))) < count:
+            lacking += 1
+        return lacking
 
     def extra_repr(self) -> str:
-        return '' if self.size is None else f'size={self.size}'
+        return ', '.join(f'{key}={getattr(self, key)}' for key in _KEYS
+                         if getattr(self, key) is not None)
 
 
-def _size(config: Optional[Mapping[str, Any]]) -> Optional[Size]:
+def _resized(inputs: torch.Tensor, size: Size) -> torch.Tensor:
+    if tuple(inputs.shape[-2:]) == size:
+        return inputs
+    return F.interpolate(inputs, size, mode='bilinear', align_corners=False, antialias=True)
+
+
+def _resolution(config: Optional[Mapping[str, Any]]) -> Tuple[Optional[Size], Optional[float]]:
+    """Size and scale, of which one is ``None``."""
     if config is None:
-        return None
+        return None, None
     if not isinstance(config, Mapping):
         raise ConfigError(f'model.teacher_input={config!r}: must be a dict such as dict(size=32)')
     for key in config:
-        if key != 'size':
-            raise ConfigError(f'model.teacher_input: {nearest(key, ["size"])}')
-    size: Union[int, Sequence[int], None] = config.get('size')
+        if key not in _KEYS:
+            raise ConfigError(f'model.teacher_input: {nearest(key, _KEYS)}')
+    if config.get('scale') is None:
+        return _size(config.get('size')), None
+    if config.get('size') is not None:
+        raise ConfigError('model.teacher_input has a size and a scale; size is for images of one '
+                          'size, scale for those that differ')
+    scale = config['scale']
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) \
+            or not 0 < scale < float('inf'):
+        raise ConfigError(f'model.teacher_input.scale={scale!r}: must be a number above 0, by '
+                          "which the sides of the student's images are multiplied")
+    return None, None if scale == 1 else float(scale)
+
+
+def _size(size: Union[int, Sequence[int], None]) -> Size:
     sides = (size, size) if isinstance(size, int) else size
     if (not isinstance(sides, (list, tuple)) or len(sides) != 2
             or any(not isinstance(side, int) or side < 1 for side in sides)):

@@ -66,8 +66,12 @@ class Teachers(BaseModel):
         for number, (network, own, config) in enumerate(zip(self.networks(), self._own_images,
                                                             configs)):
             own_images = getattr(network, 'data_preprocessor', None) if own else None
-            self._inputs[number] = TeacherInput.between(student, own_images, config)
-            self.add_module(f'input_{number}', self._inputs[number])
+            view = TeacherInput.between(student, own_images, config)
+            if view is not None and view.scale is not None:
+                raise ConfigError('model.teacher_input.scale: it is for one teacher; several see '
+                                  'images that differ in size at the scale of the student')
+            self._inputs[number] = view
+            self.add_module(f'input_{number}', view)
 
     def forward(self, inputs: torch.Tensor, data_samples: Optional[List[Any]] = None,
                 mode: str = 'tensor') -> Tuple[Any, ...]:

@@ -5,11 +5,12 @@ import copy
 import math
 import re
 from dataclasses import replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.models.distillers.layers import LayerPair, Layers
-from autokd_mm.space import DistillerSpec, rules
+from autokd_mm.space import DistillerSpec, LayerwiseSpec, Spec, rules
 from autokd_mm.space.errors import ConfigError
+from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS
 
 _FEATURE_ARGS = dict(transform='transform', mask_ratio='mask_ratio', region='region',
                      background_weight='background_weight', intra='intra',
@@ -28,17 +29,20 @@ _LOSS_NAME = re.compile(r'(loss_feature|loss_logits)(?:_\d+)?')
 _TYPES = dict(loss_feature='FeatureLoss', loss_logits='LogitsLoss')
 
 
-def distiller_config(spec: DistillerSpec, layers: Layers) -> Dict[str, Any]:
+def distiller_config(spec: Spec, layers: Layers) -> Dict[str, Any]:
     """The ``model.distiller`` of ``spec``: explicit numbers only, nothing left to infer.
 
-    Each pair of layers has a loss of its own with the same options; its ``loss_weight`` is the
-    branch's weight times the pair's factor. Pairs too small for the options, as a 1 x 1 level of a
-    pyramid is for attention over positions, are left out; the factors of the others are scaled to
-    add up to 1 again. Every ``type`` carries its scope, because MMRazor's
-    recorders are not found by their bare name under another default scope.
+    Each pair of layers has a loss of its own, whose ``loss_weight`` is the branch's weight times
+    the pair's factor. Where all have the same options, pairs too small for them, as a 1 x 1 level
+    of a pyramid is for attention over positions, are left out; the factors of the others are
+    scaled to add up to 1 again. Where each has its own, a pair that is left out takes its share
+    with it: what the others weigh is for their own options to say. Every ``type`` carries its
+    scope, because MMRazor's recorders are not found by their bare name under another default
+    scope.
 
     Raises:
-        ConfigError: logits are distilled and there are none.
+        ConfigError: logits are distilled and there are none; or ``spec`` has options for other
+            layers.
     """
     config: Dict[str, Any] = dict(type='mmrazor.ConfigurableDistiller', student_recorders={},
                                   teacher_recorders={}, connectors={}, distill_losses={},
@@ -54,13 +58,13 @@ def distiller_config(spec: DistillerSpec, layers: Layers) -> Dict[str, Any]:
         config['loss_forward_mappings'][f'loss_{pair.name}'] = mapping
         return mapping
 
-    for pair in _able(spec, layers.pairs) if spec.has_feature else ():
-        loss = dict(type='mmrazor.FeatureLoss', **_present(spec, _FEATURE_ARGS))
-        if spec.transform == 'random_mask':
+    for pair, branch in _compared(spec, layers):
+        loss = dict(type='mmrazor.FeatureLoss', **_present(branch, _FEATURE_ARGS))
+        if branch.transform == 'random_mask':
             loss['channels'] = pair.teacher_shape[0]
         mapping = compare(pair, loss)
         for who, name, connector in (
-                ('student', pair.name, _connector_config(str(spec.connector), pair)),
+                ('student', pair.name, _connector_config(str(branch.connector), pair)),
                 ('teacher', f'{pair.name}_teacher', _as_map(pair.teacher_tokens))):
             if connector:
                 config['connectors'][name] = connector
@@ -71,6 +75,18 @@ def distiller_config(spec: DistillerSpec, layers: Layers) -> Dict[str, Any]:
     for pair in layers.logits if spec.has_logits else ():
         compare(pair, dict(type='mmrazor.LogitsLoss', **_present(spec, _LOGITS_ARGS)))
     return config
+
+
+def _compared(spec: Spec, layers: Layers) -> List[Tuple[LayerPair, DistillerSpec]]:
+    """The pairs of layers with a feature loss, and its options."""
+    if isinstance(spec, DistillerSpec):
+        return [(pair, spec) for pair in _able(spec, layers.pairs)] if spec.has_feature else []
+    branches, names = dict(spec.layers), [pair.name for pair in layers.pairs]
+    if list(branches) != names:
+        raise ConfigError(f'the distiller has options for the layers {", ".join(branches)}; '
+                          f'there are {", ".join(names)}')
+    return [(pair, branches[pair.name]) for pair in layers.pairs
+            if branches[pair.name].has_feature]
 
 
 def _able(spec: DistillerSpec, pairs: Sequence[LayerPair]) -> List[LayerPair]:
@@ -96,13 +112,46 @@ def for_bank(config: Dict[str, Any]) -> Dict[str, Any]:
     return config
 
 
-def spec_from_config(config: Dict[str, Any]) -> DistillerSpec:
+def spec_from_config(config: Dict[str, Any], layers: Optional[Layers] = None) -> Spec:
     """Inverse of :func:`distiller_config`; the weight of a branch is the sum of its losses'.
+
+    Args:
+        layers: that the config was made for. Needed where each has its own options: the weight of
+            a layer is that of its loss, over the layer's factor.
 
     Raises:
         ConfigError: the config has losses or connectors that are not of the space, or the losses
-            of a branch differ in more than their weight.
+            of a branch differ in more than their weight although the layers share their options.
     """
+    if layers is not None and not layers.shared:
+        return _layerwise_from_config(config, layers)
+    return _shared_from_config(config)
+
+
+def _layerwise_from_config(config: Dict[str, Any], layers: Layers) -> LayerwiseSpec:
+    names = {f'loss_{pair.name}': pair for pair in layers.pairs}
+    losses = config.get('distill_losses') or {}
+    found = {}
+    for name, pair in names.items():
+        branch = DistillerSpec(LEFT_OUT)
+        if name in losses:
+            branch = _shared_from_config(dict(config, distill_losses={name: losses[name]}))
+            if not pair.factor > 0:
+                raise ConfigError(f'layers.factors: that of {pair.student} is {pair.factor}; the '
+                                  f'weight of {name} says nothing of its options')
+            weight = float(f'{branch.feature_weight / pair.factor:.12g}')
+            branch = replace(branch, feature_weight=weight)
+        found[pair.name] = branch
+    rest = _shared_from_config(dict(config, distill_losses={
+        name: loss for name, loss in losses.items() if name not in names}))
+    if rest.has_feature:
+        raise ConfigError(f'model.distiller.distill_losses: there are feature losses of other '
+                          f'layers than {", ".join(found)}')
+    return LayerwiseSpec(tuple(found.items()),
+                         **{level: getattr(rest, level) for level in LOGITS_LEVELS})
+
+
+def _shared_from_config(config: Mapping[str, Any]) -> DistillerSpec:
     losses = config.get('distill_losses') or {}
     branches: Dict[str, List[str]] = {}
     foreign = []
@@ -149,7 +198,8 @@ def _branch_values(branch: str, found: List[str], losses: Mapping[str, Any],
     for name, other in zip(found, options):
         if other != options[0]:
             raise ConfigError(f'model.distiller.distill_losses.{name}: differs from {found[0]} in '
-                              'more than its weight; a point of the search space does not')
+                              'more than its weight; a point of the search space does not where '
+                              'the layers share their options')
     # Rounded where factors were multiplied in; a single weight stays as it is.
     weight = weights[0] if len(weights) == 1 else float(f'{math.fsum(weights):.12g}')
     return dict(options[0], **{field: weight for field, arg in names.items()

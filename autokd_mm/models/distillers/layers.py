@@ -60,15 +60,18 @@ class Layers:
     """What is compared.
 
     Attributes:
-        pairs: the feature branch; all pairs are compared in the same way.
+        pairs: the feature branch.
         logits: the logits branch, may be empty.
         scores: name of the student's module whose output are its predictions, where these are not
             what is distilled (a transformer with a distillation token); ``None``: the first of the
             logits.
+        shared: all pairs of the feature branch are compared in the same way; otherwise each has
+            options of its own (:class:`~autokd_mm.space.LayerwiseSpec`).
     """
     pairs: Tuple[LayerPair, ...]
     logits: Tuple[LayerPair, ...] = ()
     scores: Optional[str] = None
+    shared: bool = True
 
     @classmethod
     def single(cls, student: str, teacher: str, student_logits: Optional[str],

@@ -7,7 +7,7 @@ changes the record without a word.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import torch
 
@@ -35,6 +35,40 @@ def feed_teacher(distiller: Any, records: Mapping[str, Any]) -> None:
             raise KeyError(f'no teacher output for recorder {name!r}; given: {sorted(records)}')
         recorder.reset_data_buffer()
         recorder.data_buffer.append(records[name])
+
+
+def bring_to_one_grid(distiller: Any,
+                      resize: Callable[[torch.Tensor, Tuple[int, int]], torch.Tensor]) -> None:
+    """Replace the teacher's maps by maps of the student's size.
+
+    To be called between the student's forward pass and ``compute_distill_losses``.
+
+    Args:
+        resize: (N x C x h x w map of the teacher, (rows, columns) of the student's map with which a
+            loss compares it) -> the map in that size.
+    """
+    sizes: Dict[Tuple[str, int, Any], Tuple[int, int]] = {}
+    for mapping in distiller.loss_forward_mappings.values():
+        maps = [tensor for tensor in (distiller.get_record(**_place(record))
+                                      for record in mapping.values() if record['from_student'])
+                if isinstance(tensor, torch.Tensor) and tensor.dim() == 4]
+        for record in mapping.values():
+            if maps and not record['from_student']:
+                place = _place(record)
+                key = (record['recorder'], place.get('record_idx', 0), place.get('data_idx'))
+                sizes[key] = (maps[0].shape[-2], maps[0].shape[-1])
+    for (name, call, index), size in sizes.items():
+        buffer = distiller.teacher_recorders.recorders[name].data_buffer
+        if index is None:
+            buffer[call] = resize(buffer[call], size)
+        else:
+            buffer[call] = [resize(tensor, size) if at == index else tensor
+                            for at, tensor in enumerate(buffer[call])]
+
+
+def _place(record: Mapping[str, Any]) -> Dict[str, Any]:
+    """Where a record lies in its recorder, without what a connector makes of it."""
+    return {key: value for key, value in record.items() if not key.startswith('connector')}
 
 
 def disable_inplace(model: torch.nn.Module) -> None:

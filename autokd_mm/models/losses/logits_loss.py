@@ -22,8 +22,9 @@ class LogitsLoss(SeesSizes, nn.Module):
     'pearson_both':  the sum of the two.
     p = softmax(logits / tau) over the classes; r is Pearson's correlation.
 
-    Shapes: N x K, or dense N x K x H x W, whose positions count as samples (N H W x K; those in the
-    padding of a batch are left out, if its sizes are shown by ``show_samples``). Returns a
+    Shapes: N x K (N images, or boxes of some images), or dense N x K x H x W, whose positions count
+    as samples (N H W x K; those in the padding of a batch are left out, if its sizes are shown by
+    ``show_samples``). Returns a
     scalar of at least float32. The teacher gets no gradient.
 
     Args:
@@ -58,8 +59,9 @@ class LogitsLoss(SeesSizes, nn.Module):
         self.intra = _pearson('channel', distance in ('pearson_intra', 'pearson_both'))
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
+        vectors = student.dim() == 2
         student, teacher = checked_pair(student, teacher, 'LogitsLoss')
-        inside = None if self.sizes is None else self.sizes.mask(student)
+        inside = None if self.sizes is None or vectors else self.sizes.mask(student)
         if inside is not None:
             student, teacher = (logits.permute(0, 2, 3, 1)[inside][:, :, None, None]
                                 for logits in (student, teacher))

@@ -122,6 +122,11 @@ def test_teacher_stays_where_it_is(build, write):
     assert model.student.head.fc.weight.device.type == 'meta'
 
 
+def test_a_bank_has_no_images_at_another_scale(build, write):
+    with pytest.raises(ConfigError, match='^model.bank: .*images of one size'):
+        build(bank=write(), teacher_input=dict(scale=2))
+
+
 def test_stopped_distillation_reads_nothing(build, batch, write):
     model = build(bank=write())
     model.distillation_stopped = True

@@ -1,5 +1,8 @@
+import math
+
 import pytest
 import torch
+from mmengine.model import ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor
 from torch.nn import functional as F
 
@@ -33,7 +36,53 @@ def test_its_own_size_is_left_alone():
 
 @pytest.mark.parametrize('config, words', [
     (dict(sise=3), "sise.*size"), (32, 'dict'), (dict(size=0), 'size=0'),
-    (dict(size=(3, )), 'height'), (dict(size=(3, 4.0)), 'height'), (dict(), 'size=None')])
+    (dict(size=(3, )), 'height'), (dict(size=(3, 4.0)), 'height'), (dict(), 'size=None'),
+    (dict(scale=0), 'scale=0: must be a number above 0'), (dict(scale=-2.0), 'scale=-2.0'),
+    (dict(scale=float('inf')), 'scale=inf'), (dict(scale=float('nan')), 'scale=nan'),
+    (dict(scale='2'), "scale='2'"), (dict(scale=True), 'scale=True'), (dict(scal=2), 'scal.*scale'),
+    (dict(size=8, scale=2), 'has a size and a scale')])
 def test_mistakes(config, words):
     with pytest.raises(ConfigError, match=f'model.teacher_input.*{words}'):
         TeacherInput.between(None, None, config)
+
+
+@pytest.mark.parametrize('scale, sides', [(2, (96, 128)), (0.5, (32, 32)), (1.5, (64, 96)),
+                                          (0.01, (32, 32))])
+def test_scaled_behind_the_normalisation_and_padded(scale, sides):
+    teacher = ImgDataPreprocessor(mean=[10.0], std=[5.0], pad_size_divisor=32, pad_value=7)
+    view = TeacherInput.between(ImgDataPreprocessor(mean=[100.0], std=[50.0]), teacher,
+                                dict(scale=scale))
+    raw = torch.rand(2, 1, 40, 60) * 255
+    found = view((raw - 100) / 50)
+    height, width = (max(1, round(side * scale)) for side in (40, 60))
+    wanted = F.interpolate((raw - 10) / 5, (height, width), mode='bilinear', antialias=True)
+    assert found.shape == (2, 1, *sides)
+    torch.testing.assert_close(found[:, :, :height, :width], wanted, rtol=1e-4, atol=1e-3)
+    assert (found[:, :, height:] == 7).all() and (found[:, :, :, width:] == 7).all()
+
+
+def test_a_scale_of_one_is_none():
+    assert TeacherInput.between(None, None, dict(scale=1)) is None
+
+
+@pytest.mark.parametrize('scale', [0.3, 0.5, 1.1, 1.5, 2, 3, 4])
+@pytest.mark.parametrize('stride', [8, 32])
+def test_maps_lie_on_the_students_pixels(scale, stride):
+    """Of a ramp: each cell has the mean of its pixels (up to 7 % of a cell), but at the borders."""
+    view = TeacherInput.between(None, None, dict(scale=scale))
+    view.divisor = stride
+    feature = F.avg_pool2d(view(torch.arange(960.).expand(1, 1, 130, 960)), stride)
+    size = -(-130 // stride), -(-960 // stride)
+    found = view.as_unscaled(feature, size)
+    assert found.shape == (1, 1, *size)
+    wanted = torch.arange(size[1]) * stride + (stride - 1) / 2
+    border = math.ceil(1.5 / min(scale, 1)) + 1
+    inner = slice(border, -border)
+    torch.testing.assert_close(found[0, 0, 0, inner], wanted[inner], atol=0.07 * stride, rtol=0)
+
+
+def test_what_is_no_map_or_not_scaled_stays():
+    vectors, maps = torch.rand(3, 5), torch.rand(2, 3, 4, 4)
+    view = TeacherInput.between(None, None, dict(scale=2))
+    assert view.as_unscaled(vectors, (2, 2)) is vectors
+    assert TeacherInput.between(None, None, dict(size=9)).as_unscaled(maps, (2, 2)) is maps

@@ -141,6 +141,12 @@ def test_mistakes(build, teachers, change, words):
         build(teacher=dict(teachers, **change), distiller=listening())
 
 
+@pytest.mark.parametrize('config', [dict(scale=2), [None, dict(scale=0.5), None]])
+def test_a_scale_is_for_one_teacher(build, teachers, config):
+    with pytest.raises(ConfigError, match='^model.teacher_input.scale: it is for one teacher'):
+        build(teacher=teachers, teacher_input=config, distiller=listening())
+
+
 def test_mistakes_in_names_and_shapes(build, teachers, configs, batch):
     with pytest.raises(ConfigError, match='teacher_input: there are 3 teachers.*got 2'):
         build(teacher=teachers, teacher_input=[None, None], distiller=listening())

@@ -8,7 +8,7 @@ from autokd_mm.models.distillers import (LayerPair, Layers, as_far_as_recorded, 
                                          for_bank, pair_names, spec_from_config, split_source,
                                          stop_when)
 from autokd_mm.registry import MODELS
-from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
+from autokd_mm.space import DistillerSpace, DistillerSpec, LayerwiseSpace, LayerwiseSpec, Shapes
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted
 
@@ -200,3 +200,76 @@ def test_a_teacher_runs_as_far_as_its_recorders_listen(source, indices, ran):
     levels = teacher.neck(x)
     assert torch.equal(found, levels[1] if source == 'neck' else
                        teacher.head(levels[indices['record_idx']]))
+
+
+# ---------------------------------------------------------------------- options of their own
+LOGITS = (LayerPair('logits', 'cls', 'cls', (9, 1, 1), (9, 1, 1)), )
+OUT = DistillerSpec('left_out')
+
+
+def own(channels=(4, 6), factors=FACTORS):
+    return Layers(pyramid(channels, factors).pairs, LOGITS, shared=False)
+
+
+def test_each_pair_has_its_own_loss():
+    branches = [handcrafted(name, same_shape=False) for name in ('MGD', 'CWD')]
+    spec = LayerwiseSpec((('feature_0', branches[0]), ('feature_1', OUT),
+                          ('feature_2', branches[1])), 'kl', 4, 0.5)
+    config = distiller_config(spec, own())
+    losses = config['distill_losses']
+    assert list(losses) == ['loss_feature_0', 'loss_feature_2', 'loss_logits']
+    assert losses['loss_feature_0'] == dict(
+        type='mmrazor.FeatureLoss', transform='random_mask', mask_ratio=0.5, intra='none',
+        inter='none', distance='l2', loss_weight=0.5, channels=6)
+    assert losses['loss_feature_2'] == dict(
+        type='mmrazor.FeatureLoss', transform='none', intra='none', inter='channel', distance='kl',
+        temperature=4, loss_weight=0.2)  # a layer that is left out takes its share with it
+    assert losses['loss_logits']['loss_weight'] == 0.5
+    assert list(config['connectors']) == ['feature_0', 'feature_2']
+    assert list(config['teacher_recorders']) == ['feature_0', 'feature_2', 'logits']
+    MODELS.build(config)
+
+
+def test_equal_options_are_the_shared_distiller():
+    branch = handcrafted('SP', same_shape=False)
+    spec = LayerwiseSpec(tuple((f'feature_{i}', branch) for i in range(3)))
+    assert distiller_config(spec, own()) == distiller_config(branch, own())
+
+
+@pytest.mark.parametrize('factors', [FACTORS, (1 / 3, ) * 3, (0.318371, 0.334, 0.347629)])
+def test_there_and_back_with_own_options(factors):
+    options = dict(transform=('logits_only', 'none', 'random_mask'), mask_ratio=(0.65, ),
+                   connector=('conv1x1', ), intra=('none', 'local'), patch_grid=(2, ),
+                   inter=('channel', ), distance=('kl', ), temperature=(4, ),
+                   feature_weight=(1, 2.5), logits=('none', 'kl'), logits_temperature=(4, ),
+                   logits_weight=(0.1, ))
+    layers = own(factors=factors)
+    space = LayerwiseSpace(options, {
+        pair.name: Shapes(8, *pair.teacher_shape, classes=9, same=False) for pair in layers.pairs})
+    specs = list(space.enumerate())
+    assert len(specs) > 500
+    for spec in specs:
+        assert spec_from_config(distiller_config(spec, layers), layers) == spec
+
+
+@pytest.mark.parametrize('layers, change, words', [
+    (pyramid(), {}, 'differs from loss_feature_0 in more than its weight'),
+    (Layers(pyramid().pairs[:2], shared=False), {}, 'feature losses of other layers than '
+                                                    'feature_0, feature_1'),
+    (own(factors=(0.0, 0.5, 0.5)), {}, r'layers.factors: that of neck\[0\] is 0'),
+    (own(), dict(loss_at=dict(type='mmrazor.ATLoss')), r"\['loss_at'\] are not of the"),
+])
+def test_configs_that_are_no_point(layers, change, words):
+    spec = LayerwiseSpec(tuple((f'feature_{i}', handcrafted(name, same_shape=False))
+                               for i, name in enumerate(('AT', 'SP', 'FitNet'))))
+    config = distiller_config(spec, own())
+    config['distill_losses'].update(change)
+    with pytest.raises(ConfigError, match=words):
+        spec_from_config(config, layers)
+
+
+def test_options_for_other_layers():
+    spec = LayerwiseSpec((('feature_0', handcrafted('FitNet')), ('feature_1', OUT)))
+    with pytest.raises(ConfigError, match='options for the layers feature_0, feature_1; there are '
+                                          'feature_0, feature_1, feature_2'):
+        distiller_config(spec, own())

@@ -6,8 +6,8 @@ from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 from torch.nn import functional as F
 
-from autokd_mm.models.distillers import (RecordGuard, clear_records, disable_inplace,
-                                         feed_teacher)
+from autokd_mm.models.distillers import (RecordGuard, bring_to_one_grid, clear_records,
+                                         disable_inplace, feed_teacher)
 from autokd_mm.registry import MODELS
 
 
@@ -156,6 +156,42 @@ def test_feed_teacher_and_clear_records():
     assert not any(recorder.data_buffer
                    for manager in (distiller.student_recorders, distiller.teacher_recorders)
                    for recorder in manager.recorders.values())
+
+
+def test_maps_are_brought_to_the_size_of_the_students():
+    """Each once, whichever losses read it; what is no map stays."""
+
+    def mapping(call, index):
+        place = {} if index is None else dict(data_idx=index)
+        return {who: dict(recorder='a', from_student=who == 'student', record_idx=call, **place)
+                for who in ('student', 'teacher')}
+
+    losses = {f'loss_{number}': dict(type='mmrazor.FeatureLoss') for number in range(4)}
+    places = [(0, 1), (0, 1), (1, None), (2, None)]
+    distiller = MODELS.build(dict(
+        type='mmrazor.ConfigurableDistiller', distill_losses=losses,
+        student_recorders=dict(a=dict(type='mmrazor.ModuleOutputs', source='bn')),
+        teacher_recorders=dict(a=dict(type='mmrazor.ModuleOutputs', source='bn')),
+        loss_forward_mappings={name: mapping(*place) for name, place in zip(losses, places)}))
+    student = [(torch.rand(1, 2, 9, 9), torch.rand(1, 2, 3, 4)), torch.rand(1, 2, 5, 6),
+               torch.rand(7, 2)]
+    teacher = [(torch.rand(1, 2, 9, 9), torch.rand(1, 2, 6, 8)), torch.rand(1, 2, 10, 12),
+               torch.rand(7, 2)]
+    for manager, buffer in ((distiller.student_recorders, student),
+                            (distiller.teacher_recorders, teacher)):
+        manager.recorders['a'].data_buffer.extend(buffer)
+    calls = []
+
+    def resize(feature, size):
+        calls.append(size)
+        return feature[:, :, :size[0], :size[1]] * 2
+
+    bring_to_one_grid(distiller, resize)
+    assert calls == [(3, 4), (5, 6)]
+    found = distiller.teacher_recorders.recorders['a'].data_buffer
+    assert found[0][0] is teacher[0][0] and found[2] is teacher[2]
+    assert torch.equal(found[0][1], teacher[0][1][:, :, :3, :4] * 2)
+    assert torch.equal(found[1], teacher[1][:, :, :5, :6] * 2)
 
 
 def test_a_recorder_that_gets_nothing():

@@ -220,3 +220,13 @@ def test_cells():
     parts = [torch.ones(2, 1, 2, 3), 2 * torch.ones(1, 1, 3, 1)]
     whole = put_together(parts, [([2, 0], (2, 3)), ([1], (3, 1))])
     assert whole.shape == (3, 1, 3, 3) and whole.sum((1, 2, 3)).tolist() == [6, 6, 6]
+
+
+@pytest.mark.parametrize('distance', ['kl', 'pearson_both'])
+def test_vectors_have_no_padding(distance):
+    """Logits of more boxes than there are images, and of as many."""
+    for rows in (7, 4):
+        student, teacher = torch.randn(2, rows, 5)
+        plain, seeing = LogitsLoss(distance), LogitsLoss(distance)
+        seeing.show_sizes(SIZES)
+        assert torch.equal(seeing(student, teacher), plain(student, teacher))
