@@ -1,12 +1,17 @@
 """A storage that is away for a while: a file server that starts again, a database that moves."""
 from __future__ import annotations
 
+import copy
 import errno
+import json
 import time
-from typing import Any, Callable, List, Optional
+from contextlib import contextmanager, nullcontext
+from typing import Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional
 
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import (DataError, DBAPIError, IntegrityError, NotSupportedError,
                             PendingRollbackError, ProgrammingError, TimeoutError)
 
@@ -18,6 +23,12 @@ _FOR_GOOD = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 class StorageAway(Exception):
     """Patience is over. Not a RuntimeError or ValueError: those may be a distiller's fault."""
+
+
+def one_look(study: Study) -> ContextManager[None]:
+    """:meth:`PatientStorage.one_look`, of any study."""
+    storage = study._storage
+    return storage.one_look() if isinstance(storage, PatientStorage) else nullcontext()
 
 
 class PatientStorage(BaseStorage):
@@ -34,17 +45,82 @@ class PatientStorage(BaseStorage):
     def __init__(self, backend: BaseStorage) -> None:
         self.backend = backend
         self._given_up = False
+        # System attributes of the trials that run here; None: not known.
+        self._own: Dict[int, Optional[Dict[str, Any]]] = {}
+        # What has been seen of each study during one look; None: everybody looks anew.
+        self._seen: Optional[Dict[int, List[FrozenTrial]]] = None
+
+    @contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Inside, all see what the first one saw, and after a change of a trial's state look once
+        more: a database reads all that runs anywhere for each look. For the holder of the study's
+        lock. A trial that is begun inside is not seen."""
+        self._seen = {}
+        try:
+            yield
+        finally:
+            self._seen = None
+
+    def get_all_trials(self, study_id: int, deepcopy: bool = True,
+                       states: Optional[Container[TrialState]] = None) -> List[FrozenTrial]:
+        seen = self._seen  # another thread's, or an older one, changes nothing below
+        if seen is None:
+            return list(self._patiently(lambda: self.backend.get_all_trials(
+                study_id, deepcopy=deepcopy, states=states)))
+        if study_id not in seen:
+            seen[study_id] = self._patiently(lambda: self.backend.get_all_trials(
+                study_id, deepcopy=False))
+        found = [trial for trial in seen[study_id] if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found
+
+    def _look_again(self) -> None:
+        if self._seen is not None:
+            self._seen = {}
+
+    def create_new_trial(self, study_id: int, template_trial: Optional[FrozenTrial] = None) -> int:
+        trial_id = int(self._patiently(
+            lambda: self.backend.create_new_trial(study_id, template_trial)))
+        if template_trial is None:
+            self._own[trial_id] = {}
+        else:
+            self._look_again()
+        return trial_id
 
     def set_trial_state_values(self, trial_id: int, state: Any, values: Any = None) -> bool:
+        if state != TrialState.RUNNING:
+            self._own.pop(trial_id, None)
         cut_off: List[bool] = []
         try:
-            return bool(self._patiently(lambda: self.backend.set_trial_state_values(
+            done = bool(self._patiently(lambda: self.backend.set_trial_state_values(
                 trial_id, state=state, values=values), lambda: cut_off.append(True)))
+            if done and state == TrialState.RUNNING:  # it was queued
+                self._own[trial_id] = None
+            return done
         except UpdateFinishedTrialError:
             found = self.get_trial(trial_id)
             if cut_off and found.state == state and (values is None or found.values == values):
                 return True
             raise
+        finally:
+            self._look_again()
+
+    def get_trial_system_attrs(self, trial_id: int) -> Dict[str, Any]:
+        """Those of a trial that runs here are known: nobody else writes them, and Optuna asks for
+        them at each question, which makes a database read the whole trial."""
+        known = self._own.get(trial_id)
+        if known is None:
+            known = self.get_trial(trial_id).system_attrs
+            if trial_id in self._own:
+                self._own[trial_id] = known
+        return copy.deepcopy(known)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        known = self._own.get(trial_id)
+        if known is not None:
+            self._own[trial_id] = None  # until it is written
+        self._patiently(lambda: self.backend.set_trial_system_attr(trial_id, key, value))
+        if known is not None:
+            self._own[trial_id] = dict(known, **{key: json.loads(json.dumps(value))})
 
     def _patiently(self, *calls: Callable[[], Any]) -> Any:
         try:

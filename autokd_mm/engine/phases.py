@@ -13,7 +13,7 @@ from autokd_mm.engine import study as studies
 from autokd_mm.engine.final_round import FinalRound, Run
 from autokd_mm.engine.heartbeat import Heartbeat
 from autokd_mm.engine.one_trial import TrialRunner
-from autokd_mm.engine.patience import patiently
+from autokd_mm.engine.patience import one_look, patiently
 from autokd_mm.engine.progress import Display, expected_work
 from autokd_mm.engine.results import Results
 from autokd_mm.engine.time_limit import TimeLimit
@@ -77,7 +77,7 @@ class Phases:
         self._write_leaderboard(now=True)  # complete, whatever becomes of the final round
         longest = _longest(studies.finished(self.study)) * self.final.settings.length
         while not self.limit.reached(longest):
-            with self.turn():
+            with self.turn(), one_look(self.study):
                 done = studies.finished(self.study)
                 runs = self.final.runs(self.final.finalists(done))
                 finished = self.final.finished(runs)
@@ -104,7 +104,7 @@ class Phases:
     def _next_trial(self) -> Tuple[Optional[optuna.Trial], List[FrozenTrial], List[FrozenTrial]]:
         """The next trial, signed by this worker, the finished ones and those under way; no trial
         when enough are finished or under way."""
-        with self.turn():
+        with self.turn(), one_look(self.study):
             studies.take_up_interrupted(self.study, self.heartbeat.silent())
             done, running = studies.finished_and_running(self.study)
             self._show(done)

@@ -1,13 +1,14 @@
 """Pruning: a candidate that falls behind in the middle of its proxy is not trained to the end."""
 from __future__ import annotations
 
+import copy
 import inspect
-from typing import Any, Callable, Dict, List, Mapping, Optional, Type
+from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequence, Type
 
 import optuna
 from optuna.pruners import BasePruner
 from optuna.study import Study
-from optuna.trial import FrozenTrial, Trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autokd_mm.engine.study import INTERRUPTED
 from autokd_mm.search.reward import Outcome
@@ -106,22 +107,24 @@ class Watch:
         if value is None:
             return
         self.trial.report(value, epoch + 1)
-        frozen = self.study._storage.get_trial(self.trial._trial_id)
-        if self.study.pruner.prune(_Counting(self.study), frozen):
+        trials = self.study.get_trials(deepcopy=False)
+        if self.study.pruner.prune(_Counting(self.study, trials), trials[self.trial.number]):
             raise CandidatePruned(f'reward {value:+.4f} behind epoch {epoch + 1} of {self.epochs}',
                                   outcome)
 
 
 class _Counting(Study):
-    """A study without the trials that do not count.
+    """A study as it was at one look, without the trials that do not count.
 
     The values of a trial whose worker died would be compared twice, because it runs again: a
     search that was killed would then prune others than one that was not.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: Study, trials: Sequence[FrozenTrial]) -> None:
         self.__dict__.update(study.__dict__)
+        self._counting = [trial for trial in trials if not trial.user_attrs.get(INTERRUPTED)]
 
-    def get_trials(self, *args: Any, **kwargs: Any) -> List[FrozenTrial]:
-        return [trial for trial in super().get_trials(*args, **kwargs)
-                if not trial.user_attrs.get(INTERRUPTED)]
+    def get_trials(self, deepcopy: bool = True,
+                   states: Optional[Container[TrialState]] = None) -> List[FrozenTrial]:
+        found = [trial for trial in self._counting if states is None or trial.state in states]
+        return copy.deepcopy(found) if deepcopy else found

@@ -11,6 +11,7 @@ from autokd_mm.engine.export import OUTCOME, SPEC
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
 from autokd_mm.engine.heartbeat import MISSES, Heartbeat
 from autokd_mm.engine.phases import Phases
+from autokd_mm.engine.ranks import RankLost
 from autokd_mm.engine.study import open_study
 from autokd_mm.engine.time_limit import TimeLimit
 from autokd_mm.search import MCTSSampler
@@ -240,3 +241,16 @@ def test_a_leaderboard_of_a_moment_ago_is_not_written_again(make, monkeypatch):
     monkeypatch.setattr(phases.results, 'fresh', lambda: True)
     phases.search()
     assert len(phases.study.trials) == 4 and phases.results.written == []
+
+
+def test_a_rank_that_is_lost_leaves_its_run_to_others(make):
+    phases = make()
+    phases.search()
+
+    def lost(*args):
+        raise RankLost('rank 1 has ended')
+
+    phases.final.trainer.run = lost
+    with pytest.raises(RankLost):
+        phases.final_round()
+    assert [trial.state for trial in phases.final.study.trials] == [TrialState.RUNNING]

@@ -38,6 +38,7 @@ from simulation import QUESTIONS, Costs, simulate  # noqa: E402
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SECONDS = (1, 5, 20, 60)
 OPTIONS = 9
+RUNNING = 64  # trials of other workers, while the steps are timed
 
 
 def parse_args():
@@ -67,13 +68,23 @@ def goal(trial):
 
 
 def steps(folder, storage, sizes=(100, 1000)):
-    """Median seconds of a worker's steps, in a study of so many finished trials."""
+    """Median seconds of a worker's steps, in a study of so many finished trials, beside others'
+    that run: every look reads those anew."""
     from autokd_mm.engine import export
     from autokd_mm.engine import study as studies
+    from autokd_mm.engine.patience import one_look
     memory = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=0))
     memory.optimize(goal, n_trials=max(sizes))
     found, study, there = {}, open_study(folder, storage), 0
     spent = {}
+    for _ in range(RUNNING):
+        other = study.ask()
+        other.set_user_attr(studies.WORKER, studies.worker_name())
+        goal(other)
+
+    def look():
+        studies.take_up_interrupted(study)
+        studies.finished_and_running(study)
 
     def timed(name, call, *args):
         start = time.perf_counter()
@@ -86,14 +97,15 @@ def steps(folder, storage, sizes=(100, 1000)):
         there = size
         spent.clear()
         for _ in range(16):
-            timed('look', studies.take_up_interrupted, study)
-            trial = timed('take', study.ask)
+            with one_look(study):  # as Phases does it
+                timed('look', look)
+                trial = timed('take', study.ask)
             for number in range(QUESTIONS):
                 timed('question', trial.suggest_categorical, f'q{number}', tuple(range(OPTIONS)))
             timed('write', trial.set_user_attr, 'a', 1)
             timed('leaderboard', export.write_leaderboard, os.path.join(folder, 'leaderboard.csv'),
                   studies.finished(study))
-            study.tell(trial, 0.0)
+            timed('tell', study.tell, trial, 0.0)
             there += 1
         found[str(size)] = {name: statistics.median(values[2:])
                             for name, values in spent.items()}

@@ -26,6 +26,7 @@ class Costs:
         (low, one), (high, two) = sorted((int(n), c) for n, c in found['steps'].items())
         self.lines = {name: (one[name], (two[name] - one[name]) / (high - low), low)
                       for name in one}
+        self.lines.setdefault('tell', (0.0, 0.0, 0))  # was not measured once
         processes, most = max((int(n), w) for n, w in found['writers'].items())
         self.at_once = 1 if exclusive else processes
         self.lines['write'] = self.at_once / most['per_second'], 0.0, 0
@@ -76,6 +77,7 @@ def simulate(workers, trials, seconds, costs, ask=None, tell=None, seed=0):
             state['busy'] += spent
             yield 'get', turn
             yield from write(n)
+            yield 'wait', max(costs('tell', n) - costs('write', n), 0.0)
             yield from write(n)
             if tell:
                 tell(number)
