@@ -121,10 +121,18 @@ def end_distributed():
     import torch
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.barrier()
+        leave(0)
+
+
+def leave(code):
+    """``sys.exit``, of a rank at once: another one may be dead, and nothing may wait for it."""
+    torch = sys.modules.get('torch')
+    if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)
+        os._exit(code)
+    sys.exit(code)
 
 
 def innermost(error):
@@ -136,7 +144,7 @@ def innermost(error):
 
 def fail(message):
     print('error: ' + ' '.join(str(message).split()), file=sys.stderr)
-    sys.exit(2)
+    leave(2)
 
 
 def run(main):
@@ -145,6 +153,7 @@ def run(main):
     Faults of the program keep their traceback.
     """
     try:
+        from autokd_mm.engine.ranks import RankLost
         from autokd_mm.safe_load import use_everywhere
         from autokd_mm.space.errors import ConfigError
     except ImportError as error:
@@ -162,6 +171,9 @@ def run(main):
             raise
         fail(f'--work-dir: {error.filename or "the disk"}: {error.strerror}; what was finished is '
              'kept, go on with --resume')
+    except RankLost as lost:
+        print(f'{lost}; what was finished is kept, go on with --resume', file=sys.stderr)
+        leave(1)
     except KeyboardInterrupt:
         print('interrupted; what was finished is kept, go on with --resume', file=sys.stderr)
-        sys.exit(130)
+        leave(130)

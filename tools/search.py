@@ -15,17 +15,26 @@ def parse_args():
                         help='go on with the study in the work dir')
     parser.add_argument('--max-hours', type=float, help='begin nothing that would end later than '
                         'so many hours from now; go on with --resume')
+    parser.add_argument('--ranks-per-trial', type=int, help='processes of the launcher that share '
+                        'the batches of a trial, as train_cfg.ranks_per_trial')
     parser.add_argument('--dry-run', action='store_true',
                         help="print the space, the teacher's accuracy and the layers, then stop")
     return parser.parse_args()
 
 
-def become_worker(launcher):
-    """Every process of a launcher is a worker of its own on the shared study."""
+def use_launcher(config, launcher):
+    """Every process of a launcher is a worker of its own on the shared study; where trials need
+    several (``ranks_per_trial``), all of them are one worker."""
+    from autokd_mm.engine.ranks import check_ranks
+    ranks = config.train_cfg.get('ranks_per_trial', 1)
+    rank, size, local = _cli.process(launcher)
+    if ranks != 1:
+        check_ranks(ranks, size)
+        _cli.start_distributed(config, launcher)
+        return
     if launcher == 'none':
         return
     import torch
-    rank, size, local = _cli.process(launcher)
     os.environ['AUTOKD_WORKER'], os.environ['AUTOKD_WORKERS'] = str(rank), str(size)
     if torch.cuda.is_available():
         torch.cuda.set_device(local % torch.cuda.device_count())
@@ -36,7 +45,6 @@ def main():
     from autokd_mm.engine import lock, time_limit
     time_limit.listen()
     config = _cli.load(args)
-    become_worker(args.launcher)
     from autokd_mm.engine.storage import hide_password
     from autokd_mm.space.errors import ConfigError
     if 'SearchLoop' not in str((config.get('train_cfg') or {}).get('type')):
@@ -46,6 +54,9 @@ def main():
         config.train_cfg.trials = args.trials
     if args.max_hours is not None:
         config.train_cfg.max_hours = args.max_hours
+    if args.ranks_per_trial is not None:
+        config.train_cfg.ranks_per_trial = args.ranks_per_trial
+    use_launcher(config, args.launcher)
     hide_password(config)  # before MMEngine writes the config down
     config.train_cfg.resume = args.resume
     config.train_cfg.dry_run = args.dry_run

@@ -16,8 +16,10 @@ from autokd_mm.engine import report
 from autokd_mm.engine import study as studies
 from autokd_mm.engine.checks import read_settings, whole_number
 from autokd_mm.engine.export import OUTCOME, best, ranked, spec_of
+from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.one_trial import look_on
-from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
+from autokd_mm.engine.proxy_trainer import ProxyTrainer
+from autokd_mm.engine.ranks import RankLost
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space.errors import ConfigError
 
@@ -176,6 +178,8 @@ class FinalRound:
                 self.study.tell(trial, outcome.held_out_loss)
         except UpdateFinishedTrialError:
             return f'{about}: another worker took this one for dead, the result does not count'
+        except RankLost:
+            raise  # left as a killed worker leaves it
         except BaseException:
             studies.interrupt(self.study, trial._trial_id)
             raise

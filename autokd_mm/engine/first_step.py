@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -26,24 +26,31 @@ class FirstStep:
     depends_on_student: bool
 
 
-def first_step(student: nn.Module, own: torch.Tensor, distilled: torch.Tensor) -> FirstStep:
-    """Differentiate both losses with respect to the student's trainable parameters."""
+Gradients = List[Optional[torch.Tensor]]
+
+
+def first_step(student: nn.Module, own: torch.Tensor, distilled: torch.Tensor,
+               mean: Callable[[Gradients, List[torch.Tensor]], Gradients] = lambda found, _: found
+               ) -> FirstStep:
+    """Differentiate both losses with respect to the student's trainable parameters.
+
+    Args:
+        mean: over the ranks that have a share of the batch each (see :meth:`Ranks.mean`).
+    """
     parameters = [p for p in student.parameters() if p.requires_grad]
-    task = _gradients(own, parameters)
-    distill = _gradients(distilled, parameters)
-    return FirstStep(_number(own), _number(distilled), _norm(task), _norm(distill),
+    losses = [torch.as_tensor(loss, dtype=torch.float32, device=parameters[0].device).detach()
+              for loss in (own, distilled)]
+    found = mean(_gradients(own, parameters) + _gradients(distilled, parameters) + losses,
+                 parameters + parameters + losses)
+    task, distill = found[:len(parameters)], found[len(parameters):-2]
+    return FirstStep(float(found[-2]), float(found[-1]), _norm(task), _norm(distill),
                      any(gradient is not None for gradient in distill))
 
 
-def _gradients(loss: torch.Tensor,
-               parameters: Sequence[nn.Parameter]) -> List[Optional[torch.Tensor]]:
+def _gradients(loss: torch.Tensor, parameters: Sequence[nn.Parameter]) -> Gradients:
     if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
         return [None] * len(parameters)
     return list(torch.autograd.grad(loss, list(parameters), retain_graph=True, allow_unused=True))
-
-
-def _number(loss: torch.Tensor) -> float:
-    return float(loss.detach()) if isinstance(loss, torch.Tensor) else float(loss)
 
 
 def _norm(gradients: Sequence[Optional[torch.Tensor]]) -> float:

@@ -12,12 +12,15 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine import study as studies
 from autokd_mm.engine.export import OUTCOME, SPEC
-from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
+from autokd_mm.engine.failures import CandidateFailed
+from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.pruning import CandidatePruned, Watch
+from autokd_mm.engine.ranks import RankLost
 from autokd_mm.engine.rejection import Rejection
-from autokd_mm.engine.report import metric_text
+from autokd_mm.engine.report import measured, metric_text
 from autokd_mm.search.reward import Outcome, Reward
-from autokd_mm.space import DistillerSpace, DistillerSpec
+from autokd_mm.space import Space, Spec
+from autokd_mm.space.errors import ConfigError
 
 
 class TrialRunner:
@@ -40,7 +43,7 @@ class TrialRunner:
         turn: one worker at a time tells a result.
     """
 
-    def __init__(self, study: Study, space: DistillerSpace, trainer: ProxyTrainer, reward: Reward,
+    def __init__(self, study: Study, space: Space, trainer: ProxyTrainer, reward: Reward,
                  baseline: Outcome, rejection: Optional[Rejection], epochs: int,
                  say: Callable[[str], None],
                  scalars: Callable[[Dict[str, float], int], None],
@@ -66,12 +69,14 @@ class TrialRunner:
         except UpdateFinishedTrialError:
             self.say(f'trial {trial.number} is with another worker, which took this one for dead: '
                      'the result does not count')
+        except RankLost:
+            raise  # as if the whole worker had been killed: the distiller may have done it
         except BaseException:
             # Ctrl-C, or a fault of the program: the trial says nothing about its distiller.
             studies.interrupt(self.study, trial._trial_id)
             raise
 
-    def _evaluate(self, trial: optuna.Trial, spec: DistillerSpec) -> None:
+    def _evaluate(self, trial: optuna.Trial, spec: Spec) -> None:
         reason = self.rejection and self.rejection.reason(self.trainer.first_step(spec))
         if reason:
             # Pruned without a value: the tree counts it as the worst seen, Optuna's samplers put
@@ -103,6 +108,24 @@ class TrialRunner:
         if self.reward.needs_curve and epoch == 0:
             return None  # a slope needs two points
         return self.reward.at(epoch, outcome, self.baseline)
+
+
+def baseline_of(study: Study, trainer: ProxyTrainer, say: Callable[[str], None]) -> Outcome:
+    """The undistilled student on the proxy, with its curve: as the study has it, or trained now.
+
+    Raises:
+        ConfigError: it cannot be trained.
+    """
+    found = studies.get_baseline(study)
+    if found is None:
+        try:
+            found = trainer.run(None, watch=look_on).to_dict()
+        except CandidateFailed as failed:
+            raise ConfigError(f'model.architecture: the undistilled student cannot be trained '
+                              f'on the proxy: {failed}') from None
+        studies.set_baseline(study, found)
+    say(f'undistilled student on the proxy: {measured(found)}')
+    return Outcome.from_dict(found)
 
 
 def look_on(epoch: int, outcome: Outcome) -> None:

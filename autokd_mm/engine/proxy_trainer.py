@@ -17,10 +17,12 @@ from torch import nn
 
 from autokd_mm.bank import FeatureBank
 from autokd_mm.engine.evaluation import total_loss
+from autokd_mm.engine.failures import CandidateFailed, one_line_reason
 from autokd_mm.engine.first_step import FirstStep, first_step
 from autokd_mm.engine.held_out import HeldOut
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_batches import ProxyBatches
+from autokd_mm.engine.ranks import Ranks
 from autokd_mm.engine.schedule import factor
 from autokd_mm.engine.sparse import SparseMasks
 from autokd_mm.models.distillers import (Layers, RecordGuard, clear_records, disable_inplace,
@@ -29,16 +31,9 @@ from autokd_mm.models.distillers import (Layers, RecordGuard, clear_records, dis
 from autokd_mm.registry import MODELS
 from autokd_mm.search.reward import Outcome
 from autokd_mm.seeding import derive, seeded
-from autokd_mm.space import DistillerSpec
+from autokd_mm.space import Spec
 
 Watch = Callable[[int, Outcome], None]
-# What networks and losses raise when numbers, shapes or memory do not suffice; anything else is a
-# fault of the program. Out of memory is a RuntimeError on a GPU, a MemoryError from NumPy.
-_FAILURES = (RuntimeError, ValueError, ArithmeticError, AssertionError, IndexError, MemoryError)
-
-
-class CandidateFailed(Exception):
-    """A distiller that cannot be trained; the message is the reason in one line."""
 
 
 @dataclass
@@ -79,6 +74,10 @@ class Candidate(nn.Module):
 class ProxyTrainer:
     """Trains and measures candidates, each from the same weights on the same batches.
 
+    Of several ranks each takes its share of every batch, and all make the same step with the mean
+    of their gradients: losses that compare samples, and normalisations, see the share. Each rank
+    measures all held-out images, with the mean of the running statistics.
+
     Args:
         fresh_student: gives the student as initialised with a seed. Called once per seed;
             candidates are copies.
@@ -90,12 +89,13 @@ class ProxyTrainer:
         optim_wrapper: MMEngine config of the full training's optimiser.
         curve: learning-rate factors of the full training (see :func:`schedule.lr_curve`).
         device: where to compute.
+        ranks: that call the same methods at the same time; by default those of this process.
     """
 
     def __init__(self, fresh_student: Callable[[int], nn.Module], layers: Layers,
                  train: FeatureBank, held_out: FeatureBank, settings: ProxySettings,
                  optim_wrapper: Dict[str, Any], curve: List[float],
-                 device: torch.device) -> None:
+                 device: torch.device, ranks: Optional[Ranks] = None) -> None:
         self.fresh_student, self._students = fresh_student, {}  # type: ignore[var-annotated]
         self.layers = layers
         self.settings = settings
@@ -105,8 +105,9 @@ class ProxyTrainer:
         self.held_out = HeldOut(ProxyBatches(held_out, device, settings.channels_last), layers,
                                 settings)
         self.clock = Clock()
+        self.ranks = ranks or Ranks()
 
-    def run(self, spec: Optional[DistillerSpec], watch: Optional[Watch] = None,
+    def run(self, spec: Optional[Spec], watch: Optional[Watch] = None,
             seed: Optional[int] = None, length: int = 1) -> Outcome:
         """Train with ``spec`` (``None``: without distillation) and measure.
 
@@ -128,14 +129,14 @@ class ProxyTrainer:
             if watch is not None:
                 watch(epoch, self._outcome(points, start))
 
-        with one_line_reason():
+        with self.ranks.together(), one_line_reason():
             student = self.train(spec, look if watch else None, seed, length)
             points.append(self.measure(student))
         result = self._outcome(points, start)
         self.clock.total += result.seconds
         return result if watch else replace(result, curve=())
 
-    def first_step(self, spec: DistillerSpec, batches: int = 2) -> List[FirstStep]:
+    def first_step(self, spec: Spec, batches: int = 2) -> List[FirstStep]:
         """Losses and gradients of the first ``batches`` batches with the initial weights.
 
         Raises:
@@ -143,18 +144,18 @@ class ProxyTrainer:
         """
         seed, result = self.settings.seed, []
         initial = self._initial(seed)
-        with one_line_reason(), seeded(seed, 1):
+        with self.ranks.together(), one_line_reason(), seeded(seed, 1):
             torch.manual_seed(derive(seed, 2))
             candidate = self._build(spec, initial).train()
             self._masks(candidate, seed, 1)
-            torch.manual_seed(derive(seed, 3))
+            self._seed_noise(seed)
             for rows in next(self.batches(seed))[:batches]:
                 with self.clock.in_model(), self._precision():
                     losses = candidate.losses(*self.training_batch(candidate, rows))
-                    result.append(first_step(candidate.student, *losses))
+                    result.append(first_step(candidate.student, *losses, self.ranks.mean))
         return result
 
-    def train(self, spec: Optional[DistillerSpec],
+    def train(self, spec: Optional[Spec],
               look: Optional[Callable[[int, nn.Module], None]] = None,
               seed: Optional[int] = None, length: int = 1) -> nn.Module:
         """The student, trained; ``look`` sees it behind every epoch but the last."""
@@ -165,9 +166,13 @@ class ProxyTrainer:
             torch.manual_seed(derive(seed, 2))
             candidate = self._build(spec, initial)
             # Connectors and generators have drawn different amounts for their weights.
-            torch.manual_seed(derive(seed, 3))
+            self._seed_noise(seed)
             self._train(candidate, seed, length, look)
         return candidate.student
+
+    def _seed_noise(self, seed: int) -> None:
+        """Of random masks and the like: other ones for the samples of other ranks."""
+        torch.manual_seed(derive(seed, 3, *([self.ranks.rank] if self.ranks.rank else [])))
 
     def measure(self, student: nn.Module) -> Dict[str, float]:
         """Terms of the reward on the held-out images.
@@ -176,6 +181,7 @@ class ProxyTrainer:
             CandidateFailed: the student is not finite.
         """
         with self.clock.in_model(), self._precision():
+            self.ranks.average_buffers(student)
             result = self.held_out.measure(student)
         if not all(np.isfinite(result[name]) for name in ('held_out_loss', 'gap')):
             raise CandidateFailed(f'the student is not finite after training ({result})')
@@ -190,7 +196,7 @@ class ProxyTrainer:
             self._students[seed] = self.fresh_student(seed).cpu()
         return self._students[seed]
 
-    def _build(self, spec: Optional[DistillerSpec], student: nn.Module) -> Candidate:
+    def _build(self, spec: Optional[Spec], student: nn.Module) -> Candidate:
         config = (for_bank(distiller_config(spec, self.layers)) if spec is not None else
                   dict(type='mmrazor.ConfigurableDistiller'))
         student = copy.deepcopy(student)
@@ -223,6 +229,7 @@ class ProxyTrainer:
         epochs = self.settings.epochs * length
         with quiet():
             optim = build_optim_wrapper(candidate, copy.deepcopy(self.optim_wrapper))
+        optim.step = self._averaged(optim.step, candidate)
         base = [group['lr'] for group in optim.param_groups]
         steps, step = epochs * self.settings.steps(self.images), 0
         optim.initialize_count_status(candidate, 0, steps)
@@ -249,6 +256,16 @@ class ProxyTrainer:
         if not torch.isfinite(loss):
             raise CandidateFailed(f'the loss is {loss.item()} at the last of {steps} steps')
 
+    def _averaged(self, step: Callable[..., None], candidate: Candidate) -> Callable[..., None]:
+        """An optimiser's step with the gradients of all ranks, before they are clipped."""
+        parameters = [p for p in candidate.parameters() if p.requires_grad]
+
+        def averaged(**kwargs: Any) -> None:
+            self.ranks.average_gradients(parameters)
+            step(**kwargs)
+
+        return averaged
+
     def _masks(self, candidate: Candidate, seed: int, steps: int) -> Optional[SparseMasks]:
         if not self.settings.sparse:
             return None
@@ -256,10 +273,12 @@ class ProxyTrainer:
 
     def training_batch(self, candidate: Candidate,
                        rows: np.ndarray) -> Tuple[torch.Tensor, List[Any], Dict[str, torch.Tensor]]:
-        """Inputs, data samples and the teacher's records of some rows of the bank."""
+        """Inputs, data samples and the teacher's records of a batch's rows of the bank, of
+        several ranks those of this one's share."""
+        rows = self.ranks.share(rows)
         inputs, samples = self.train_images.inputs(candidate.student, rows, True)
         names = candidate.distiller.teacher_recorders.recorders
-        return inputs, samples, self.train_images.of_teacher(names, rows, inputs)
+        return inputs, samples, self.train_images.of_teacher(names, rows, inputs, samples)
 
     def _precision(self) -> Any:
         if self.settings.precision == 'float32':
@@ -278,14 +297,3 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
-
-
-@contextlib.contextmanager
-def one_line_reason() -> Iterator[None]:
-    try:
-        yield
-    except CandidateFailed:
-        raise
-    except _FAILURES as error:
-        reason = (str(error).strip() or 'no message').splitlines()[0][:300]
-        raise CandidateFailed(f'{type(error).__name__}: {reason}') from None

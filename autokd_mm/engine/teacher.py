@@ -7,6 +7,7 @@ from typing import Any, Dict, List, Optional, Union
 
 import torch
 from mmengine.config import Config
+from mmengine.dist import barrier, is_main_process
 from mmengine.runner import Runner
 from torch import nn
 
@@ -70,7 +71,7 @@ def _plain(value: Any) -> Any:
 
 def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str,
                   number: int = 0) -> str:
-    """Train a teacher like the student will be, and keep its weights.
+    """Train a teacher like the student will be, and keep its weights; with all ranks there are.
 
     Args:
         number: of the teacher, where there are several.
@@ -97,7 +98,10 @@ def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str,
     own.load_from, own.resume = None, True  # an interrupted training goes on where it was
     runner = Runner.from_cfg(own)
     runner.train()
-    save_weights(runner.model.state_dict(), path)
+    # Of several ranks each has running statistics of its own.
+    if is_main_process():
+        save_weights(getattr(runner.model, 'module', runner.model).state_dict(), path)
+    barrier()
     return path
 
 

@@ -7,8 +7,8 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine import study as studies
 from autokd_mm.engine.export import OUTCOME, SPEC
+from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
-from autokd_mm.engine.proxy_trainer import CandidateFailed
 from autokd_mm.engine.study import open_study
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.reward import Outcome, Reward

@@ -7,6 +7,7 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine.one_trial import TrialRunner, look_on, scalars_of
 from autokd_mm.engine.proxy_trainer import CandidateFailed
+from autokd_mm.engine.ranks import RankLost
 from autokd_mm.engine.rejection import Rejection
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space.handcrafted import HANDCRAFTED
@@ -107,6 +108,12 @@ def test_interrupted(run, error, where):
     with pytest.raises(type(error)):
         run(Trainer(ratio=error) if where == 'first look' else Trainer(0.9, error))
     assert run.trial.state == TrialState.FAIL and run.trial.user_attrs['interrupted'] is True
+
+
+def test_a_rank_that_is_lost_leaves_the_trial_as_a_killed_worker_does(run):
+    with pytest.raises(RankLost):
+        run(Trainer(0.9, RankLost('rank 1 has ended')))
+    assert run.trial.state == TrialState.RUNNING and 'interrupted' not in run.trial.user_attrs
 
 
 def test_slopes(run):

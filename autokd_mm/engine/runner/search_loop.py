@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import optuna
 import torch
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import BaseLoop
 
 from autokd_mm.engine import lock, report
@@ -15,15 +16,17 @@ from autokd_mm.engine import study as studies
 from autokd_mm.engine import teacher as teachers
 from autokd_mm.engine.checks import refuse_unknown
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
+from autokd_mm.engine.followers import LeadingTrainer, follow
 from autokd_mm.engine.heartbeat import Heartbeat
-from autokd_mm.engine.one_trial import TrialRunner, look_on
+from autokd_mm.engine.one_trial import TrialRunner, baseline_of
 from autokd_mm.engine.patience import StorageAway
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.progress import Display, best_table, table_text
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_banks import open_banks
-from autokd_mm.engine.proxy_trainer import CandidateFailed, ProxyTrainer
+from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.pruning import build_pruner
+from autokd_mm.engine.ranks import Ranks, check_ranks
 from autokd_mm.engine.rejection import Rejection
 from autokd_mm.engine.results import Results
 from autokd_mm.engine.storage import check_storage
@@ -31,7 +34,7 @@ from autokd_mm.engine.task import Task
 from autokd_mm.engine.time_limit import TimeLimit
 from autokd_mm.registry import LOOPS
 from autokd_mm.search import build_sampler
-from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Outcome, Reward
+from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Reward
 from autokd_mm.space.errors import ConfigError
 
 
@@ -43,14 +46,16 @@ class SearchLoop(BaseLoop):
     to once, its ``architecture`` is the config of the student that every candidate starts from.
     At the end ``best_distiller.py`` and ``leaderboard.csv`` are in the work dir. Several workers
     may search in one work dir: the study tells each what the others do, and two locks let one at
-    a time prepare (``.lock``) or take a trial and write results (``.turn.lock``).
+    a time prepare (``.lock``) or take a trial and write results (``.turn.lock``). Of the
+    ranks of a worker all make a trainer, and rank 0 alone goes on to the study.
 
     Args:
         runner: MMEngine's runner.
         dataloader: of the training images.
         full_training: the ``train_cfg`` with which the found distiller will be trained.
         layers: ``student``, ``teacher`` (modules whose outputs are compared), ``student_logits``
-            and ``teacher_logits`` (may be left out), ``factors`` (see :func:`find_layers`).
+            and ``teacher_logits`` (may be left out), ``factors``, ``shared`` (see
+            :func:`find_layers`).
         trials: finished trials at which the search ends.
         space: option lists that replace the default ones, by level.
         sampler: ``MCTSSampler`` or any of Optuna's, with its arguments.
@@ -66,6 +71,7 @@ class SearchLoop(BaseLoop):
         storage: URL of a PostgreSQL database for the study, ``None``: a journal in the work dir.
         heartbeat: seconds between two signs of life of a running trial; without one six times as
             long, its worker is dead and the trial is run again.
+        ranks_per_trial: processes of a launcher that share the batches of a trial.
         max_hours: begin nothing that would end later, counted from the start of the process.
         train_teacher: train the teacher first when no ``teacher_ckpt`` is given.
         resume: go on with the study in the work dir.
@@ -92,6 +98,7 @@ class SearchLoop(BaseLoop):
                  warm_start: Sequence[Union[str, Mapping[str, Any]]] = (),
                  storage: Optional[str] = None,
                  heartbeat: float = 20.0,
+                 ranks_per_trial: int = 1,
                  max_hours: Optional[float] = None,
                  train_teacher: bool = False,
                  resume: bool = False,
@@ -115,6 +122,7 @@ class SearchLoop(BaseLoop):
         self.own_reward = bool(reward)
         self.proxy = ProxySettings.from_config(
             proxy or {}, int(runner.cfg.train_dataloader.batch_size))
+        check_ranks(ranks_per_trial, get_world_size(), self.proxy.batch_size)
         self.rejection = Rejection.from_config(rejection)
         self.pruner = build_pruner(pruner, self.proxy.epochs)
         self.final_settings = FinalSettings.from_config(final_round)
@@ -122,8 +130,9 @@ class SearchLoop(BaseLoop):
         self.heartbeat = Heartbeat(heartbeat)
         if self.proxy.threads:
             torch.set_num_threads(self.proxy.threads)
+        self.model = getattr(runner.model, 'module', runner.model)  # launchers wrap it
         self.device = next(runner.model.parameters()).device
-        self.display = Display(enabled=lock.worker() == 0)
+        self.display = Display(enabled=lock.worker() == 0 and is_main_process())
         # The runner steps no optimiser here, and its schedulers could not be built for a loop
         # that has no epochs. Candidates have their own (see ProxyTrainer).
         runner.param_schedulers = None
@@ -139,31 +148,43 @@ class SearchLoop(BaseLoop):
         """Search until ``trials`` trials are finished; returns the runner's model."""
         self.runner.call_hook('before_train')
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        work_dir = self.runner.work_dir
-        if not self.dry_run:
+        work_dir, self.ranks = self.runner.work_dir, Ranks()
+        if self.ranks.leads and not self.dry_run:
             studies.check_study(work_dir, self.resume, lock.workers() > 1, storage=self.storage)
         self.task = self._look()
         if self.dry_run:
             self._show_plan()
             return self.runner.model
         try:
-            with self.display.running():
-                with lock.exclusive(os.path.join(work_dir, '.lock'),
-                                    lambda: self._say('waiting for another worker to prepare')):
-                    self._prepare(work_dir)
-                self.started, self.first_clock = time.perf_counter(), self.trainer.clock.model
-                with self.heartbeat:
-                    self.phases.search()
-                    self.phases.final_round()
-            self._finish()
+            if self.ranks.leads:
+                with self.display.running():
+                    self._lead(work_dir)
+                self._finish()
+            else:
+                self._prepare(work_dir)
+                follow(self.trainer, self.ranks)
         except StorageAway as away:
             raise ConfigError(str(away)) from None
         self.runner.call_hook('after_train')
         return self.runner.model
 
+    def _lead(self, work_dir: str) -> None:
+        with lock.exclusive(os.path.join(work_dir, '.lock'),
+                            lambda: self._say('waiting for another worker to prepare')):
+            with self._turn():
+                for left in glob.glob(os.path.join(glob.escape(work_dir), '*.unfinished-*')):
+                    os.remove(left)
+            self._prepare(work_dir)
+            self._begin(work_dir)
+        self.started, self.first_clock = time.perf_counter(), self.leading.clock.model
+        with self.heartbeat:
+            self.phases.search()
+            self.phases.final_round()
+        self.leading.end()
+
     # -- before the first trial: everything that can be refused, then everything that costs -----
     def _look(self) -> Task:
-        task = Task(self.runner.cfg, self.dataloader, self.runner.model, self.layer_names,
+        task = Task(self.runner.cfg, self.dataloader, self.model, self.layer_names,
                     self.proxy, self.space_options, self.warm_start, self._say)
         if not (self.own_reward or task.has_metric):
             self.reward = Reward(DEFAULT_WITHOUT_METRIC)
@@ -173,47 +194,56 @@ class SearchLoop(BaseLoop):
         task = self.task
         for line in report.plan(task.space, task.layers, task.computed_factors):
             self._say(line)
-        teacher = self.runner.model.teacher
-        if teachers.find_checkpoint(teacher, self.runner.cfg, self.runner.work_dir,
+        if teachers.find_checkpoint(self.model.teacher, self.runner.cfg, self.runner.work_dir,
                                     self.train_teacher):
-            metrics = teachers.evaluate(self.runner.model, self.runner.val_loop)
+            metrics = teachers.evaluate(self.model, self.runner.val_loop)
             self._say('teacher: ' + report.metrics_text(metrics))
         else:
             self._say('teacher: not trained yet, the search trains it first')
 
     def _prepare(self, work_dir: str) -> None:
-        with self._turn():
-            for left in glob.glob(os.path.join(glob.escape(work_dir), '*.unfinished-*')):
-                os.remove(left)
-        model, task = self.runner.model, self.task
+        """All ranks, while rank 0 has the lock; they share what the teacher has to do."""
+        self.ranks.same(None)
+        model, task = self.model, self.task
         self.teacher_ckpt = teachers.ensure_teacher(model, self.runner.cfg, self.full_training,
                                                     work_dir, self.train_teacher)
         made_from = teachers.made_from(model.teacher, self.runner.cfg)
         curve = task.curve(self.full_training)
         description = dict(made_from, **task.description(curve), reward=self.reward.weights)
-        studies.check_study(work_dir, self.resume, lock.workers() > 1, description, self.storage)
+        if self.ranks.size > 1:  # what compares samples of a batch has seen the shares
+            description['ranks_per_trial'] = self.ranks.size
+        if self.ranks.leads:
+            studies.check_study(work_dir, self.resume, lock.workers() > 1, description,
+                                self.storage)
         banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, task.datasets(),
                            task.images, model, made_from, task.layers,
                            self.runner.logger.warning, self.display.show)
         task.weigh(banks['train'])
+        task.layers = self.ranks.same(task.layers)
         self.study = studies.open_study(work_dir, self.sampler, description, self.pruner,
-                                        self.storage)
+                                        self.storage) if self.ranks.leads else None
         self._show_teacher(model)
         model.teacher.cpu()  # it has spoken
         self.trainer = ProxyTrainer(
             task.fresh_student, task.layers, banks['train'], banks['held_out'], self.proxy,
-            self.runner.cfg.optim_wrapper, curve, self.device)
+            self.runner.cfg.optim_wrapper, curve, self.device, self.ranks)
+        self.leading = LeadingTrainer(self.trainer, self.ranks)
+
+    def _begin(self, work_dir: str) -> None:
+        """Make what takes trials."""
+        task = self.task
         with self._turn():
             studies.enqueue_once(self.study, task.first)
             queued = studies.take_up_interrupted(self.study)
         if queued:
             self._say(f'interrupted trials run again: {", ".join(map(str, queued))}')
-        baseline = self._baseline()
-        runner = TrialRunner(self.study, task.space, self.trainer, self.reward, baseline,
+        self.display.show('undistilled student', 0, 1)
+        baseline = baseline_of(self.study, self.leading, self._say)
+        runner = TrialRunner(self.study, task.space, self.leading, self.reward, baseline,
                              self.rejection, self.proxy.epochs, self._say,
                              self.runner.visualizer.add_scalars, self._turn)
         self.final = self.final_settings and FinalRound(
-            self.final_settings, self.study, self.trainer, self.reward, task.first)
+            self.final_settings, self.study, self.leading, self.reward, task.first)
         self.results = Results(work_dir, self.runner.cfg, self.full_training, task.layers,
                                self.teacher_ckpt, self.sampler_config['type'], baseline.to_dict())
         free = self.rejection and self.rejection.free
@@ -222,25 +252,14 @@ class SearchLoop(BaseLoop):
                              self.trials if free is None else free, self.heartbeat, self.limit)
 
     def _show_teacher(self, model: Any) -> None:
-        if self.study.user_attrs.get('teacher_metrics') is None:
+        metrics = self.ranks.same(self.study and self.study.user_attrs.get('teacher_metrics'))
+        if metrics is None:
             self.display.show('evaluating the teacher', 0, 1)
             found = teachers.evaluate(model, self.runner.val_loop)
             metrics = {name: float(value) for name, value in found.items()}  # not NumPy's
-            self.study.set_user_attr('teacher_metrics', metrics)
-        self._say('teacher: ' + report.metrics_text(self.study.user_attrs['teacher_metrics']))
-
-    def _baseline(self) -> Outcome:
-        found = studies.get_baseline(self.study)
-        if found is None:
-            self.display.show('undistilled student', 0, 1)
-            try:
-                found = self.trainer.run(None, watch=look_on).to_dict()
-            except CandidateFailed as failed:
-                raise ConfigError(f'model.architecture: the undistilled student cannot be trained '
-                                  f'on the proxy: {failed}') from None
-            studies.set_baseline(self.study, found)
-        self._say(f'undistilled student on the proxy: {report.measured(found)}')
-        return Outcome.from_dict(found)
+            if self.study is not None:
+                self.study.set_user_attr('teacher_metrics', metrics)
+        self._say('teacher: ' + report.metrics_text(metrics))
 
     def _turn(self) -> Any:
         """One worker at a time takes a trial, or writes what has been found."""
@@ -255,7 +274,7 @@ class SearchLoop(BaseLoop):
             self.results.write_leaderboard(done, rewards)
             about = self.final.report(done) if self.final else []
             top = self.results.write_best(done, rewards, about)
-        share = 1 - (self.trainer.clock.model - self.first_clock) / max(wall, 1e-9)
+        share = 1 - (self.leading.clock.model - self.first_clock) / max(wall, 1e-9)
         self._say(f'{report.counts(done)}, {wall:.1f} s here, {share:.1%} of it outside forward, '
                   'backward and optimiser step')
         self.runner.visualizer.add_scalars(

@@ -1,0 +1,56 @@
+"""A worker of several ranks: rank 0 says what is trained, the others do it with it."""
+from __future__ import annotations
+
+from typing import Any, List, Optional
+
+from autokd_mm.engine.failures import CandidateFailed
+from autokd_mm.engine.first_step import FirstStep
+from autokd_mm.engine.one_trial import look_on
+from autokd_mm.engine.proxy_trainer import ProxyTrainer, Watch
+from autokd_mm.engine.ranks import CandidateOver, Ranks
+from autokd_mm.search.reward import Outcome
+
+
+class LeadingTrainer:
+    """Takes the place of rank 0's :class:`ProxyTrainer`; study, pruner and logs stay there.
+
+    Args:
+        trainer: of this rank.
+        ranks: the others must :func:`follow`.
+    """
+
+    def __init__(self, trainer: ProxyTrainer, ranks: Ranks) -> None:
+        self._trainer, self._ranks = trainer, ranks
+        self.settings, self.clock = trainer.settings, trainer.clock
+
+    def run(self, spec: Any, watch: Optional[Watch] = None, seed: Optional[int] = None,
+            length: int = 1) -> Outcome:
+        """:meth:`ProxyTrainer.run` on all ranks; they look when rank 0 does."""
+        self._ranks.same(('run', (spec, watch and look_on, seed, length)))
+        return self._trainer.run(spec, watch, seed, length)
+
+    def first_step(self, spec: Any, batches: int = 2) -> List[FirstStep]:
+        """:meth:`ProxyTrainer.first_step` on all ranks."""
+        self._ranks.same(('first_step', (spec, batches)))
+        return self._trainer.first_step(spec, batches)
+
+    def end(self) -> None:
+        """The others are not needed any more."""
+        self._ranks.same(None)
+
+
+def follow(trainer: ProxyTrainer, ranks: Ranks) -> None:
+    """Do what rank 0's :class:`LeadingTrainer` does until it ends.
+
+    Raises:
+        RankLost: another rank has ended before.
+    """
+    while True:
+        command = ranks.same(None)
+        if command is None:
+            return
+        name, arguments = command
+        try:
+            getattr(trainer, name)(*arguments)
+        except (CandidateFailed, CandidateOver):
+            pass  # rank 0 knows
