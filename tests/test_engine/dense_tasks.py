@@ -11,6 +11,7 @@ from autokd_mm.engine.layers import find_layers
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_banks import open_banks
 from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config
+from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.registry import MODELS
 
 # (height, width) of the images, in turn.
@@ -223,6 +224,13 @@ def task(datasets, student, teacher, layers, scope, **arguments):
     return SimpleNamespace(model=model, teacher=model.teacher, student=model.architecture,
                            datasets=datasets, layers=found, settings=settings,
                            banks=banks, scope=scope)
+
+
+def trainer(task, banks):
+    """A proxy trainer whose candidates are copies of the task's student."""
+    optim = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
+    return ProxyTrainer(lambda seed: copy.deepcopy(task.student), task.layers, banks['train'],
+                        banks['held_out'], task.settings, optim, [1.0], torch.device('cpu'))
 
 
 def _fail(text):

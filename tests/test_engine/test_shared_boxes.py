@@ -1,5 +1,4 @@
 """Logits of RoI heads: the student's on the boxes of the teacher, out of a bank and online."""
-import copy
 import sys
 from pathlib import Path
 
@@ -10,7 +9,6 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from autokd_mm.engine.evaluation import total_loss
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.models.distillers import clear_records, distiller_config
 from autokd_mm.registry import MODELS
 from autokd_mm.space.errors import ConfigError
@@ -23,7 +21,6 @@ import dense_tasks  # noqa: E402
 LAYERS = dict(student='neck', teacher='neck', student_logits='roi_head.shared_logits',
               teacher_logits='roi_head.shared_logits')
 BOXES = 5
-OPTIM = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
 
 
 @pytest.fixture(scope='module')
@@ -32,10 +29,7 @@ def task(tmp_path_factory):
     dense_tasks.write_coco(folder)
     data = dense_tasks.built(dense_tasks.detection_datasets(folder))
     task = dense_tasks.task(data, *networks(), LAYERS, 'mmdet', shared_boxes=BOXES)
-    banks = task.banks(folder / 'bank')
-    task.trainer = ProxyTrainer(
-        lambda seed: copy.deepcopy(task.student), task.layers, banks['train'], banks['held_out'],
-        task.settings, OPTIM, [1.0], torch.device('cpu'))
+    task.trainer = dense_tasks.trainer(task, task.banks(folder / 'bank'))
     return task
 
 

@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from autokd_mm.engine.evaluation import total_loss
 from autokd_mm.engine.proxy_images import cells
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.models.distillers import distiller_config
 from autokd_mm.registry import MODELS
 from autokd_mm.space.handcrafted import handcrafted
@@ -19,7 +17,6 @@ from autokd_mm.space.handcrafted import handcrafted
 sys.path.insert(0, str(Path(__file__).parent))
 import dense_tasks  # noqa: E402
 
-OPTIM = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
 
 
 @pytest.fixture(scope='module', params=[('boxes', 2.0), ('boxes', 0.5), ('maps', 2.0)],
@@ -40,10 +37,7 @@ def task(request, tmp_path_factory):
                       teacher_logits='decode_head.conv_seg')
     task = dense_tasks.task(dense_tasks.built(data), ConfigDict(model(4)), ConfigDict(model(6)),
                             layers, scope, teacher_input=dict(scale=scale))
-    banks = task.banks(folder / 'bank')
-    task.trainer = ProxyTrainer(
-        lambda seed: copy.deepcopy(task.student), task.layers, banks['train'], banks['held_out'],
-        task.settings, OPTIM, [1.0], torch.device('cpu'))
+    task.trainer = dense_tasks.trainer(task, task.banks(folder / 'bank'))
     return task
 
 
