@@ -2,10 +2,12 @@
 
 tools/check_configs.py does the same at full size.
 """
+import copy
 import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mmdet.structures import DetDataSample
@@ -33,19 +35,21 @@ HIDDEN = 'gradient of distiller.distill_losses.loss_p7.transform.generation.0.we
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    threads = torch.get_num_threads()
+def seeded_and_in_one_thread():
+    threads, numpy_state = torch.get_num_threads(), np.random.get_state()
     torch.set_num_threads(1)
     with torch.random.fork_rng():
         torch.manual_seed(0)
+        np.random.seed(0)  # draws the images
         yield
+    np.random.set_state(numpy_state)
     torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope='module')
 def network():
-    """Makes networks, the same ones for configs that have the same: half of the time goes into
-    initial weights."""
+    """Makes networks, the same ones with the same weights for configs that have the same: half of
+    the time goes into initial weights."""
     kept = {}
 
     def make(config):
@@ -54,10 +58,12 @@ def network():
             kept[key] = kept.pop(key)  # the last used are kept
         else:
             made = check_configs.new_network(config)
-            kept[key] = made, [value.requires_grad for value in made.parameters()]
+            kept[key] = (made, copy.deepcopy(made.state_dict()),
+                         [value.requires_grad for value in made.parameters()])
             if len(kept) > 4:
                 del kept[next(iter(kept))]
-        made, trained = kept[key]
+        made, state, trained = kept[key]
+        made.load_state_dict(state)  # or dozens of steps on noise add up
         for value, train in zip(made.parameters(), trained):
             value.grad = None
             value.requires_grad = train  # a teacher's are switched off
