@@ -3,7 +3,7 @@ teacher's, on held-out images of any sizes."""
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -42,22 +42,24 @@ def positions(feature: torch.Tensor, cells: Size, grid: int) -> torch.Tensor:
 @torch.no_grad()
 def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
                    teacher: Mapping[str, torch.Tensor], grid: int,
-                   accuracy: bool) -> Dict[str, float]:
+                   iou: bool) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
 
     The loss is the student's own, without and with calibration: its terms have no temperature in
-    common. The metric is the share of pixels whose class is that of the student's largest logit
-    (interpolated to the image), ignored pixels left out; NaN where it is not asked for.
+    common. The metric is the mean IoU of the classes of the student's largest logits (interpolated
+    to the image), ignored pixels left out, as MMSegmentation computes it: where most pixels are
+    background, the accuracy of pixels would hide whether anything else is found. NaN where it is
+    not asked for.
 
     Args:
         student: evaluated in evaluation mode and left in it.
         batches: (inputs, data samples) of the held-out images, each of images of one size.
         teacher: by name of a pair of layers, :func:`positions` of the same images in this order.
         grid: of the positions.
-        accuracy: compare logits with segmentation maps.
+        iou: compare logits with segmentation maps.
     """
     student.eval()
-    loss, images, right, counted = 0.0, 0, 0, 0
+    loss, images, confusion = 0.0, 0, torch.zeros(())
     found: Dict[str, List[torch.Tensor]] = {pair.name: [] for pair in layers.pairs}
     with capture(student, layers.sources('student')) as outputs:
         for inputs, samples in batches:
@@ -66,9 +68,8 @@ def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
             for name, parts in found.items():
                 parts.append(positions(outputs[name], inside(outputs[name], inputs, samples[0]),
                                        grid))
-            if accuracy:
-                hits, pixels = _hits(outputs[layers.logits[0].name], samples)
-                right, counted = right + hits, counted + pixels
+            if iou:
+                confusion = confusion + _confusion(outputs[layers.logits[0].name], samples)
     mean = loss / max(images, 1)
     # Gram matrices in the 8 bits of bfloat16 would round the gaps to steps of 1/256.
     with torch.autocast(inputs.device.type, enabled=False):
@@ -76,7 +77,7 @@ def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
                                                         teacher[pair.name]))
                             for pair in layers.pairs])
     return dict(terms, held_out_loss=mean, calibrated_loss=mean,
-                metric=right / counted if counted else math.nan)
+                metric=mean_iou(confusion) if iou else math.nan)
 
 
 def inside(feature: torch.Tensor, inputs: torch.Tensor, sample: Any) -> Size:
@@ -86,9 +87,24 @@ def inside(feature: torch.Tensor, inputs: torch.Tensor, sample: Any) -> Size:
                     (feature.shape[-2], feature.shape[-1]))
 
 
-def _hits(logits: torch.Tensor, samples: Sequence[Any]) -> Tuple[int, int]:
-    """How many pixels have the right class, and how many have one."""
+def mean_iou(confusion: torch.Tensor) -> float:
+    """Intersection over union, mean over the classes that occur.
+
+    Args:
+        confusion: C x C counts of pixels, by true and by predicted class.
+
+    Returns:
+        In [0, 1]; NaN without any pixel.
+    """
+    hits = confusion.diagonal()
+    union = confusion.sum(0) + confusion.sum(1) - hits
+    return float((hits / union)[union > 0].mean())
+
+
+def _confusion(logits: torch.Tensor, samples: Sequence[Any]) -> torch.Tensor:
+    """C x C counts of pixels that have a class, by true and by predicted class."""
     truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(logits.device)
     logits = F.interpolate(logits.float(), truth.shape[1:], mode='bilinear', align_corners=False)
-    there = truth != _IGNORED
-    return int(((logits.argmax(1) == truth) & there).sum()), int(there.sum())
+    classes, there = logits.shape[1], truth != _IGNORED
+    pairs = truth[there].long() * classes + logits.argmax(1)[there]
+    return torch.bincount(pairs, minlength=classes ** 2).view(classes, classes).cpu()

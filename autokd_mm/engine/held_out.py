@@ -53,9 +53,9 @@ class HeldOut:
         """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`."""
         if not self.images.dense:
             return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels)
-        accuracy = self.images.kind == SEGMENTATION and self.layers.classes > 1
+        iou = self.images.kind == SEGMENTATION and self.layers.classes > 1
         # Detectors draw the boxes that their losses look at: always the same ones here, and
         # whoever looks on during a training does not change it.
         with seeded_on(self.images.device, self.settings.seed, 4):
             return evaluate_dense(student, self.batches(student), self.layers, self.teacher,
-                                  self._grid, accuracy)
+                                  self._grid, iou)

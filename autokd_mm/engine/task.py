@@ -132,7 +132,7 @@ class Task:
 
     @property
     def has_metric(self) -> bool:
-        """A metric is measured on the held-out images: accuracy, of images or of pixels."""
+        """A metric is measured on the held-out images: accuracy of images, or mean IoU."""
         return self.kind != BOXES and self.layers.classes > (self.kind == SEGMENTATION)
 
     def fresh_student(self, seed: int) -> Any:

@@ -27,7 +27,7 @@ class Outcome:
         calibrated_loss: the cross-entropy after one temperature is fitted to the logits; the
             task loss itself where there are no logits with labels.
         gap: 1 - linear CKA of the student's and the teacher's feature, 0 (same) to 1.
-        metric: accuracy in [0, 1], NaN where it is not known.
+        metric: accuracy or mean IoU in [0, 1], NaN where it is not known.
         seconds: wall time of the run.
         debiased_gap, mse_gap, linear_gap, relation_gap: other distances of the two features, see
             ``autokd_mm/engine/measures.py``; NaN where they are not known.

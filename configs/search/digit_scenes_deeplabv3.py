@@ -1,4 +1,5 @@
-# The map that the classes are read from, and their scores.
+# The map that the classes are read from, and their scores. The proxy is long because students of a
+# shorter one say background everywhere, whatever they are taught.
 _base_ = '../_base_/pairs/digit_scenes_deeplabv3.py'
 
 train_cfg = dict(
@@ -9,7 +10,7 @@ train_cfg = dict(
     warm_start=['CWD', 'KD', 'AT', 'PKD', 'FitNet'],
     layers=dict(student='decode_head.bottleneck', teacher='decode_head.bottleneck',
                 student_logits='decode_head.conv_seg', teacher_logits='decode_head.conv_seg'),
-    proxy=dict(images=256, held_out=64, epochs=6, views=2, threads=1),
+    proxy=dict(images=256, held_out=64, epochs=16, views=2, threads=1),
     final_round=dict(best=3, length=2, seeds=2),
     train_teacher=True,
     full_training={{_base_.train_cfg}})

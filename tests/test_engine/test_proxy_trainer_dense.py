@@ -9,7 +9,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
-from autokd_mm.engine.dense_evaluation import evaluate_dense, grid_of, positions
+from autokd_mm.engine.dense_evaluation import evaluate_dense, grid_of, mean_iou, positions
 from autokd_mm.engine.evaluation import total_loss
 from autokd_mm.engine.proxy_trainer import Candidate, ProxyTrainer
 from autokd_mm.models.distillers import distiller_config
@@ -231,7 +231,14 @@ def test_positions():
     assert [grid_of(n) for n in (3, 256, 257, 1024, 1025, 9999)] == [4, 4, 2, 2, 1, 1]
 
 
-def test_accuracy_of_pixels(task):
+def test_mean_iou_by_hand():
+    # Class 0: 3 / (4 + 5 - 3), class 1: 2 / (4 + 3 - 2), class 2 does not occur.
+    confusion = torch.tensor([[3, 1, 0], [2, 2, 0], [0, 0, 0]])
+    assert mean_iou(confusion) == pytest.approx((3 / 6 + 2 / 5) / 2)
+    assert np.isnan(mean_iou(torch.zeros(3, 3)))
+
+
+def test_mean_iou_of_a_student(task):
     """A student whose logits are known; ignored pixels do not count."""
     if task.kind != 'segmentation':
         pytest.skip('one of the tasks is enough')
@@ -244,8 +251,9 @@ def test_accuracy_of_pixels(task):
     for rows in held_out._rows:
         truth += [held_out.images.bank.rows('segmentation', [row])[0].ravel() for row in rows]
     truth = np.concatenate(truth)
-    share = (truth == 1).sum() / (truth != 255).sum()
-    assert trainer.measure(student)['metric'] == pytest.approx(share, abs=1e-9)
+    # All pixels are said to be of class 1: its IoU is its share, that of the other classes is 0.
+    share, classes = (truth == 1).sum() / (truth != 255).sum(), len({*truth.tolist(), 1} - {255})
+    assert trainer.measure(student)['metric'] == pytest.approx(share / classes, rel=1e-6)
     terms = evaluate_dense(student, held_out.batches(student), task.layers, held_out.teacher, 4,
                            False)
     assert np.isnan(terms['metric'])
