@@ -76,8 +76,10 @@ class Reward:
     """Weighted mean of gains, reward = sum_t w_t g_t / sum_t w_t.
 
     The gain of a term of which less is better is g = (baseline - value) / |baseline|, otherwise
-    (value - baseline) / |baseline|, cut to [-1, 1]: 0 is no better than no distillation, 1 is
-    perfect. The cut keeps one exploding student from hiding the differences between all others.
+    (value - baseline) / |baseline|: 0 is no better than no distillation, 1 a loss of zero or twice
+    the metric. It is cut at -1, which keeps one exploding student from hiding the differences
+    between all others. Above 1, as of a metric that more than doubles, it counts as 2 - 1 / g:
+    more remains more, and a baseline next to zero does not drown the other terms.
     A slope ``<term>_slope`` asks which student still improves faster: it is compared on the same
     scale, with |baseline| of the term itself.
 
@@ -112,7 +114,7 @@ class Reward:
         return any(weight and term.endswith(_SLOPE) for term, weight in self.weights.items())
 
     def __call__(self, outcome: Outcome, baseline: Outcome) -> float:
-        """Reward of ``outcome``, in [-1, 1].
+        """Reward of ``outcome``, in [-1, 2).
 
         Raises:
             ValueError: a term is not finite.
@@ -120,7 +122,7 @@ class Reward:
         total = 0.0
         for term, weight in self.weights.items():
             if weight:
-                total += weight * min(1.0, max(-1.0, gain(term, outcome, baseline)))
+                total += weight * _bounded(gain(term, outcome, baseline))
         return total / sum(self.weights.values())
 
     def at(self, epoch: int, outcome: Outcome, baseline: Outcome) -> float:
@@ -132,6 +134,10 @@ class Reward:
         if epoch >= len(baseline.curve):
             raise ValueError(f'the undistilled student was not measured behind epoch {epoch}')
         return self(outcome, baseline.at(epoch))
+
+
+def _bounded(value: float) -> float:
+    return 2 - 1 / value if value > 1 else max(-1.0, value)
 
 
 def gain(term: str, outcome: Outcome, baseline: Outcome) -> float:

@@ -33,10 +33,12 @@ def points(term, *values):
     (dict(metric=1), dict(metric=0.75), 0.25),
     (dict(metric=1), dict(metric=0.3), -0.5),
     (dict(metric=1, gap=0), dict(metric=0.6, gap=99), 0.0),
-    # no gain counts for more than 1, no loss for more than -1
+    # no loss counts for more than -1, no gain for 2: a metric three times the baseline's has a
+    # gain of 2 and counts 2 - 1 / 2
     (dict(calibrated_loss=1), dict(calibrated_loss=1e9), -1.0),
     (DEFAULT_WITHOUT_METRIC, dict(calibrated_loss=1e9, gap=0.25), -0.25),
-    (dict(metric=1), dict(metric=60.0), 1.0),
+    (dict(metric=1), dict(metric=1.2), 1.0),
+    (dict(metric=1), dict(metric=1.8), 1.5),
     (dict(gap=1), dict(gap=0.0), 1.0),
 ])
 def test_by_hand(weights, changes, expected):
@@ -61,6 +63,11 @@ def test_a_loss_below_zero():
 def test_a_perfect_baseline_cannot_be_beaten():
     reward, perfect = Reward(dict(gap=1)), outcome(gap=0.0)
     assert reward(perfect, perfect) == 0 and reward(BASE, perfect) == -1
+
+
+def test_a_baseline_that_hits_nothing():
+    reward = Reward(dict(metric=1))(outcome(metric=0.5), outcome(metric=0.0))
+    assert reward == pytest.approx(2, abs=1e-9) and reward <= 2
 
 
 @pytest.mark.parametrize('bad', [math.nan, math.inf, -math.inf])
