@@ -1,6 +1,7 @@
 """What a search tells about itself in words: before it starts, and on top of what it found."""
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any, Dict, List, Mapping, Sequence
 
@@ -26,6 +27,14 @@ def metric_text(metric: float) -> str:
 
 def metrics_text(metrics: Mapping[str, float]) -> str:
     return ', '.join(f'{name} {value:.2f}' for name, value in metrics.items())
+
+
+def show_teacher(metrics: Mapping[str, float], logger: logging.Logger) -> None:
+    """What the teacher can do; a warning where that is nothing, which no reward would show."""
+    logger.info('teacher: ' + metrics_text(metrics))
+    if not any(value >= 0.005 for value in metrics.values()):
+        logger.warning('no metric of the teacher is above 0.00: it has nothing to teach. Train it '
+                       'longer, or check teacher_ckpt and the validation data')
 
 
 def plan(space: Space, layers: Layers, computed: str = '') -> List[str]:

@@ -1,3 +1,6 @@
+import logging
+
+import pytest
 from optuna.trial import TrialState, create_trial
 
 from autokd_mm.engine import report
@@ -70,3 +73,14 @@ def test_counts():
 
 def test_metrics():
     assert report.metrics_text({'accuracy/top1': 93.391, 'f1': 1}) == 'accuracy/top1 93.39, f1 1.00'
+
+
+@pytest.mark.parametrize('metrics,warned', [
+    ({'accuracy/top1': 9.8}, 0), ({'coco/bbox_mAP': 0.0, 'coco/bbox_mAP_50': 0.006}, 0),
+    ({'coco/bbox_mAP': 0.0, 'coco/bbox_mAP_s': -1.0, 'coco/bbox_mAP_l': 0.0049}, 1),
+    ({'mIoU': float('nan')}, 1)])
+def test_teacher_that_can_do_nothing(metrics, warned, caplog):
+    with caplog.at_level(logging.INFO):
+        report.show_teacher(metrics, logging.getLogger('teacher'))
+    assert [item.levelno for item in caplog.records] == [logging.INFO] + [logging.WARNING] * warned
+    assert caplog.messages[0] == 'teacher: ' + report.metrics_text(metrics)

@@ -197,7 +197,7 @@ class SearchLoop(BaseLoop):
         if teachers.find_checkpoint(self.model.teacher, self.runner.cfg, self.runner.work_dir,
                                     self.train_teacher):
             metrics = teachers.evaluate(self.model, self.runner.val_loop)
-            self._say('teacher: ' + report.metrics_text(metrics))
+            report.show_teacher(metrics, self.runner.logger)
         else:
             self._say('teacher: not trained yet, the search trains it first')
 
@@ -259,7 +259,7 @@ class SearchLoop(BaseLoop):
             metrics = {name: float(value) for name, value in found.items()}  # not NumPy's
             if self.study is not None:
                 self.study.set_user_attr('teacher_metrics', metrics)
-        self._say('teacher: ' + report.metrics_text(metrics))
+        report.show_teacher(metrics, self.runner.logger)
 
     def _turn(self) -> Any:
         """One worker at a time takes a trial, or writes what has been found."""

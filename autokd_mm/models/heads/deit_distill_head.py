@@ -22,12 +22,14 @@ class DeiTDistillHead(DeiTClsHead):
 
     Shapes: the backbone's (N x D class token, N x D distillation token) -> N x K.
 
-    Args: those of ``DeiTClsHead``.
+    Args: those of ``DeiTClsHead``. Weights start from a truncated normal of 0.02, as DeiT's code
+        has them, not from zero as MMPretrain's: a correlation gives constant logits no gradient.
 
     Source: Touvron et al. (DeiT), ICML 2021, section 4 and its equation (3).
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault('init_cfg', dict(type='TruncNormal', layer='Linear', std=.02))
         super().__init__(*args, **kwargs)
         self.scores = nn.Identity()
 

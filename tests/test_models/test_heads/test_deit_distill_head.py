@@ -45,3 +45,17 @@ def test_predictions_and_weights_are_mmpretrains(head):
     own = DeiTClsHead(num_classes=5, in_channels=8)
     own.load_state_dict(head.state_dict(), strict=True)
     torch.testing.assert_close(head(FEATS), own.eval()(FEATS))
+
+
+def test_a_correlation_of_the_untrained_logits_has_a_gradient():
+    """With MMPretrain's zeros DIST is stuck for good: no label ever moves ``head_dist``."""
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        head = MODELS.build(dict(type='mmrazor.DeiTDistillHead', num_classes=5, in_channels=8))
+    torch.manual_seed(0)
+    head.init_weights()
+    teacher = torch.randn(4, 5)
+    loss = 1 - torch.nn.functional.cosine_similarity(
+        head.layers.head_dist(TOKENS[1]), teacher, dim=1).mean()
+    loss.backward()
+    assert head.layers.head_dist.weight.grad.abs().sum() > 0
+    assert 0.01 < head.layers.head.weight.std() < 0.03 and not head.layers.head.bias.any()
