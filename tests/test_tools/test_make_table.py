@@ -54,3 +54,14 @@ def test_two_workers_share_the_units_and_go_on_where_they_were(make_table, tmp_p
     assert set(about['baseline']) == {'0', '1'} and about['test_images'] == 50
     assert all(0 <= float(row['test_metric']) <= 1 for row in rows)
     assert all(float(row['held_out_loss']) > 0 for row in rows)
+
+
+def test_without_the_undistilled_student(make_table, tmp_path):
+    make_table('--no-baseline', '--random', '1', '--seeds', '1')
+    unit, = (trial.user_attrs['unit'] for trial in study_of(tmp_path / 'work').trials)
+    assert unit[0] >= 0 and unit[1] == 0
+    path = tmp_path / 'table.csv.gz'
+    make_table('--export', str(path))
+    with gzip.open(str(path), 'rt') as file:
+        assert json.loads(file.readline()[2:])['baseline'] == {}
+        assert len(list(csv.DictReader(file))) == 1

@@ -41,6 +41,8 @@ def parse_args():
     parser.add_argument('--random', type=int, metavar='N', help='N distillers drawn from the space')
     parser.add_argument('--only', nargs='+', metavar='DISTILLER',
                         help='these instead: names of hand-crafted methods, or JSON of options')
+    parser.add_argument('--no-baseline', action='store_true',
+                        help='leave the undistilled student out')
     parser.add_argument('--workers', type=int, default=1)
     parser.add_argument('--curve', action='store_true', help='measure behind every epoch')
     parser.add_argument('--test-images', type=int, default=0, help='0 takes all')
@@ -59,12 +61,13 @@ def open_study(work_dir):
 
 
 def units(count, args):
-    """(position, seed) in the order of work; the undistilled student comes first."""
+    """(position, seed) in the order of work; the undistilled student comes first, if at all."""
     order = list(range(count))
     random.Random(0).shuffle(order)
     if args.random:
         order = order[:args.random]
-    return list(itertools.product([BASELINE] + order, range(args.seeds)))
+    first = [] if args.no_baseline else [BASELINE]
+    return list(itertools.product(first + order, range(args.seeds)))
 
 
 def next_trial(study, wanted):
@@ -149,7 +152,7 @@ def about(args, bench):
     if args.random:
         command += ['--random', str(args.random)]
     command += ['--only', *args.only] if args.only else []
-    command += ['--curve'] * args.curve
+    command += ['--no-baseline'] * args.no_baseline + ['--curve'] * args.curve
     if args.cfg_options:
         hidden = dict(data_root='DATA', teacher_ckpt='TEACHER')
         command += ['--cfg-options'] + [f'{key}={hidden.get(key, value)}'
