@@ -3,18 +3,18 @@ teacher's, on held-out images of any sizes."""
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterable, List, Mapping, Sequence
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from autokd_mm.engine.capture import capture
+from autokd_mm.engine.dense_metrics import BoxMAP, MeanIoU
 from autokd_mm.engine.evaluation import Batch, feature_terms, mean_terms, total_loss
 from autokd_mm.models.distillers import Layers
 from autokd_mm.models.transforms.padding import Size, cells_of
 
-_IGNORED = 255  # in MMSegmentation's maps, and what its preprocessor pads them with
 _GRIDS, _MOST = (4, 2, 1), 4096
 
 
@@ -42,24 +42,21 @@ def positions(feature: torch.Tensor, cells: Size, grid: int) -> torch.Tensor:
 @torch.no_grad()
 def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
                    teacher: Mapping[str, torch.Tensor], grid: int,
-                   iou: bool) -> Dict[str, float]:
+                   metric: Optional[Union[BoxMAP, MeanIoU]]) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
 
     The loss is the student's own, without and with calibration: its terms have no temperature in
-    common. The metric is the mean IoU of the classes of the student's largest logits (interpolated
-    to the image), ignored pixels left out, as MMSegmentation computes it: where most pixels are
-    background, the accuracy of pixels would hide whether anything else is found. NaN where it is
-    not asked for.
+    common.
 
     Args:
         student: evaluated in evaluation mode and left in it.
         batches: (inputs, data samples) of the held-out images, each of images of one size.
         teacher: by name of a pair of layers, :func:`positions` of the same images in this order.
         grid: of the positions.
-        iou: compare logits with segmentation maps.
+        metric: counts the batches; None: the metric is NaN.
     """
     student.eval()
-    loss, images, confusion = 0.0, 0, torch.zeros(())
+    loss, images = 0.0, 0
     found: Dict[str, List[torch.Tensor]] = {pair.name: [] for pair in layers.pairs}
     with capture(student, layers.sources('student')) as outputs:
         for inputs, samples in batches:
@@ -68,8 +65,8 @@ def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
             for name, parts in found.items():
                 parts.append(positions(outputs[name], inside(outputs[name], inputs, samples[0]),
                                        grid))
-            if iou:
-                confusion = confusion + _confusion(outputs[layers.logits[0].name], samples)
+            if metric is not None:
+                metric.add(student, outputs, inputs, samples)
     mean = loss / max(images, 1)
     # Gram matrices in the 8 bits of bfloat16 would round the gaps to steps of 1/256.
     with torch.autocast(inputs.device.type, enabled=False):
@@ -77,7 +74,7 @@ def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
                                                         teacher[pair.name]))
                             for pair in layers.pairs])
     return dict(terms, held_out_loss=mean, calibrated_loss=mean,
-                metric=mean_iou(confusion) if iou else math.nan)
+                metric=math.nan if metric is None else metric.value())
 
 
 def inside(feature: torch.Tensor, inputs: torch.Tensor, sample: Any) -> Size:
@@ -85,26 +82,3 @@ def inside(feature: torch.Tensor, inputs: torch.Tensor, sample: Any) -> Size:
     height, width = sample.img_shape[:2]
     return cells_of((int(height), int(width)), (inputs.shape[-2], inputs.shape[-1]),
                     (feature.shape[-2], feature.shape[-1]))
-
-
-def mean_iou(confusion: torch.Tensor) -> float:
-    """Intersection over union, mean over the classes that occur.
-
-    Args:
-        confusion: C x C counts of pixels, by true and by predicted class.
-
-    Returns:
-        In [0, 1]; NaN without any pixel.
-    """
-    hits = confusion.diagonal()
-    union = confusion.sum(0) + confusion.sum(1) - hits
-    return float((hits / union)[union > 0].mean())
-
-
-def _confusion(logits: torch.Tensor, samples: Sequence[Any]) -> torch.Tensor:
-    """C x C counts of pixels that have a class, by true and by predicted class."""
-    truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(logits.device)
-    logits = F.interpolate(logits.float(), truth.shape[1:], mode='bilinear', align_corners=False)
-    classes, there = logits.shape[1], truth != _IGNORED
-    pairs = truth[there].long() * classes + logits.argmax(1)[there]
-    return torch.bincount(pairs, minlength=classes ** 2).view(classes, classes).cpu()

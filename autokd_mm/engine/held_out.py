@@ -1,19 +1,21 @@
 """The held-out images on which every candidate is measured."""
 from __future__ import annotations
 
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Optional, Union
 
 import numpy as np
 import torch
 from torch import nn
 
-from autokd_mm.engine.annotations import SEGMENTATION
+from autokd_mm.engine.annotations import BOXES, SEGMENTATION
 from autokd_mm.engine.dense_evaluation import evaluate_dense, grid_of, positions
+from autokd_mm.engine.dense_metrics import BoxMAP, MeanIoU
 from autokd_mm.engine.evaluation import Batch, evaluate
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_batches import ProxyBatches
 from autokd_mm.models.distillers import Layers
 from autokd_mm.seeding import seeded_on
+from autokd_mm.space.errors import ConfigError
 
 
 class HeldOut:
@@ -28,10 +30,16 @@ class HeldOut:
         teacher: what it says at the pairs of features, by name: N x C x H x W, or the positions of
             :mod:`dense_evaluation`.
         labels: N classes; empty for dense tasks.
+
+    Raises:
+        ConfigError: images of a detector without any box.
     """
 
     def __init__(self, images: ProxyBatches, layers: Layers, settings: ProxySettings) -> None:
         self.images, self.layers, self.settings = images, layers, settings
+        if images.kind == BOXES and not images.bank.arrays['boxes'].shapes[:, 0].any():
+            raise ConfigError(f'proxy.held_out: none of the {len(images)} images has a box, so '
+                              'there is no mAP to measure; take more')
         self._rows = list(images.in_order(settings.batch_size))
         self._grid = grid_of(len(images))
         self.teacher: Dict[str, torch.Tensor] = {}
@@ -53,9 +61,15 @@ class HeldOut:
         """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`."""
         if not self.images.dense:
             return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels)
-        iou = self.images.kind == SEGMENTATION and self.layers.classes > 1
         # Detectors draw the boxes that their losses look at: always the same ones here, and
         # whoever looks on during a training does not change it.
         with seeded_on(self.images.device, self.settings.seed, 4):
             return evaluate_dense(student, self.batches(student), self.layers, self.teacher,
-                                  self._grid, iou)
+                                  self._grid, self._metric())
+
+    def _metric(self) -> Optional[Union[BoxMAP, MeanIoU]]:
+        if self.images.kind == BOXES:
+            return BoxMAP()
+        if self.images.kind == SEGMENTATION and self.layers.classes > 1:
+            return MeanIoU(self.layers.logits[0].name)
+        return None

@@ -132,8 +132,8 @@ class Task:
 
     @property
     def has_metric(self) -> bool:
-        """A metric is measured on the held-out images: accuracy of images, or mean IoU."""
-        return self.kind != BOXES and self.layers.classes > (self.kind == SEGMENTATION)
+        """A metric is measured on the held-out images: accuracy, box mAP or mean IoU."""
+        return self.kind == BOXES or self.layers.classes > (self.kind == SEGMENTATION)
 
     def fresh_student(self, seed: int) -> Any:
         """The student as initialised with ``seed``, on the model's device, with its first stages

@@ -12,6 +12,8 @@ MEASURED = ('held_out_loss', 'calibrated_loss', 'gap', 'debiased_gap', 'mse_gap'
             'relation_gap', 'metric')
 _MORE_IS_BETTER = ('metric', )
 _SLOPE = '_slope'
+# A metric below this counts as this: students that hit next to nothing differ by chance.
+_LEAST_METRIC = 0.01
 # What ranked distillers best in docs/benchmarks.md, and what is left where nobody counts hits.
 DEFAULT = dict(metric=0.5, gap=0.5)
 DEFAULT_WITHOUT_METRIC = dict(calibrated_loss=0.5, gap=0.5)
@@ -27,7 +29,7 @@ class Outcome:
         calibrated_loss: the cross-entropy after one temperature is fitted to the logits; the
             task loss itself where there are no logits with labels.
         gap: 1 - linear CKA of the student's and the teacher's feature, 0 (same) to 1.
-        metric: accuracy or mean IoU in [0, 1], NaN where it is not known.
+        metric: accuracy, box mAP or mean IoU in [0, 1], NaN where it is not known.
         seconds: wall time of the run.
         debiased_gap, mse_gap, linear_gap, relation_gap: other distances of the two features, see
             ``autokd_mm/engine/measures.py``; NaN where they are not known.
@@ -78,8 +80,10 @@ class Reward:
     The gain of a term of which less is better is g = (baseline - value) / |baseline|, otherwise
     (value - baseline) / |baseline|: 0 is no better than no distillation, 1 a loss of zero or twice
     the metric. It is cut at -1, which keeps one exploding student from hiding the differences
-    between all others. Above 1, as of a metric that more than doubles, it counts as 2 - 1 / g:
-    more remains more, and a baseline next to zero does not drown the other terms.
+    between all others. Above 1, as of a metric that more than doubles, it counts as 1 + ln g: the
+    distance of two distillers is then that of the logarithms of what they gain, whatever the
+    baseline, and a baseline next to zero (a detector behind a short proxy) does not drown the
+    other terms. A baseline's metric below 0.01 counts as 0.01.
     A slope ``<term>_slope`` asks which student still improves faster: it is compared on the same
     scale, with |baseline| of the term itself.
 
@@ -114,7 +118,7 @@ class Reward:
         return any(weight and term.endswith(_SLOPE) for term, weight in self.weights.items())
 
     def __call__(self, outcome: Outcome, baseline: Outcome) -> float:
-        """Reward of ``outcome``, in [-1, 2).
+        """Reward of ``outcome``, at least -1.
 
         Raises:
             ValueError: a term is not finite.
@@ -137,7 +141,7 @@ class Reward:
 
 
 def _bounded(value: float) -> float:
-    return 2 - 1 / value if value > 1 else max(-1.0, value)
+    return 1 + math.log(value) if value > 1 else max(-1.0, value)
 
 
 def gain(term: str, outcome: Outcome, baseline: Outcome) -> float:
@@ -153,4 +157,5 @@ def gain(term: str, outcome: Outcome, baseline: Outcome) -> float:
     difference = value - base
     if (measured in _MORE_IS_BETTER) == term.endswith(_SLOPE):
         difference = -difference  # of losses less is better, of their slope (a decrease) more
-    return difference / max(abs(baseline.term(measured)), 1e-12)
+    least = _LEAST_METRIC if measured in _MORE_IS_BETTER else 1e-12
+    return difference / max(abs(baseline.term(measured)), least)

@@ -58,7 +58,7 @@ def test_a_space_with_boxes(detectors):
     said = []
     task = detectors(dict(NECK, **CLS), warm_start=['FGD-focal', 'PKD', 'KD'], say=said.append)
     shapes = task.space.shapes
-    assert task.kind == 'boxes' and shapes.boxes and not task.has_metric
+    assert task.kind == 'boxes' and shapes.boxes and task.has_metric
     # The largest level of the smallest image: 30 x 64 pixels, padded to 32 x 64.
     assert (shapes.channels, shapes.height, shapes.width) == (8, 4, 8) and shapes.same
     assert task.layers.classes == shapes.classes == 3 and shapes.logits_positions == 32

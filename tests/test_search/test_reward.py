@@ -33,12 +33,12 @@ def points(term, *values):
     (dict(metric=1), dict(metric=0.75), 0.25),
     (dict(metric=1), dict(metric=0.3), -0.5),
     (dict(metric=1, gap=0), dict(metric=0.6, gap=99), 0.0),
-    # no loss counts for more than -1, no gain for 2: a metric three times the baseline's has a
-    # gain of 2 and counts 2 - 1 / 2
+    # no loss counts for more than -1; a metric three times the baseline's has a gain of 2 and
+    # counts 1 + ln 2
     (dict(calibrated_loss=1), dict(calibrated_loss=1e9), -1.0),
     (DEFAULT_WITHOUT_METRIC, dict(calibrated_loss=1e9, gap=0.25), -0.25),
     (dict(metric=1), dict(metric=1.2), 1.0),
-    (dict(metric=1), dict(metric=1.8), 1.5),
+    (dict(metric=1), dict(metric=1.8), 1 + math.log(2)),
     (dict(gap=1), dict(gap=0.0), 1.0),
 ])
 def test_by_hand(weights, changes, expected):
@@ -65,9 +65,13 @@ def test_a_perfect_baseline_cannot_be_beaten():
     assert reward(perfect, perfect) == 0 and reward(BASE, perfect) == -1
 
 
-def test_a_baseline_that_hits_nothing():
-    reward = Reward(dict(metric=1))(outcome(metric=0.5), outcome(metric=0.0))
-    assert reward == pytest.approx(2, abs=1e-9) and reward <= 2
+@pytest.mark.parametrize('base', [0.0, 0.009, 0.01])
+def test_a_baseline_that_hits_nothing(base):
+    """It counts as 0.01, and two distillers differ by the logarithms of their gains."""
+    found = [Reward(dict(metric=1))(outcome(metric=value), outcome(metric=base))
+             for value in (0.5, 0.25)]
+    assert found[0] == pytest.approx(1 + math.log((0.5 - base) / 0.01))
+    assert found[0] - found[1] == pytest.approx(math.log((0.5 - base) / (0.25 - base)))
 
 
 @pytest.mark.parametrize('bad', [math.nan, math.inf, -math.inf])
