@@ -1,7 +1,7 @@
 """A worker of several ranks: rank 0 says what is trained, the others do it with it."""
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from typing import Any, Collection, List, Optional
 
 from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.first_step import FirstStep
@@ -24,10 +24,10 @@ class LeadingTrainer:
         self.settings, self.clock = trainer.settings, trainer.clock
 
     def run(self, spec: Any, watch: Optional[Watch] = None, seed: Optional[int] = None,
-            length: int = 1) -> Outcome:
+            length: int = 1, looks: Optional[Collection[int]] = None) -> Outcome:
         """:meth:`ProxyTrainer.run` on all ranks; they look when rank 0 does."""
-        self._ranks.same(('run', (spec, watch and look_on, seed, length)))
-        return self._trainer.run(spec, watch, seed, length)
+        self._ranks.same(('run', (spec, watch and look_on, seed, length, looks)))
+        return self._trainer.run(spec, watch, seed, length, looks)
 
     def first_step(self, spec: Any, batches: int = 2) -> List[FirstStep]:
         """:meth:`ProxyTrainer.first_step` on all ranks."""

@@ -14,7 +14,7 @@ from autokd_mm.engine import study as studies
 from autokd_mm.engine.export import OUTCOME, SPEC
 from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.proxy_trainer import ProxyTrainer
-from autokd_mm.engine.pruning import CandidatePruned, Watch
+from autokd_mm.engine.pruning import CandidatePruned, Watch, looks
 from autokd_mm.engine.ranks import RankLost
 from autokd_mm.engine.rejection import Rejection
 from autokd_mm.engine.report import measured, metric_text
@@ -51,6 +51,7 @@ class TrialRunner:
         self.study, self.space, self.trainer = study, space, trainer
         self.reward, self.baseline, self.rejection = reward, baseline, rejection
         self.epochs, self.say, self.scalars, self.turn = epochs, say, scalars, turn
+        self.looks = None if reward.needs_curve else looks(study.pruner, epochs)
 
     def run(self, trial: optuna.Trial) -> None:
         """Take a trial to its end: finished, failed, rejected or pruned."""
@@ -84,7 +85,7 @@ class TrialRunner:
             self._tell(trial, {studies.REASON: reason, studies.REJECTED: True}, TrialState.PRUNED)
             self.say(f'trial {trial.number} rejected: {reason} | {spec.in_words()}')
             return
-        outcome = self.trainer.run(spec, watch=self._watch(trial))
+        outcome = self.trainer.run(spec, watch=self._watch(trial), looks=self.looks)
         reward = self.reward(outcome, self.baseline)
         self._tell(trial, {OUTCOME: outcome.to_dict()}, TrialState.COMPLETE, reward)
         self.say(f'trial {trial.number}: reward {reward:+.4f}, loss {outcome.calibrated_loss:.4f}, '

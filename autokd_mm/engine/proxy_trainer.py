@@ -7,7 +7,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from itertools import count, islice
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -108,15 +108,17 @@ class ProxyTrainer:
         self.ranks = ranks or Ranks()
 
     def run(self, spec: Optional[Spec], watch: Optional[Watch] = None,
-            seed: Optional[int] = None, length: int = 1) -> Outcome:
+            seed: Optional[int] = None, length: int = 1,
+            looks: Optional[Collection[int]] = None) -> Outcome:
         """Train with ``spec`` (``None``: without distillation) and measure.
 
         Args:
-            watch: called behind every epoch but the last with its number (from 0) and what the
+            watch: called behind epochs but the last with their number (from 0) and what the
                 student is worth so far; what it raises ends the run and passes. With it the
                 outcome has a curve.
             seed: of initial weights, masks and batch order; by default the proxy's.
             length: the proxy's epochs times this.
+            looks: finished epochs behind which ``watch`` is called; by default all.
 
         Raises:
             CandidateFailed: losses that are not finite, out of memory, shapes that do not fit.
@@ -125,6 +127,8 @@ class ProxyTrainer:
         points: List[Dict[str, float]] = []
 
         def look(epoch: int, student: nn.Module) -> None:
+            if looks is not None and epoch + 1 not in looks:
+                return
             points.append(self.measure(student))
             if watch is not None:
                 watch(epoch, self._outcome(points, start))

@@ -6,7 +6,7 @@ import inspect
 from typing import Any, Callable, Container, Dict, List, Mapping, Optional, Sequence, Type
 
 import optuna
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -80,8 +80,24 @@ def build_pruner(config: Any, epochs: int, key: str = 'pruner') -> Optional[Base
         raise ConfigError(f'{key} ({name}): {reason}') from None
 
 
+def looks(pruner: BasePruner, epochs: int) -> Optional[List[int]]:
+    """Finished epochs, less than ``epochs``, behind which a pruner may end a run; None: behind any.
+
+    Successive halving decides at its rungs only. A measurement between two of them costs a
+    forward pass over the held-out images, of a detector also its predictions, for nothing.
+    """
+    if type(pruner) is not SuccessiveHalvingPruner or pruner._min_resource is None:
+        return None
+    factor, found = pruner._reduction_factor, []
+    step = pruner._min_resource * factor ** pruner._min_early_stopping_rate
+    while step < epochs:
+        found.append(step)
+        step *= factor
+    return found
+
+
 class Watch:
-    """Called behind every epoch but the last; ends a candidate that the pruner gives up.
+    """Called behind epochs but the last; ends a candidate that the pruner gives up.
 
     Optuna's steps are finished epochs here: ``min_resource=1`` of successive halving is the end of
     the first one.

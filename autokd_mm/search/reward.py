@@ -33,7 +33,8 @@ class Outcome:
         seconds: wall time of the run.
         debiased_gap, mse_gap, linear_gap, relation_gap: other distances of the two features, see
             ``autokd_mm/engine/measures.py``; NaN where they are not known.
-        curve: the measured terms behind each epoch, where they were asked for; else empty.
+        curve: the measured terms behind each epoch that was looked at, the last included, where
+            they were asked for; else empty.
     """
     held_out_loss: float
     calibrated_loss: float
@@ -55,7 +56,7 @@ class Outcome:
         return cls(**dict(values, curve=tuple(values.get('curve') or ())))
 
     def at(self, epoch: int) -> 'Outcome':
-        """What was measured behind ``epoch`` (from 0).
+        """What was measured behind ``epoch`` (from 0), of a run that was looked at behind each.
 
         Raises:
             IndexError: there is no such point on the curve.

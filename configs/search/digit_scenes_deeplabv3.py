@@ -10,7 +10,7 @@ train_cfg = dict(
     warm_start=['CWD', 'KD', 'AT', 'PKD', 'FitNet'],
     layers=dict(student='decode_head.bottleneck', teacher='decode_head.bottleneck',
                 student_logits='decode_head.conv_seg', teacher_logits='decode_head.conv_seg'),
-    proxy=dict(images=256, held_out=128, epochs=16, views=2, threads=1),
+    proxy=dict(images=256, held_out=128, epochs=14, views=2, threads=1),
     final_round=dict(best=3, length=2, seeds=2),
     train_teacher=True,
     full_training={{_base_.train_cfg}})

@@ -7,6 +7,7 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine.one_trial import TrialRunner, look_on, scalars_of
 from autokd_mm.engine.proxy_trainer import CandidateFailed
+from autokd_mm.engine.pruning import build_pruner
 from autokd_mm.engine.ranks import RankLost
 from autokd_mm.engine.rejection import Rejection
 from autokd_mm.search.reward import Outcome, Reward
@@ -32,12 +33,13 @@ class Trainer:
         return [SimpleNamespace(task_loss=1.0, distill_loss=1.0, task_gradient_norm=1.0,
                                 distill_gradient_norm=self.ratio, depends_on_student=True)] * 2
 
-    def run(self, spec, watch=None):
+    def run(self, spec, watch=None, looks=None):
         self.trained += 1
+        self.looks = looks
         for epoch, loss in enumerate(self.losses):
             if isinstance(loss, BaseException):
                 raise loss
-            if watch and epoch < len(self.losses) - 1:
+            if watch and epoch < len(self.losses) - 1 and (looks is None or epoch + 1 in looks):
                 watch(epoch, outcome(loss, epoch + 1))
         return outcome(loss, len(self.losses) if watch else 0)
 
@@ -114,6 +116,16 @@ def test_a_rank_that_is_lost_leaves_the_trial_as_a_killed_worker_does(run):
     with pytest.raises(RankLost):
         run(Trainer(0.9, RankLost('rank 1 has ended')))
     assert run.trial.state == TrialState.RUNNING and 'interrupted' not in run.trial.user_attrs
+
+
+def test_students_are_measured_only_where_the_pruner_decides(run):
+    trainer = Trainer(0.9, 0.8, 0.7)
+    halving = build_pruner(True, 3)
+    assert list(run(trainer, halving).intermediate_values) == [2] and trainer.looks == [2]
+    run(trainer, halving, weights=dict(calibrated_loss_slope=1.0))
+    assert trainer.looks is None  # a slope needs the curve
+    run(trainer, optuna.pruners.MedianPruner())
+    assert trainer.looks is None
 
 
 def test_slopes(run):

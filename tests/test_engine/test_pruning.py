@@ -6,7 +6,8 @@ import pytest
 from optuna.trial import TrialState
 
 from autokd_mm.engine import study as studies
-from autokd_mm.engine.pruning import CandidatePruned, Watch, build_pruner, pruner_types
+from autokd_mm.engine.pruning import (CandidatePruned, Watch, build_pruner, looks,
+                                      pruner_types)
 from autokd_mm.search.reward import Outcome
 from autokd_mm.space.errors import ConfigError
 
@@ -78,6 +79,23 @@ def test_default_halves_once_behind_half_of_the_epochs(epochs, rung):
     assert 20 <= sum(end == epochs for end in ends.values()) <= 40
     # Nobody is lost who was among the best at every epoch.
     assert {ends[quality] for quality in sorted(order)[-5:]} == {epochs}
+
+
+@pytest.mark.parametrize('config, epochs, expected', [
+    (True, 16, [8]), (True, 1, []), (True, 2, [1]),
+    (dict(type='SuccessiveHalvingPruner', min_resource=1), 9, [1, 2, 4, 8]),
+    (dict(type='SuccessiveHalvingPruner', min_resource=1, reduction_factor=3,
+          min_early_stopping_rate=1), 28, [3, 9, 27]),
+    (dict(type='SuccessiveHalvingPruner', min_resource='auto'), 8, None),
+    (dict(type='MedianPruner'), 8, None), (dict(type='HyperbandPruner'), 8, None),
+])
+def test_where_a_pruner_decides(config, epochs, expected):
+    """Optuna's own decisions, looked at behind every epoch, fall there and nowhere else."""
+    assert looks(build_pruner(config, epochs), epochs) == expected
+    if expected is not None:
+        search = Search(config, epochs)
+        ends = {search.run(1 - i / 10) for i in range(10)}
+        assert ends - {epochs} <= set(expected) and (len(ends) > 1 or not expected)
 
 
 def test_the_arguments_of_the_config_win():

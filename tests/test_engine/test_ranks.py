@@ -87,8 +87,8 @@ def test_what_ends_a_run_otherwise(both):
 def test_rank_0_leads(both):
     first, calls = both[0]['commands'], both[1]['commands']
     plain = two_ranks.PLAIN.to_dict()
-    assert calls == [['first_step', plain, 2], ['run', plain, True, None, 1],
-                     ['run', None, False, None, 1], ['run', plain, False, 5, 2]]
+    assert calls == [['first_step', plain, 2], ['run', plain, True, None, 1, [1]],
+                     ['run', None, False, None, 1, None], ['run', plain, False, 5, 2, None]]
     assert first['calls'] == calls and first['curve'] == 2
     assert first['failed'] == ['CandidateFailed', 'RuntimeError: only here']
     assert np.isfinite(first['after']).all()

@@ -147,9 +147,9 @@ def commands(trainer, ranks):
     class Noted:
         settings, clock = trainer.settings, trainer.clock
 
-        def run(self, spec, watch, seed, length):
-            calls.append(['run', spec and spec.to_dict(), watch is not None, seed, length])
-            return trainer.run(spec, watch, seed, length)
+        def run(self, spec, watch, seed, length, looks):
+            calls.append(['run', spec and spec.to_dict(), watch is not None, seed, length, looks])
+            return trainer.run(spec, watch, seed, length, looks)
 
         def first_step(self, spec, batches):
             calls.append(['first_step', spec.to_dict(), batches])
@@ -178,7 +178,7 @@ def commands(trainer, ranks):
         return calls
     leading = LeadingTrainer(Noted(), ranks)
     leading.first_step(PLAIN)
-    curve = leading.run(PLAIN, watch=look_on).curve
+    curve = leading.run(PLAIN, watch=look_on, looks=[1]).curve
     failed = reason(lambda: leading.run(None))
     after = numbers(leading.run(PLAIN, seed=5, length=2))
     leading.end()

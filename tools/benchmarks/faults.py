@@ -63,7 +63,7 @@ class Trainer:
     def __init__(self, seconds):
         self.seconds = seconds
 
-    def run(self, spec, watch=None, seed=SEED, length=1):
+    def run(self, spec, watch=None, seed=SEED, length=1, looks=None):
         time.sleep(self.seconds * length)
         loss = 1.0
         if spec is not None:
