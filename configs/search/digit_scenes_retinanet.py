@@ -8,7 +8,7 @@ train_cfg = dict(
     sampler=dict(type='MCTSSampler'),
     warm_start=['PKD', 'FKD', 'MGD', 'FGD-focal', 'FitNet'],
     layers=dict(student='neck', teacher='neck'),
-    proxy=dict(images=256, held_out=128, epochs=12, views=2, threads=1),
-    final_round=dict(best=5, length=2, seeds=2),
+    proxy=dict(images=256, held_out=128, epochs=6, views=2, threads=1),
+    final_round=dict(best=3, length=4, seeds=2),
     train_teacher=True,
     full_training={{_base_.train_cfg}})
