@@ -31,7 +31,8 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 
 def show_teacher(metrics: Mapping[str, float], logger: logging.Logger) -> None:
     """What the teacher can do; a warning where that is nothing, which no reward would show."""
-    logger.info('teacher: ' + metrics_text(metrics))
+    # COCO's evaluator says nothing at all of a detector without boxes.
+    logger.info('teacher: ' + (metrics_text(metrics) or 'no metric'))
     if not any(value >= 0.005 for value in metrics.values()):
         logger.warning('no metric of the teacher is above 0.00: it has nothing to teach. Train it '
                        'longer, or check teacher_ckpt and the validation data')

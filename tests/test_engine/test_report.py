@@ -78,9 +78,9 @@ def test_metrics():
 @pytest.mark.parametrize('metrics,warned', [
     ({'accuracy/top1': 9.8}, 0), ({'coco/bbox_mAP': 0.0, 'coco/bbox_mAP_50': 0.006}, 0),
     ({'coco/bbox_mAP': 0.0, 'coco/bbox_mAP_s': -1.0, 'coco/bbox_mAP_l': 0.0049}, 1),
-    ({'mIoU': float('nan')}, 1)])
+    ({'mIoU': float('nan')}, 1), ({}, 1)])
 def test_teacher_that_can_do_nothing(metrics, warned, caplog):
     with caplog.at_level(logging.INFO):
         report.show_teacher(metrics, logging.getLogger('teacher'))
     assert [item.levelno for item in caplog.records] == [logging.INFO] + [logging.WARNING] * warned
-    assert caplog.messages[0] == 'teacher: ' + report.metrics_text(metrics)
+    assert caplog.messages[0] == 'teacher: ' + (report.metrics_text(metrics) or 'no metric')
