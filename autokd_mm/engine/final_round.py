@@ -41,11 +41,15 @@ class FinalSettings:
         length: the proxy's epochs times this.
         seeds: runs of each, with other initial weights, masks and orders than the trials had: a
             distiller that was lucky there is not lucky here again.
+        reward: weights of the terms that choose the winner; ``None``: those of the search. Where
+            these runs are about as long as the full training, ``dict(metric=1)`` asks for what
+            that training is for.
     """
     best: int = 5
     handcrafted: int = 1
     length: int = 4
     seeds: int = 2
+    reward: Optional[Mapping[str, float]] = None
 
     @classmethod
     def from_config(cls, config: Any) -> Optional['FinalSettings']:
@@ -58,7 +62,9 @@ class FinalSettings:
         if values is None:
             return None
         for name, value in values.items():
-            whole_number(f'final_round.{name}', value, _LEAST[name])
+            if name in _LEAST:
+                whole_number(f'final_round.{name}', value, _LEAST[name])
+        Reward(values.get('reward'), 'final_round.reward')
         return cls(**values)
 
 

@@ -94,24 +94,31 @@ class Reward:
 
     Args:
         weights: weight of each term, see :data:`TERMS`; by default :data:`DEFAULT`.
+        key: of the config, for errors.
 
     Raises:
         ConfigError: unknown term, or weights that are negative or all zero.
     """
 
-    def __init__(self, weights: Optional[Mapping[str, float]] = None) -> None:
+    def __init__(self, weights: Optional[Mapping[str, float]] = None,
+                 key: str = 'reward') -> None:
         if weights is not None and not isinstance(weights, Mapping):
-            raise ConfigError('reward must be a dict like dict(metric=0.5, gap=0.5), got '
+            raise ConfigError(f'{key} must be a dict like dict(metric=0.5, gap=0.5), got '
                               f'{weights!r}')
         self.weights = dict(weights or DEFAULT)
         for term, weight in self.weights.items():
             if term not in TERMS:
-                raise ConfigError(f'reward: {nearest(term, TERMS)}')
+                raise ConfigError(f'{key}: {nearest(term, TERMS)}')
             if isinstance(weight, bool) or not isinstance(weight, (int, float)) \
                     or not 0 <= weight < math.inf:
-                raise ConfigError(f'reward.{term}: {weight!r} is not a weight >= 0')
+                raise ConfigError(f'{key}.{term}: {weight!r} is not a weight >= 0')
         if not sum(self.weights.values()) > 0:
-            raise ConfigError('reward: all weights are zero')
+            raise ConfigError(f'{key}: all weights are zero')
+
+    @property
+    def needs_metric(self) -> bool:
+        """Whether the metric, or its slope, counts."""
+        return any(weight and term.startswith('metric') for term, weight in self.weights.items())
 
     @property
     def needs_curve(self) -> bool:

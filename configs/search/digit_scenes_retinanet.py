@@ -9,6 +9,6 @@ train_cfg = dict(
     warm_start=['PKD', 'FKD', 'MGD', 'FGD-focal', 'FitNet'],
     layers=dict(student='neck', teacher='neck'),
     proxy=dict(images=256, held_out=128, epochs=6, views=2, threads=1),
-    final_round=dict(best=3, length=4, seeds=2),
+    final_round=dict(best=3, length=4, seeds=2, reward=dict(metric=1)),
     train_teacher=True,
     full_training={{_base_.train_cfg}})

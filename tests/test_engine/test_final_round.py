@@ -282,6 +282,7 @@ def test_settings():
     assert FinalSettings.from_config(None) is FinalSettings.from_config(False) is None
     assert FinalSettings.from_config(True) == FinalSettings() == FinalSettings(5, 1, 4, 2)
     assert FinalSettings.from_config(dict(best=2, seeds=3)) == FinalSettings(2, 1, 4, 3)
+    assert FinalSettings.from_config(dict(reward=dict(metric=1))).reward == dict(metric=1)
 
 
 @pytest.mark.parametrize('config, words', [
@@ -290,6 +291,8 @@ def test_settings():
     (dict(length=1.5), 'final_round.length=1.5'), (dict(seeds=True), 'final_round.seeds=True'),
     (dict(handcrafted=-1), 'final_round.handcrafted=-1: .* at least 0'),
     ('yes', "final_round='yes': must be a dict"),
+    (dict(reward=dict(metrik=1)), "final_round.reward: 'metrik' is unknown, did you mean 'metric'"),
+    (dict(reward='metric'), 'final_round.reward must be a dict like'),
 ])
 def test_mistakes_in_the_settings(config, words):
     with pytest.raises(ConfigError, match=words):

@@ -99,6 +99,14 @@ def test_mistakes(weights, message):
     assert str(info.value).startswith(message) and '\n' not in str(info.value)
 
 
+def test_what_a_reward_needs():
+    assert Reward().needs_metric and Reward(dict(metric_slope=1)).needs_metric
+    assert not Reward(DEFAULT_WITHOUT_METRIC).needs_metric
+    assert not Reward(dict(metric=0, gap=1)).needs_metric
+    with pytest.raises(ValueError, match='^final_round.reward.gap: -1 is not a weight'):
+        Reward(dict(gap=-1), 'final_round.reward')
+
+
 @pytest.mark.parametrize('term, values, base, expected', [
     # four epochs: the half is behind the second; it fell by 0.3, the baseline by 0.1 of its 0.5
     ('gap', (0.9, 0.8, 0.6, 0.5), (0.9, 0.6, 0.55, 0.5), 0.2 / 0.5),

@@ -188,6 +188,13 @@ class SearchLoop(BaseLoop):
                     self.proxy, self.space_options, self.warm_start, self._say)
         if not (self.own_reward or task.has_metric):
             self.reward = Reward(DEFAULT_WITHOUT_METRIC)
+        self.final_reward = self.reward
+        if self.final_settings and self.final_settings.reward:
+            self.final_reward = Reward(self.final_settings.reward)
+        for key, reward in (('reward', self.reward), ('final_round.reward', self.final_reward)):
+            if reward.needs_metric and not task.has_metric:
+                raise ConfigError(f'{key}.metric: no metric is known here; name '
+                                  'layers.student_logits and layers.teacher_logits')
         return task
 
     def _show_plan(self) -> None:
@@ -243,7 +250,7 @@ class SearchLoop(BaseLoop):
                              self.rejection, self.proxy.epochs, self._say,
                              self.runner.visualizer.add_scalars, self._turn)
         self.final = self.final_settings and FinalRound(
-            self.final_settings, self.study, self.leading, self.reward, task.first)
+            self.final_settings, self.study, self.leading, self.final_reward, task.first)
         self.results = Results(work_dir, self.runner.cfg, self.full_training, task.layers,
                                self.teacher_ckpt, self.sampler_config['type'], baseline.to_dict())
         free = self.rejection and self.rejection.free

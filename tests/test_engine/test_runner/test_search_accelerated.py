@@ -243,6 +243,22 @@ def test_same_winner_again_and_nothing_run_twice(search, runs):
     assert (other / 'best_distiller.py').read_text() == best
 
 
+def test_a_final_round_with_a_reward_of_its_own(search, runs, study_of):
+    """The same runs, judged by other terms; the trials keep the reward of the search."""
+    folder = search(*FINAL)
+    number, values = len(runs), [trial.value for trial in study_of(folder).trials]
+    search('--resume', *FINAL, 'train_cfg.final_round.reward.metric=1')
+    assert len(runs) == number and [trial.value for trial in study_of(folder).trials] == values
+    outcomes = {(run.user_attrs['candidate'], run.user_attrs['seed']):
+                run.user_attrs['outcome']['metric'] for run in final_study(folder).trials}
+    finals = {int(row['trial']): float(row['final_reward']) for row in leaderboard(folder)
+              if row['final_reward']}
+    assert set(finals) == {candidate for candidate, _ in outcomes} - {-1}
+    for candidate, found in finals.items():
+        gains = [outcomes[candidate, seed] / outcomes[-1, seed] - 1 for seed in (1, 2)]
+        assert max(gains) < 1 and found == pytest.approx(np.mean(gains), rel=1e-4, abs=1e-9)
+
+
 def test_more_trials_later(search, study_of):
     folder = search(*FINAL)
     before = final_study(folder).trials
