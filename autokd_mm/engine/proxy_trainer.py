@@ -16,7 +16,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from autokd_mm.bank import FeatureBank
-from autokd_mm.engine.evaluation import total_loss
+from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.failures import CandidateFailed, one_line_reason
 from autokd_mm.engine.first_step import FirstStep, first_step
 from autokd_mm.engine.held_out import HeldOut
@@ -25,9 +25,7 @@ from autokd_mm.engine.proxy_batches import ProxyBatches
 from autokd_mm.engine.ranks import Ranks
 from autokd_mm.engine.schedule import factor
 from autokd_mm.engine.sparse import SparseMasks
-from autokd_mm.models.distillers import (Layers, RecordGuard, clear_records, disable_inplace,
-                                         distiller_config, feed_teacher, for_bank,
-                                         show_samples)
+from autokd_mm.models.distillers import Layers, disable_inplace, distiller_config, for_bank
 from autokd_mm.registry import MODELS
 from autokd_mm.search.reward import Outcome
 from autokd_mm.seeding import derive, seeded
@@ -47,28 +45,6 @@ class Clock:
         before = time.perf_counter()
         yield
         self.model += time.perf_counter() - before
-
-
-class Candidate(nn.Module):
-    """What the optimiser trains: the student, and the distiller's connectors and generators."""
-
-    def __init__(self, student: nn.Module, distiller: nn.Module) -> None:
-        super().__init__()
-        self.student = student
-        self.distiller = distiller
-        self.guard = RecordGuard(distiller.student_recorders).watch(student)
-
-    def losses(self, inputs: torch.Tensor, samples: List[Any],
-               teacher: Dict[str, torch.Tensor]) -> Tuple[torch.Tensor, torch.Tensor]:
-        """The student's own loss, and the distiller's (0 without one)."""
-        with self.distiller.student_recorders:
-            own = total_loss(self.student(inputs, samples, mode='loss'))
-        self.guard.check()
-        feed_teacher(self.distiller, teacher)
-        show_samples(self.distiller, samples, inputs)
-        distilled = total_loss(self.distiller.compute_distill_losses())
-        clear_records(self.distiller)
-        return own, distilled
 
 
 class ProxyTrainer:

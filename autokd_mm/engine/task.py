@@ -69,7 +69,7 @@ class Task:
                  say: Callable[[str], None]) -> None:
         self.config, self.dataloader, self.proxy = config, dataloader, proxy
         self.layer_names = dict(layers)
-        self._model, self._say = model, say
+        self.model, self._say = model, say
         self.frozen: Tuple[str, ...] = ()
         self.student = self.fresh_student(proxy.seed)
         pixels, self.kind, samples = self._probe()
@@ -112,7 +112,7 @@ class Task:
             refuse_mixing(self.config, self.student)
         key = mixing(self.config, self.student)
         if key:
-            self._model.data_preprocessor.batch_augments = None
+            self.model.data_preprocessor.batch_augments = None
             self._say(f'{key}: the proxy leaves the mixing of images out, because its teacher is '
                       'cached; the full training mixes them and runs the teacher')
 
@@ -131,6 +131,11 @@ class Task:
                               'float32, their operations know no other numbers on a CPU')
 
     @property
+    def device(self) -> torch.device:
+        """Of the model, and where candidates are trained."""
+        return next(self.model.parameters()).device  # type: ignore[no-any-return]
+
+    @property
     def has_metric(self) -> bool:
         """A metric is measured on the held-out images: accuracy, box mAP or mean IoU."""
         return self.kind == BOXES or self.layers.classes > (self.kind == SEGMENTATION)
@@ -145,8 +150,8 @@ class Task:
             share_boxes(student, self.config.model.shared_boxes)
         disable_inplace(student)
         # The full training takes the algorithm's, which is the student's own by default.
-        student.data_preprocessor = self._model.data_preprocessor
-        return freeze(student, self.frozen).to(next(self._model.parameters()).device)
+        student.data_preprocessor = self.model.data_preprocessor
+        return freeze(student, self.frozen).to(self.device)
 
     @cached_property
     def images(self) -> Dict[str, np.ndarray]:
@@ -158,14 +163,14 @@ class Task:
         settings = self.proxy
         work_dir = self.config.get('work_dir')
         folder = os.path.join(work_dir, 'bank') if work_dir else None
-        made_from = dict(teachers.made_from(self._model.teacher, self.config),
+        made_from = dict(teachers.made_from(self.model.teacher, self.config),
                          logits=self.layers.logits[0].teacher, input_size=settings.input_size,
                          seed=settings.seed,
                          pipeline=repr(pipeline_of(self.config.val_dataloader.dataset)))
         found = remembered(folder, made_from, indices)
         if found is None:
             self._say(f"the teacher's entropy on {len(indices):,} images decides which are taken")
-            found = teacher_entropy(self._model, self.layers.logits[0].teacher,
+            found = teacher_entropy(self.model, self.layers.logits[0].teacher,
                                     self.datasets()['held_out'], indices, settings.seed,
                                     settings.batch_size, settings.input_size)
             remember(folder, made_from, indices, found)
@@ -177,7 +182,7 @@ class Task:
         Args:
             bank: of the proxy's training images.
         """
-        images = ProxyBatches(bank, next(self._model.parameters()).device)
+        images = ProxyBatches(bank, self.device)
         self.layers = weigh(self.layers, self.layer_names, self.student, images,
                             self.proxy.batch_size, self.proxy.seed)
         if len(self.layers.pairs) > 1:

@@ -6,7 +6,7 @@ import pytest
 from optuna.trial import TrialState
 
 from autokd_mm.engine.one_trial import TrialRunner, look_on, scalars_of
-from autokd_mm.engine.proxy_trainer import CandidateFailed
+from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.pruning import build_pruner
 from autokd_mm.engine.ranks import RankLost
 from autokd_mm.engine.rejection import Rejection

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from autokd_mm.engine.evaluation import total_loss
-from autokd_mm.engine.proxy_trainer import Candidate, CandidateFailed
+from autokd_mm.engine.candidate import Candidate
+from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.space import DistillerSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED, handcrafted
 

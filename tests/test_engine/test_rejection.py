@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from autokd_mm.engine.proxy_trainer import Candidate
+from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.rejection import Rejection
 from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted

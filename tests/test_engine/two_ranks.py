@@ -22,7 +22,8 @@ from autokd_mm.engine.one_trial import look_on
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_banks import open_banks
 from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config
-from autokd_mm.engine.proxy_trainer import Candidate, ProxyTrainer
+from autokd_mm.engine.candidate import Candidate
+from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.pruning import CandidatePruned
 from autokd_mm.engine.ranks import CandidateOver, RankLost, Ranks
 from autokd_mm.engine.teacher import made_from

@@ -12,6 +12,7 @@ import pytest
 
 from autokd_mm.engine.journal import journal_path, open_storage
 
+LAYERS = ['backbone.layer2', 'backbone.layer3']
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'make_table.py'
 SPACE = dict(transform=['none'], connector=['conv1x1'], intra=['none'], patch_grid=[2],
              inter=['none'], distance=['l2', 'cosine'], temperature=[4], feature_weight=[1, 5],
@@ -21,12 +22,13 @@ SPACE = dict(transform=['none'], connector=['conv1x1'], intra=['none'], patch_gr
 @pytest.fixture
 def make_table(tmp_path, tiny_config, tiny_teacher):
     config = tmp_path / 'four.py'
-    config.write_text(tiny_config(str(tiny_teacher)) + 'train_cfg["warm_start"] = []\n'
-                      + f'train_cfg["space"] = {SPACE!r}\n')
-    command = [sys.executable, str(TOOL), str(config), '--work-dir', str(tmp_path / 'work'),
-               '--test-images', '50']
+    text = (tiny_config(str(tiny_teacher)) + 'train_cfg["warm_start"] = []\n'
+            + f'train_cfg["space"] = {SPACE!r}\n')
 
-    def run(*args):
+    def run(*args, layers=None, work_dir='work'):
+        config.write_text(text + f'train_cfg["layers"] = {layers or {}!r}\n')
+        command = [sys.executable, str(TOOL), str(config), '--work-dir', str(tmp_path / work_dir),
+                   '--test-images', '50']
         found = subprocess.run([*command, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                universal_newlines=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
         assert found.returncode == 0, found.stdout[-3000:]
@@ -65,3 +67,17 @@ def test_without_the_undistilled_student(make_table, tmp_path):
     with gzip.open(str(path), 'rt') as file:
         assert json.loads(file.readline()[2:])['baseline'] == {}
         assert len(list(csv.DictReader(file))) == 1
+
+
+def test_factors_of_layers_are_computed_as_in_a_search(make_table, tmp_path):
+    def table(factors):
+        make_table('--no-baseline', '--random', '1', '--seeds', '1', work_dir=str(factors),
+                   layers=dict(student=LAYERS, teacher=LAYERS, factors=factors))
+        study = study_of(tmp_path / str(factors))
+        row, = (trial.user_attrs['row'] for trial in study.trials)
+        return study.user_attrs['about']['factors'], row['held_out_loss']
+
+    factors, loss = table('cka')
+    assert sum(factors) == pytest.approx(1) and factors[0] != pytest.approx(0.5, abs=1e-3)
+    assert table(factors)[1] == pytest.approx(loss, rel=1e-6)
+    assert table('equal')[1] != pytest.approx(loss, rel=1e-6)

@@ -22,9 +22,8 @@ class Candidates:
         from mmengine.runner import Runner
 
         from autokd_mm.engine import teacher as teachers
-        from autokd_mm.engine.proxy_banks import open_banks
+        from autokd_mm.engine.preparation import prepare_trainer
         from autokd_mm.engine.proxy_data import read_views
-        from autokd_mm.engine.proxy_trainer import ProxyTrainer
         self.config = _cli.load(args)
         config, work_dir = self.config, self.config.work_dir
         config.resume = False
@@ -36,16 +35,12 @@ class Candidates:
         teachers.ensure_teacher(self.runner.model, config, loop.full_training, work_dir,
                                 loop.train_teacher)
         made_from = teachers.made_from(self.runner.model.teacher, config)
-        banks = open_banks(os.path.join(work_dir, 'bank'), loop.proxy, task.datasets(),
-                           task.images, self.runner.model, made_from, task.layers,
-                           self.runner.logger.warning, loop.display.show)
+        self.trainer = prepare_trainer(task, work_dir, made_from, task.curve(loop.full_training),
+                                       self.runner.logger.warning, loop.display.show)
         self.runner.model.teacher.cpu()
-        self.trainer = ProxyTrainer(task.fresh_student, task.layers, banks['train'],
-                                    banks['held_out'], loop.proxy, config.optim_wrapper,
-                                    task.curve(loop.full_training), loop.device)
         dataset = DATASETS.build(config.test_dataloader.dataset)
         rows = np.arange(min(test_images or len(dataset), len(dataset)))
-        shape = banks['held_out'].arrays['pixels'].shape[1:]
+        shape = self.trainer.held_out.images.bank.arrays['pixels'].shape[1:]
         self.test_pixels = np.empty((len(rows), *shape), np.uint8)
         self.test_labels = np.empty(len(rows), np.int64)
         read_views(dataset, rows, 1, 0, self.test_pixels, self.test_labels,
@@ -59,7 +54,7 @@ class Candidates:
         right, logits = 0, dict(logits=self.task.layers.logits[0].student)
         size = 100  # larger ones do not stay in a CPU's cache
         for start in range(0, len(self.test_labels), size):
-            pixels = torch.from_numpy(self.test_pixels[start:start + size]).to(self.loop.device)
+            pixels = torch.from_numpy(self.test_pixels[start:start + size]).to(self.task.device)
             inputs = student.data_preprocessor(dict(inputs=pixels), training=False)['inputs']
             with self.trainer._precision():
                 found = forward(student, logits, inputs)['logits']

@@ -91,7 +91,7 @@ def work(args):
     from candidates import Candidates
 
     from autokd_mm.engine import lock
-    from autokd_mm.engine.proxy_trainer import CandidateFailed
+    from autokd_mm.engine.failures import CandidateFailed
     folder = args.work_dir
     os.makedirs(folder, exist_ok=True)
     with lock.exclusive(os.path.join(folder, '.lock')):
@@ -132,7 +132,7 @@ def run(bench, spec, seed, curve):
     def look(epoch, student):
         points.append(trainer.measure(student))
 
-    from autokd_mm.engine.proxy_trainer import one_line_reason
+    from autokd_mm.engine.failures import one_line_reason
     with one_line_reason():
         student = trainer.train(spec, look if curve else None, seed)
         points.append(trainer.measure(student))
@@ -159,10 +159,11 @@ def about(args, bench):
                                         for key, value in args.cfg_options.items()]
     return dict(space={level: list(options) for level, options in space.levels()},
                 shapes=dict(vars(space.shapes)), command=shlex.join(command),
+                factors=[pair.factor for pair in bench.trainer.layers.pairs],
                 proxy=bench.loop.proxy.to_dict(), test_images=len(bench.test_labels),
                 versions=dict(autokd_mm=autokd_mm.__version__, torch=torch.__version__,
                               mmengine=mmengine.__version__, python=platform.python_version()),
-                device=str(bench.loop.device), date=datetime.date.today().isoformat())
+                device=str(bench.task.device), date=datetime.date.today().isoformat())
 
 
 def export(args):

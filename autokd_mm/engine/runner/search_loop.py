@@ -21,10 +21,9 @@ from autokd_mm.engine.heartbeat import Heartbeat
 from autokd_mm.engine.one_trial import TrialRunner, baseline_of
 from autokd_mm.engine.patience import StorageAway
 from autokd_mm.engine.phases import Phases
+from autokd_mm.engine.preparation import prepare_trainer
 from autokd_mm.engine.progress import Display, best_table, table_text
 from autokd_mm.engine.proxy import ProxySettings
-from autokd_mm.engine.proxy_banks import open_banks
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.pruning import build_pruner
 from autokd_mm.engine.ranks import Ranks, check_ranks
 from autokd_mm.engine.rejection import Rejection
@@ -131,7 +130,6 @@ class SearchLoop(BaseLoop):
         if self.proxy.threads:
             torch.set_num_threads(self.proxy.threads)
         self.model = getattr(runner.model, 'module', runner.model)  # launchers wrap it
-        self.device = next(runner.model.parameters()).device
         self.display = Display(enabled=lock.worker() == 0 and is_main_process())
         # The runner steps no optimiser here, and its schedulers could not be built for a loop
         # that has no epochs. Candidates have their own (see ProxyTrainer).
@@ -222,18 +220,12 @@ class SearchLoop(BaseLoop):
         if self.ranks.leads:
             studies.check_study(work_dir, self.resume, lock.workers() > 1, description,
                                 self.storage)
-        banks = open_banks(os.path.join(work_dir, 'bank'), self.proxy, task.datasets(),
-                           task.images, model, made_from, task.layers,
-                           self.runner.logger.warning, self.display.show)
-        task.weigh(banks['train'])
-        task.layers = self.ranks.same(task.layers)
+        self.trainer = prepare_trainer(task, work_dir, made_from, curve,
+                                       self.runner.logger.warning, self.display.show, self.ranks)
         self.study = studies.open_study(work_dir, self.sampler, description, self.pruner,
                                         self.storage) if self.ranks.leads else None
         self._show_teacher(model)
         model.teacher.cpu()  # it has spoken
-        self.trainer = ProxyTrainer(
-            task.fresh_student, task.layers, banks['train'], banks['held_out'], self.proxy,
-            self.runner.cfg.optim_wrapper, curve, self.device, self.ranks)
         self.leading = LeadingTrainer(self.trainer, self.ranks)
 
     def _begin(self, work_dir: str) -> None:

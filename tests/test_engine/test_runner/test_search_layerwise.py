@@ -11,7 +11,7 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine.evaluation import total_loss
 from autokd_mm.engine.export import spec_of
-from autokd_mm.engine.proxy_trainer import Candidate
+from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.task import Task
 from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.registry import MODELS
