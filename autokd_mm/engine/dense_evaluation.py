@@ -3,14 +3,14 @@ teacher's, on held-out images of any sizes."""
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from autokd_mm.engine.capture import capture
-from autokd_mm.engine.dense_metrics import BoxMAP, MeanIoU
+from autokd_mm.engine.dense_metrics import DenseMetric
 from autokd_mm.engine.evaluation import Batch, feature_terms, mean_terms, total_loss
 from autokd_mm.models.distillers import Layers
 from autokd_mm.models.transforms.padding import Size, cells_of
@@ -42,7 +42,7 @@ def positions(feature: torch.Tensor, cells: Size, grid: int) -> torch.Tensor:
 @torch.no_grad()
 def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
                    teacher: Mapping[str, torch.Tensor], grid: int,
-                   metric: Optional[Union[BoxMAP, MeanIoU]]) -> Dict[str, float]:
+                   metric: Optional[DenseMetric]) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
 
     The loss is the student's own, without and with calibration: its terms have no temperature in

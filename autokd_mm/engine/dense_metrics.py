@@ -4,6 +4,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+from abc import ABC, abstractmethod
 from typing import Any, Dict, List, Mapping, Sequence
 
 import torch
@@ -13,7 +14,20 @@ from torch import nn
 _IGNORED = 255  # in MMSegmentation's maps, and what its preprocessor pads them with
 
 
-class MeanIoU:
+class DenseMetric(ABC):
+    """Counts batches of held-out images."""
+
+    @abstractmethod
+    def add(self, student: nn.Module, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
+            samples: Sequence[Any]) -> None:
+        """Count a batch; ``outputs``: what the student has said at the layers."""
+
+    @abstractmethod
+    def value(self) -> float:
+        """In [0, 1]; NaN without anything to be found."""
+
+
+class MeanIoU(DenseMetric):
     """Intersection over union of the classes of the largest logits, as MMSegmentation computes it.
 
     Logits are interpolated to the image, ignored pixels are left out. Where most pixels are
@@ -29,7 +43,6 @@ class MeanIoU:
 
     def add(self, student: nn.Module, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
-        """Count a batch; ``outputs``: what the student has said at the layers."""
         truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(inputs.device)
         logits = F.interpolate(outputs[self._source].float(), truth.shape[1:], mode='bilinear',
                                align_corners=False)
@@ -39,7 +52,6 @@ class MeanIoU:
         self._confusion = self._confusion + found
 
     def value(self) -> float:
-        """In [0, 1]; NaN without any pixel."""
         return mean_iou(self._confusion)
 
 
@@ -57,7 +69,7 @@ def mean_iou(confusion: torch.Tensor) -> float:
     return float((hits / union)[union > 0].mean())
 
 
-class BoxMAP:
+class BoxMAP(DenseMetric):
     """COCO's mAP of boxes, IoU 0.50 to 0.95, by pycocotools.
 
     The detector predicts as in a test, with its own thresholds and suppression, in the pixels of
@@ -71,7 +83,6 @@ class BoxMAP:
 
     def add(self, student: nn.Module, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
-        """Predict the boxes of a batch."""
         for sample in student.predict(inputs, samples, rescale=False):
             image = len(self._images) + 1
             self._images.append(dict(id=image))
@@ -88,7 +99,6 @@ class BoxMAP:
                                         score=score))
 
     def value(self) -> float:
-        """In [0, 1]; NaN where no image has a box."""
         if all(box['iscrowd'] for box in self._truth):
             return math.nan
         if not self._found:

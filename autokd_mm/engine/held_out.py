@@ -1,7 +1,7 @@
 """The held-out images on which every candidate is measured."""
 from __future__ import annotations
 
-from typing import Dict, Iterator, Optional, Union
+from typing import Dict, Iterator, Optional
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from torch import nn
 
 from autokd_mm.engine.annotations import BOXES, SEGMENTATION
 from autokd_mm.engine.dense_evaluation import evaluate_dense, grid_of, positions
-from autokd_mm.engine.dense_metrics import BoxMAP, MeanIoU
+from autokd_mm.engine.dense_metrics import BoxMAP, DenseMetric, MeanIoU
 from autokd_mm.engine.evaluation import Batch, evaluate
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_batches import ProxyBatches
@@ -67,7 +67,7 @@ class HeldOut:
             return evaluate_dense(student, self.batches(student), self.layers, self.teacher,
                                   self._grid, self._metric())
 
-    def _metric(self) -> Optional[Union[BoxMAP, MeanIoU]]:
+    def _metric(self) -> Optional[DenseMetric]:
         if self.images.kind == BOXES:
             return BoxMAP()
         if self.images.kind == SEGMENTATION and self.layers.classes > 1:

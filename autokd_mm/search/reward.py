@@ -105,7 +105,7 @@ class Reward:
         if weights is not None and not isinstance(weights, Mapping):
             raise ConfigError(f'{key} must be a dict like dict(metric=0.5, gap=0.5), got '
                               f'{weights!r}')
-        self.weights = dict(weights or DEFAULT)
+        self.weights, self._key = dict(weights or DEFAULT), key
         for term, weight in self.weights.items():
             if term not in TERMS:
                 raise ConfigError(f'{key}: {nearest(term, TERMS)}')
@@ -116,14 +116,22 @@ class Reward:
             raise ConfigError(f'{key}: all weights are zero')
 
     @property
-    def needs_metric(self) -> bool:
-        """Whether the metric, or its slope, counts."""
-        return any(weight and term.startswith('metric') for term, weight in self.weights.items())
-
-    @property
     def needs_curve(self) -> bool:
         """Whether runs must be measured behind every epoch."""
         return any(weight and term.endswith(_SLOPE) for term, weight in self.weights.items())
+
+    def refuse_without_metric(self, has_metric: bool) -> None:
+        """
+        Args:
+            has_metric: whether a metric will be measured.
+
+        Raises:
+            ConfigError: it will not, and the metric or its slope counts.
+        """
+        if not has_metric and any(weight and term.startswith('metric')
+                                  for term, weight in self.weights.items()):
+            raise ConfigError(f'{self._key}.metric: no metric is known here; name '
+                              'layers.student_logits and layers.teacher_logits')
 
     def __call__(self, outcome: Outcome, baseline: Outcome) -> float:
         """Reward of ``outcome``, at least -1.

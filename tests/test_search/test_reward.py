@@ -100,9 +100,12 @@ def test_mistakes(weights, message):
 
 
 def test_what_a_reward_needs():
-    assert Reward().needs_metric and Reward(dict(metric_slope=1)).needs_metric
-    assert not Reward(DEFAULT_WITHOUT_METRIC).needs_metric
-    assert not Reward(dict(metric=0, gap=1)).needs_metric
+    for weights in (None, dict(metric_slope=1)):
+        Reward(weights).refuse_without_metric(has_metric=True)
+        with pytest.raises(ValueError, match='^reward.metric: no metric is known'):
+            Reward(weights).refuse_without_metric(has_metric=False)
+    for weights in (DEFAULT_WITHOUT_METRIC, dict(metric=0, gap=1)):
+        Reward(weights).refuse_without_metric(has_metric=False)
     with pytest.raises(ValueError, match='^final_round.reward.gap: -1 is not a weight'):
         Reward(dict(gap=-1), 'final_round.reward')
 

@@ -12,6 +12,8 @@ import pytest
 
 from autokd_mm.engine.journal import journal_path, open_storage
 
+STRONG = dict(transform='none', connector='conv1x1', intra='none', inter='none', distance='l2',
+              feature_weight=50, logits='none')
 LAYERS = ['backbone.layer2', 'backbone.layer3']
 TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'make_table.py'
 SPACE = dict(transform=['none'], connector=['conv1x1'], intra=['none'], patch_grid=[2],
@@ -71,7 +73,8 @@ def test_without_the_undistilled_student(make_table, tmp_path):
 
 def test_factors_of_layers_are_computed_as_in_a_search(make_table, tmp_path):
     def table(factors):
-        make_table('--no-baseline', '--random', '1', '--seeds', '1', work_dir=str(factors),
+        make_table('--no-baseline', '--only', json.dumps(STRONG), '--seeds', '1',
+                   work_dir=str(factors),
                    layers=dict(student=LAYERS, teacher=LAYERS, factors=factors))
         study = study_of(tmp_path / str(factors))
         row, = (trial.user_attrs['row'] for trial in study.trials)

@@ -188,11 +188,9 @@ class SearchLoop(BaseLoop):
             self.reward = Reward(DEFAULT_WITHOUT_METRIC)
         self.final_reward = self.reward
         if self.final_settings and self.final_settings.reward:
-            self.final_reward = Reward(self.final_settings.reward)
-        for key, reward in (('reward', self.reward), ('final_round.reward', self.final_reward)):
-            if reward.needs_metric and not task.has_metric:
-                raise ConfigError(f'{key}.metric: no metric is known here; name '
-                                  'layers.student_logits and layers.teacher_logits')
+            self.final_reward = Reward(self.final_settings.reward, 'final_round.reward')
+        for reward in (self.reward, self.final_reward):
+            reward.refuse_without_metric(task.has_metric)
         return task
 
     def _show_plan(self) -> None:
