@@ -133,7 +133,7 @@ class Task:
     @property
     def device(self) -> torch.device:
         """Of the model, and where candidates are trained."""
-        return next(self.model.parameters()).device  # type: ignore[no-any-return]
+        return next(self.model.parameters()).device
 
     @property
     def has_metric(self) -> bool:
