@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
@@ -16,7 +17,6 @@ from autokd_mm.space.handcrafted import handcrafted
 
 sys.path.insert(0, str(Path(__file__).parent))
 import dense_tasks  # noqa: E402
-
 
 
 @pytest.fixture(scope='module', params=[('boxes', 2.0), ('boxes', 0.5), ('maps', 2.0)],
@@ -37,6 +37,8 @@ def task(request, tmp_path_factory):
                       teacher_logits='decode_head.conv_seg')
     task = dense_tasks.task(dense_tasks.built(data), ConfigDict(model(4)), ConfigDict(model(6)),
                             layers, scope, teacher_input=dict(scale=scale))
+    # As initialised, two heads agree up to the rounding of their divergence.
+    torch.nn.init.normal_(task.teacher.get_submodule(layers['teacher_logits']).weight)
     task.trainer = dense_tasks.trainer(task, task.banks(folder / 'bank'))
     return task
 
@@ -84,7 +86,8 @@ def test_candidates_and_the_full_training_have_one_loss(task, name):
             student.data_preprocessor.size, student.data_preprocessor.size_divisor = None, 1
     found = candidate.losses(*trainer.training_batch(candidate, rows))[1].item()
     inputs, samples = trainer.train_images.inputs(model.student, rows, True)
-    assert found == pytest.approx(distilled(model.loss(inputs, samples)), rel=1e-4) and found > 0
+    assert found == pytest.approx(distilled(model.loss(inputs, samples)), rel=1e-4)
+    assert found > 1e-3
 
 
 def test_the_scale_matters(task):
