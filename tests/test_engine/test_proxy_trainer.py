@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from autokd_mm.engine.evaluation import total_loss
 from autokd_mm.engine.candidate import Candidate
+from autokd_mm.engine.evaluation import total_loss
 from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.space import DistillerSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED, handcrafted

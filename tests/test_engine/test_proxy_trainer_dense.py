@@ -10,9 +10,9 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.dense_evaluation import evaluate_dense, grid_of, positions
 from autokd_mm.engine.evaluation import total_loss
-from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.models.distillers import distiller_config
 from autokd_mm.registry import MODELS

@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 from torch import nn
 
+from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.followers import LeadingTrainer, follow
 from autokd_mm.engine.layers import find_layers
@@ -22,7 +23,6 @@ from autokd_mm.engine.one_trial import look_on
 from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.proxy_banks import open_banks
 from autokd_mm.engine.proxy_data import choose_images, held_out_dataset_config
-from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.pruning import CandidatePruned
 from autokd_mm.engine.ranks import CandidateOver, RankLost, Ranks

@@ -54,7 +54,7 @@ class Candidates:
         right, logits = 0, dict(logits=self.task.layers.logits[0].student)
         size = 100  # larger ones do not stay in a CPU's cache
         for start in range(0, len(self.test_labels), size):
-            pixels = torch.from_numpy(self.test_pixels[start:start + size]).to(self.task.device)
+            pixels = torch.from_numpy(self.test_pixels[start:start + size]).to(self.trainer.device)
             inputs = student.data_preprocessor(dict(inputs=pixels), training=False)['inputs']
             with self.trainer._precision():
                 found = forward(student, logits, inputs)['logits']

@@ -163,7 +163,7 @@ def about(args, bench):
                 proxy=bench.loop.proxy.to_dict(), test_images=len(bench.test_labels),
                 versions=dict(autokd_mm=autokd_mm.__version__, torch=torch.__version__,
                               mmengine=mmengine.__version__, python=platform.python_version()),
-                device=str(bench.task.device), date=datetime.date.today().isoformat())
+                device=str(bench.trainer.device), date=datetime.date.today().isoformat())
 
 
 def export(args):

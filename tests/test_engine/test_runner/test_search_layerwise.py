@@ -9,9 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from optuna.trial import TrialState
 
+from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.evaluation import total_loss
 from autokd_mm.engine.export import spec_of
-from autokd_mm.engine.candidate import Candidate
 from autokd_mm.engine.task import Task
 from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.registry import MODELS

@@ -9,8 +9,8 @@ import torch
 from mmengine.config import Config
 from optuna.trial import TrialState
 
-from autokd_mm.engine.export import spec_of
 from autokd_mm.engine.candidate import Candidate
+from autokd_mm.engine.export import spec_of
 from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.registry import MODELS
