@@ -7,8 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from mmengine.config import Config
 
-from autokd_mm.models.distillers import (Layers, distiller_config, feed_teacher,
-                                         spec_from_config)
+from autokd_mm.models.distillers import Layers, distiller_config, feed_teacher, spec_from_config
 from autokd_mm.registry import MODELS
 from autokd_mm.space import DistillerSpace, Shapes
 

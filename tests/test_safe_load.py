@@ -15,7 +15,6 @@ from torch import nn
 
 from autokd_mm.safe_load import load_weights, use_everywhere
 
-
 _numbers = itertools.count()
 
 

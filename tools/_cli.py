@@ -92,8 +92,8 @@ def teacher_bank(config, path, launcher, **how):
     import torch
 
     from autokd_mm.bank.files import filled
-    from autokd_mm.engine.progress import Display
-    from autokd_mm.engine.teacher_bank import TeacherBank
+    from autokd_mm.report.progress import Display
+    from autokd_mm.teacher.full_bank import TeacherBank
     rank, size, local = process(launcher)
     device = 'cpu'
     if torch.cuda.is_available():
@@ -153,9 +153,9 @@ def run(main):
     Faults of the program keep their traceback.
     """
     try:
-        from autokd_mm.engine.ranks import RankLost
+        from autokd_mm.errors import ConfigError
+        from autokd_mm.proxy.ranks import RankLost
         from autokd_mm.safe_load import use_everywhere
-        from autokd_mm.space.errors import ConfigError
     except ImportError as error:
         sys.exit(f'error: {error}')
     use_everywhere()

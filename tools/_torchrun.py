@@ -2,7 +2,7 @@
 """``python -m torch.distributed.run`` for the ranks of one worker of a search.
 
 It would die of SIGUSR1, which is for the ranks: they have sessions of their own (see
-autokd_mm/engine/time_limit.py). And what has ended them stands in their own messages, so there is
+autokd_mm/study/time_limit.py). And what has ended them stands in their own messages, so there is
 one line in place of its traceback, and the exit code is that of the first to end.
 """
 import os

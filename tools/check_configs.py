@@ -174,7 +174,7 @@ def record(scope, height, width, channels, classes):
 
 def candidate(model, config, data):
     """``model`` of a search config with the first distiller of its warm start."""
-    from autokd_mm.engine.layers import find_layers
+    from autokd_mm.layers.find import find_layers
     from autokd_mm.models.distillers import distiller_config
     from autokd_mm.registry import MODELS
     from autokd_mm.space.handcrafted import handcrafted

@@ -20,9 +20,9 @@ def parse_args():
 def main():
     args = parse_args()
     from autokd_mm.engine.config import check_writable
-    from autokd_mm.engine.teacher import save_weights
+    from autokd_mm.errors import ConfigError
     from autokd_mm.models.algorithms.teacher import read_checkpoint
-    from autokd_mm.space.errors import ConfigError
+    from autokd_mm.teacher.checkpoint import save_weights
     weights = read_checkpoint(args.checkpoint, 'CHECKPOINT')
     prefix = 'architecture.'
     student = {name[len(prefix):]: value.detach().cpu().clone() for name, value in weights.items()

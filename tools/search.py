@@ -25,7 +25,7 @@ def parse_args():
 def use_launcher(config, launcher):
     """Every process of a launcher is a worker of its own on the shared study; where trials need
     several (``ranks_per_trial``), all of them are one worker."""
-    from autokd_mm.engine.ranks import check_ranks
+    from autokd_mm.proxy.ranks import check_ranks
     ranks = config.train_cfg.get('ranks_per_trial', 1)
     rank, size, local = _cli.process(launcher)
     if ranks != 1:
@@ -42,11 +42,11 @@ def use_launcher(config, launcher):
 
 def main():
     args = parse_args()
-    from autokd_mm.engine import lock, time_limit
+    from autokd_mm.study import lock, time_limit
     time_limit.listen()
     config = _cli.load(args)
-    from autokd_mm.engine.storage import hide_password
-    from autokd_mm.space.errors import ConfigError
+    from autokd_mm.errors import ConfigError
+    from autokd_mm.study.storage import hide_password
     if 'SearchLoop' not in str((config.get('train_cfg') or {}).get('type')):
         raise ConfigError(f'train_cfg.type: {args.config} is not a search config (its train loop '
                           "is not 'mmrazor.SearchLoop'); did you mean tools/train.py?")

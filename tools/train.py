@@ -19,13 +19,13 @@ def parse_args():
 def main():
     args = parse_args()
     config = _cli.load(args)
-    from autokd_mm.space.errors import ConfigError
+    from autokd_mm.errors import ConfigError
     if 'SearchLoop' in str((config.get('train_cfg') or {}).get('type')):
         raise ConfigError(f'train_cfg.type: {args.config} is a search config; run it with '
                           'tools/search.py and train with the best_distiller.py it writes')
     _cli.start_distributed(config, args.launcher)
     if args.teacher_bank:
-        from autokd_mm.engine.bank_config import train_from
+        from autokd_mm.teacher.bank_config import train_from
         _cli.teacher_bank(config, args.teacher_bank, args.launcher)
         train_from(config, args.teacher_bank)
     if args.amp:

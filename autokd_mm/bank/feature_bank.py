@@ -11,7 +11,7 @@ from autokd_mm.bank.arrays import RaggedArray, ShardedArray, open_array, starts,
 from autokd_mm.bank.files import checksum, filled
 from autokd_mm.bank.manifest import MANIFEST, TornBank, differing, read_manifest, versions
 from autokd_mm.bank.plan import Plan, shapes_of, shard_file
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 _THREADS = 8
 

@@ -9,7 +9,7 @@ import shutil
 from contextlib import contextmanager
 from typing import Any, Iterator
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 from autokd_mm.whole_file import whole_file
 
 # What is still free on the disk after the bank must be written too: study, log, checkpoints.

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from autokd_mm.bank.files import write_json
 from autokd_mm.bank.plan import Plan
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 from autokd_mm.version import __version__
 
 MANIFEST = 'manifest.json'

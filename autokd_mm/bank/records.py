@@ -7,7 +7,7 @@ import numpy as np
 
 from autokd_mm.bank.feature_bank import FeatureBank
 from autokd_mm.bank.manifest import TornBank, read_manifest
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, nearest
 
 KIND = 'teacher outputs'
 # Keys in the metainfo of a data sample that comes from SeededViews.

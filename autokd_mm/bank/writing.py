@@ -22,7 +22,7 @@ from autokd_mm.bank.files import (check_room, checksum, claim, door, filled, rem
                                   write_file, write_json)
 from autokd_mm.bank.manifest import TornBank, read_manifest, versions, write_manifest
 from autokd_mm.bank.plan import Plan, shapes_of, shard_file, shard_files
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 _PLAN = 'plan.json'
 # Of a ragged array: a sequence of one array for each row.

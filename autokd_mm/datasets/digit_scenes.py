@@ -17,7 +17,7 @@ import numpy as np
 
 from autokd_mm.bank.files import claim, door, filled, write_file
 from autokd_mm.datasets.digit_scene_drawing import Scene, draw_scene
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 SPLITS = ('train', 'val')
 CLASSES = tuple('0123456789')

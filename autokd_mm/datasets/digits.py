@@ -4,8 +4,8 @@ from typing import List, Optional
 import numpy as np
 from mmpretrain.datasets import BaseDataset
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.registry import DATASETS
-from autokd_mm.space.errors import ConfigError, nearest
 
 # Places, among the scans of one digit, that go to val. It takes them from between those of test,
 # because a run of neighbours is by one or two writers only.

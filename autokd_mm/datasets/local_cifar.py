@@ -13,8 +13,8 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.datasets.utils import download_and_extract_archive
 
 from autokd_mm.datasets.restricted_pickle import loads
+from autokd_mm.errors import ConfigError
 from autokd_mm.registry import DATASETS
-from autokd_mm.space.errors import ConfigError
 
 _WAIT_SECONDS = 3600
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, Optional
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 # Top-level variables of our configs that are repeated inside them. MMEngine evaluates a config
 # before it applies the command line, so setting the variable alone would change nothing.

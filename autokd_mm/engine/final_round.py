@@ -12,16 +12,16 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autokd_mm.engine import report
-from autokd_mm.engine import study as studies
-from autokd_mm.engine.checks import read_settings, whole_number
-from autokd_mm.engine.export import OUTCOME, best, ranked, spec_of
-from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.one_trial import look_on
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
-from autokd_mm.engine.ranks import RankLost
+from autokd_mm.errors import ConfigError
+from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.proxy.ranks import RankLost
+from autokd_mm.proxy.trainer import ProxyTrainer
+from autokd_mm.report import words
+from autokd_mm.report.export import OUTCOME, best, ranked, spec_of
 from autokd_mm.search.reward import Outcome, Reward
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.space.checks import read_settings, whole_number
+from autokd_mm.study import study as studies
 
 _CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
 _BASELINE = -1  # in the place of a trial's number: the undistilled student
@@ -136,7 +136,7 @@ class FinalRound:
         For the holder of the study's lock. What a dead worker had taken is taken again.
 
         Args:
-            silent: as for :func:`~autokd_mm.engine.study.end_dead`.
+            silent: as for :func:`~autokd_mm.study.study.end_dead`.
         """
         studies.end_dead(self.study, silent)
         done, running = self._runs()
@@ -190,7 +190,7 @@ class FinalRound:
             studies.interrupt(self.study, trial._trial_id)
             raise
         return (f'{about}: loss {outcome.calibrated_loss:.4f}, gap {outcome.gap:.4f}'
-                f'{report.metric_text(outcome.metric)}, {outcome.seconds:.1f} s{in_words}')
+                f'{words.metric_text(outcome.metric)}, {outcome.seconds:.1f} s{in_words}')
 
     def finished(self, runs: Sequence[Run]) -> int:
         """How many of the runs are finished."""
@@ -224,7 +224,7 @@ class FinalRound:
         if top is None:
             return []
         handcrafted = [trial for trial in trials if self.is_handcrafted(trial)]
-        return report.final_round(top, rewards, len(self.seeds), self.settings.length, handcrafted)
+        return words.final_round(top, rewards, len(self.seeds), self.settings.length, handcrafted)
 
     def _deaths(self, run: Run) -> int:
         """How many workers have died of a run."""

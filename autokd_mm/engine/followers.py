@@ -3,11 +3,11 @@ from __future__ import annotations
 
 from typing import Any, Collection, List, Optional
 
-from autokd_mm.engine.failures import CandidateFailed
-from autokd_mm.engine.first_step import FirstStep
 from autokd_mm.engine.one_trial import look_on
-from autokd_mm.engine.proxy_trainer import ProxyTrainer, Watch
-from autokd_mm.engine.ranks import CandidateOver, Ranks
+from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.proxy.first_step import FirstStep
+from autokd_mm.proxy.ranks import CandidateOver, Ranks
+from autokd_mm.proxy.trainer import ProxyTrainer, Watch
 from autokd_mm.search.reward import Outcome
 
 

@@ -10,17 +10,17 @@ from optuna.pruners import NopPruner
 from optuna.study import Study
 from optuna.trial import TrialState
 
-from autokd_mm.engine import study as studies
-from autokd_mm.engine.export import OUTCOME, SPEC
-from autokd_mm.engine.failures import CandidateFailed
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.engine.pruning import CandidatePruned, Watch, looks
-from autokd_mm.engine.ranks import RankLost
-from autokd_mm.engine.rejection import Rejection
-from autokd_mm.engine.report import measured, metric_text
+from autokd_mm.errors import ConfigError
+from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.proxy.ranks import RankLost
+from autokd_mm.proxy.rejection import Rejection
+from autokd_mm.proxy.trainer import ProxyTrainer
+from autokd_mm.report.export import OUTCOME, SPEC
+from autokd_mm.report.words import measured, metric_text
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space import Space, Spec
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.study import study as studies
 
 
 class TrialRunner:

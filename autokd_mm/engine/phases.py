@@ -8,15 +8,15 @@ import optuna
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
-from autokd_mm.engine import export
-from autokd_mm.engine import study as studies
 from autokd_mm.engine.final_round import FinalRound, Run
-from autokd_mm.engine.heartbeat import Heartbeat
 from autokd_mm.engine.one_trial import TrialRunner
-from autokd_mm.engine.patience import one_look, patiently
-from autokd_mm.engine.progress import Display, expected_work
-from autokd_mm.engine.results import Results
-from autokd_mm.engine.time_limit import TimeLimit
+from autokd_mm.report import export
+from autokd_mm.report.progress import Display, expected_work
+from autokd_mm.report.results import Results
+from autokd_mm.study import study as studies
+from autokd_mm.study.heartbeat import Heartbeat
+from autokd_mm.study.patience import one_look, patiently
+from autokd_mm.study.time_limit import TimeLimit
 
 # Seconds between two looks for what others have finished.
 POLL = 0.5
@@ -34,7 +34,7 @@ class Phases:
         turn: one worker at a time takes a trial, or writes what has been found.
         say: told each run of the final round in a line.
         trials: that count, at which the first phase ends.
-        free: rejected ones that do not count (see :func:`~autokd_mm.engine.study.counted`).
+        free: rejected ones that do not count (see :func:`~autokd_mm.study.study.counted`).
         heartbeat: this worker's sign of life, and what it knows of the others'.
         limit: when to begin nothing more.
     """

@@ -4,11 +4,11 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, List, Mapping, Optional
 
-from autokd_mm.engine.proxy_banks import open_banks
-from autokd_mm.engine.proxy_data import Progress
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
-from autokd_mm.engine.ranks import Ranks
-from autokd_mm.engine.task import Task
+from autokd_mm.proxy.data import Progress
+from autokd_mm.proxy.ranks import Ranks
+from autokd_mm.proxy.trainer import ProxyTrainer
+from autokd_mm.task.task import Task
+from autokd_mm.teacher.proxy_banks import open_banks
 
 
 def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, Any],

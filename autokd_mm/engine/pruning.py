@@ -10,9 +10,9 @@ from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autokd_mm.engine.study import INTERRUPTED
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.search.reward import Outcome
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.study.study import INTERRUPTED
 
 
 class CandidatePruned(Exception):

@@ -9,8 +9,8 @@ from typing import Any, Dict, Mapping, Optional, Type
 import optuna
 from optuna.samplers import BaseSampler
 
+from autokd_mm.errors import nearest
 from autokd_mm.search.sampler import MCTSSampler
-from autokd_mm.space.errors import nearest
 
 # Optuna imports these only when the sampler is first used, in the middle of a search.
 _NEEDED = {'CmaEsSampler': 'cmaes', 'GPSampler': 'torch', 'QMCSampler': 'scipy'}

@@ -5,7 +5,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, nearest
 
 # What is measured on the held-out images. Of the metric more is better, of the others less is.
 MEASURED = ('held_out_loss', 'calibrated_loss', 'gap', 'debiased_gap', 'mse_gap', 'linear_gap',
@@ -32,7 +32,7 @@ class Outcome:
         metric: accuracy, box mAP or mean IoU in [0, 1], NaN where it is not known.
         seconds: wall time of the run.
         debiased_gap, mse_gap, linear_gap, relation_gap: other distances of the two features, see
-            ``autokd_mm/engine/measures.py``; NaN where they are not known.
+            ``autokd_mm/measure/terms.py``; NaN where they are not known.
         curve: the measured terms behind each epoch that was looked at, the last included, where
             they were asked for; else empty.
     """

@@ -10,11 +10,11 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from autokd_mm.errors import nearest
 from autokd_mm.search import selection
 from autokd_mm.search.node import Node, Step
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.study_tree import PLAN, StudyTree, only_direction
-from autokd_mm.space.errors import nearest
 
 POLICIES = ('thompson', 'uct')
 

@@ -21,9 +21,9 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
-from autokd_mm.space.errors import ConfigError
 
 _NUMBERS = {field.name for field in fields(Outcome) if field.name != 'curve'}
 

@@ -3,13 +3,11 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set,
-                    Tuple)
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.space import rules
-from autokd_mm.space.errors import ConfigError
-from autokd_mm.space.options import (BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS,
-                                     checked_options)
+from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
 from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 import logging
 import math
 from itertools import product
-from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple,
-                    Union)
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.space import rules
 from autokd_mm.space.distiller_space import DistillerSpace
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.layerwise_spec import LayerwiseSpec
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS, DistillerSpec
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
 
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.space.spec import LEFT_OUT, LEVELS, LOGITS_LEVELS, DistillerSpec
 
 FEATURE_LEVELS = tuple(level for level in LEVELS if level not in LOGITS_LEVELS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import math
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, nearest
 
 DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     transform=('logits_only', 'none', 'spatial_attention', 'channel_attention', 'attention_mask',

@@ -81,7 +81,7 @@ class DistillerSpec:
         Raises:
             ValueError: a name is not a level of the space, or ``transform`` is missing.
         """
-        from autokd_mm.space.errors import ConfigError, nearest
+        from autokd_mm.errors import ConfigError, nearest
         for name in values:
             if name not in LEVELS:
                 raise ConfigError(f'distiller option {nearest(name, LEVELS)}')

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, Iterator, List, Sequence, TypeVar
 
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, nearest
 
 T = TypeVar('T')
 

@@ -6,9 +6,9 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 import torch
 from torch import Tensor
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.conv_connector import resize
 from autokd_mm.models.distillers import clear_records
-from autokd_mm.space.errors import ConfigError
 
 
 class ComparedMaps(NamedTuple):

@@ -11,10 +11,10 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import TRANSFORMS, init_default_scope
 
 from autokd_mm.datasets.pipelines import pipeline_of
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.renormalise import flips_channels
 from autokd_mm.models.algorithms.teacher import load_network, read_checkpoint
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 AS_INITIALISED = 'The checkpoint has no connectors: they are as initialised.'
 _CONNECTORS = 'distiller.'

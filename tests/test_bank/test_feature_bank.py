@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from autokd_mm.bank import FeatureBank, Plan, TornBank
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 
 def test_written_once_and_read_by_row(open_bank, make, warnings, path):

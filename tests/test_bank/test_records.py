@@ -3,7 +3,7 @@ import pytest
 
 from autokd_mm.bank import FeatureBank, Plan, TeacherRecords
 from autokd_mm.bank.records import KIND, sources_of
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 
 @pytest.fixture

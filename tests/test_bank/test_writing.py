@@ -14,7 +14,7 @@ import pytest
 import autokd_mm
 from autokd_mm.bank import FeatureBank, Plan, writing
 from autokd_mm.bank.files import claim
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 Usage = namedtuple('Usage', 'total used free')
 

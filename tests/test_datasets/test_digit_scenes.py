@@ -11,7 +11,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from autokd_mm.datasets import DigitScenesCityscapes, DigitScenesCoco, digit_scenes
 from autokd_mm.datasets.digit_scene_drawing import DIGITS
 from autokd_mm.datasets.digit_scenes import ensure_scenes, write_scenes
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 # Of decoded pixels and annotations, so that it does not depend on how a library writes PNG.
 DIGEST = '3315a21287af38de1b5d57e8f1e820f0'

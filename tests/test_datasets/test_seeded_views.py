@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 from autokd_mm.bank import FeatureBank, Plan
 from autokd_mm.bank.records import KIND, where_from
 from autokd_mm.datasets import SeededViews, ViewSampler
+from autokd_mm.errors import ConfigError
 from autokd_mm.seeding import seeded
-from autokd_mm.space.errors import ConfigError
 
 PIPELINE = [
     dict(type='Resize', scale=12),

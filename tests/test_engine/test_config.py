@@ -3,7 +3,7 @@ import os
 import pytest
 
 from autokd_mm.engine.config import check_writable, load_config
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 TEXT = '''
 data_root = 'data/cifar10'

@@ -5,15 +5,15 @@ from types import SimpleNamespace
 import pytest
 from optuna.trial import TrialState
 
-from autokd_mm.engine import study as studies
-from autokd_mm.engine.export import OUTCOME, SPEC
-from autokd_mm.engine.failures import CandidateFailed
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
-from autokd_mm.engine.study import open_study
+from autokd_mm.errors import ConfigError
+from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.report.export import OUTCOME, SPEC
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.reward import Outcome, Reward
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.study import study as studies
+from autokd_mm.study.study import open_study
 
 NAMES = ('KD', 'AT', 'SP', 'ICKD', 'PKD', 'CC', 'DIST', 'CWD')
 

@@ -6,17 +6,17 @@ import pytest
 from optuna.trial import TrialState
 
 from autokd_mm.engine import phases as module
-from autokd_mm.engine import study as studies
-from autokd_mm.engine.export import OUTCOME, SPEC
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
-from autokd_mm.engine.heartbeat import MISSES, Heartbeat
 from autokd_mm.engine.phases import Phases
-from autokd_mm.engine.ranks import RankLost
-from autokd_mm.engine.study import open_study
-from autokd_mm.engine.time_limit import TimeLimit
+from autokd_mm.proxy.ranks import RankLost
+from autokd_mm.report.export import OUTCOME, SPEC
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.study import study as studies
+from autokd_mm.study.heartbeat import MISSES, Heartbeat
+from autokd_mm.study.study import open_study
+from autokd_mm.study.time_limit import TimeLimit
 
 NAMES = tuple(HANDCRAFTED)
 
@@ -222,7 +222,7 @@ def test_nothing_begins_that_would_end_too_late(make, monkeypatch):
     phases = make(hours=1.0)
     begun = module.TimeLimit.__init__.__globals__['_START']
     clock = [begun]
-    monkeypatch.setattr('autokd_mm.engine.time_limit.time.monotonic', lambda: clock[0])
+    monkeypatch.setattr('autokd_mm.study.time_limit.time.monotonic', lambda: clock[0])
 
     def run(trial):
         clock[0] += 1000.0

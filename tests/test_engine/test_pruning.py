@@ -5,11 +5,10 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from autokd_mm.engine import study as studies
-from autokd_mm.engine.pruning import (CandidatePruned, Watch, build_pruner, looks,
-                                      pruner_types)
+from autokd_mm.engine.pruning import CandidatePruned, Watch, build_pruner, looks, pruner_types
+from autokd_mm.errors import ConfigError
 from autokd_mm.search.reward import Outcome
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.study import study as studies
 
 OUTCOME = Outcome(1.0, 1.0, 0.5, 0.5, 1.0)
 

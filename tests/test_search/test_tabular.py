@@ -5,11 +5,11 @@ import math
 import optuna
 import pytest
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.search import MCTSSampler, tabular
 from autokd_mm.search.reward import Reward
 from autokd_mm.search.tabular import Failed, TabularObjective
 from autokd_mm.space import DistillerSpace, Shapes
-from autokd_mm.space.errors import ConfigError
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 

@@ -5,9 +5,9 @@ import optuna
 import pytest
 from optuna.samplers import RandomSampler, TPESampler
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.search import MCTSSampler
 from autokd_mm.space import DistillerSpace, DistillerSpec, LayerwiseSpace, LayerwiseSpec, Shapes
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import HANDCRAFTED, starting_point
 from autokd_mm.space.walk import walk
 

@@ -1,6 +1,6 @@
 import pytest
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from autokd_mm.engine.journal import journal_path, open_storage
+from autokd_mm.study.journal import journal_path, open_storage
 
 STRONG = dict(transform='none', connector='conv1x1', intra='none', inter='none', distance='l2',
               feature_weight=50, logits='none')

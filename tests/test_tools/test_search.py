@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from autokd_mm.engine import export
+from autokd_mm.report import export
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ('study.journal', 'bank', 'leaderboard.csv', 'best_distiller.py', 'teacher',

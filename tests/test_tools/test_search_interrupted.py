@@ -11,9 +11,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from autokd_mm.engine import study as studies
-from autokd_mm.engine.candidate import Candidate
-from autokd_mm.engine.progress import Display
+from autokd_mm.proxy.candidate import Candidate
+from autokd_mm.report.progress import Display
+from autokd_mm.study import study as studies
 
 ROOT = Path(__file__).resolve().parents[2]
 # Trials of half a second, long enough to be hit in the middle.

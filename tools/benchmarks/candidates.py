@@ -21,9 +21,9 @@ class Candidates:
         from mmengine.registry import DATASETS
         from mmengine.runner import Runner
 
-        from autokd_mm.engine import teacher as teachers
         from autokd_mm.engine.preparation import prepare_trainer
-        from autokd_mm.engine.proxy_data import read_views
+        from autokd_mm.proxy.data import read_views
+        from autokd_mm.teacher import checkpoint as teachers
         self.config = _cli.load(args)
         config, work_dir = self.config, self.config.work_dir
         config.resume = False
@@ -50,7 +50,7 @@ class Candidates:
         """Top-1 accuracy in [0, 1] on the test images, in the precision of the proxy."""
         import torch
 
-        from autokd_mm.engine.layers import forward
+        from autokd_mm.layers.find import forward
         right, logits = 0, dict(logits=self.task.layers.logits[0].student)
         size = 100  # larger ones do not stay in a CPU's cache
         for start in range(0, len(self.test_labels), size):

@@ -26,18 +26,21 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import optuna  # noqa: E402
+import postgres  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
-import postgres  # noqa: E402
-from autokd_mm.engine import export, lock, patience, phases, time_limit  # noqa: E402
-from autokd_mm.engine import study as studies  # noqa: E402
+from autokd_mm.engine import phases
 from autokd_mm.engine.final_round import FinalRound, FinalSettings  # noqa: E402
-from autokd_mm.engine.heartbeat import Heartbeat  # noqa: E402
 from autokd_mm.engine.one_trial import TrialRunner  # noqa: E402
-from autokd_mm.engine.results import Results  # noqa: E402
+from autokd_mm.report import export
+from autokd_mm.report.results import Results  # noqa: E402
 from autokd_mm.search import MCTSSampler, StudyTree  # noqa: E402
 from autokd_mm.search.reward import Outcome, Reward  # noqa: E402
 from autokd_mm.space import DistillerSpace  # noqa: E402
+from autokd_mm.study import lock, patience  # noqa: E402
+from autokd_mm.study import study as studies  # noqa: E402
+from autokd_mm.study import time_limit
+from autokd_mm.study.heartbeat import Heartbeat  # noqa: E402
 
 SEED, BEAT = 3, 0.25
 

@@ -149,10 +149,10 @@ def make_pairs(shapes, device):
 class Benchmark:
 
     def __init__(self, device, quick):
-        from autokd_mm.registry import MODELS
         import mmrazor.models  # noqa: F401 (registers its losses)
 
         from autokd_mm.models.losses import FeatureLoss, LogitsLoss
+        from autokd_mm.registry import MODELS
         self.ours = {'feature': FeatureLoss, 'logits': LogitsLoss}
         self.build = lambda config: MODELS.build(dict(config, _scope_='mmrazor'))
         self.device, self.quick = device, quick

@@ -54,7 +54,7 @@ def parse_args():
 def open_study(work_dir):
     import optuna
 
-    from autokd_mm.engine.journal import journal_path, open_storage
+    from autokd_mm.study.journal import journal_path, open_storage
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna.create_study(storage=open_storage(journal_path(work_dir)), study_name='table',
                                load_if_exists=True)
@@ -72,7 +72,7 @@ def units(count, args):
 
 def next_trial(study, wanted):
     """The first unit nobody has finished or is alive with, as a running trial; None at the end."""
-    from autokd_mm.engine import study as studies
+    from autokd_mm.study import study as studies
     taken = set()
     for trial in study.get_trials(deepcopy=False):
         unit = tuple(trial.user_attrs.get('unit', ()))
@@ -90,8 +90,8 @@ def next_trial(study, wanted):
 def work(args):
     from candidates import Candidates
 
-    from autokd_mm.engine import lock
-    from autokd_mm.engine.failures import CandidateFailed
+    from autokd_mm.proxy.failures import CandidateFailed
+    from autokd_mm.study import lock
     folder = args.work_dir
     os.makedirs(folder, exist_ok=True)
     with lock.exclusive(os.path.join(folder, '.lock')):
@@ -132,7 +132,7 @@ def run(bench, spec, seed, curve):
     def look(epoch, student):
         points.append(trainer.measure(student))
 
-    from autokd_mm.engine.failures import one_line_reason
+    from autokd_mm.proxy.failures import one_line_reason
     with one_line_reason():
         student = trainer.train(spec, look if curve else None, seed)
         points.append(trainer.measure(student))

@@ -74,7 +74,7 @@ class Postgres:
         """Its URL as a search gets it; this process knows the password."""
         from mmengine.config import Config
 
-        from autokd_mm.engine.storage import hide_password
+        from autokd_mm.study.storage import hide_password
         config = Config(dict(train_cfg=dict(storage=self.url)))
         hide_password(config)
         return config.train_cfg.storage

@@ -23,13 +23,13 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
+import samplers_report as report  # noqa: E402
+from landscape import Landscape  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
-import samplers_report as report  # noqa: E402
 from autokd_mm.search import build_sampler  # noqa: E402
 from autokd_mm.search.reward import Reward  # noqa: E402
 from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
-from landscape import Landscape  # noqa: E402
 
 # CMA-ES is not here: it searches numbers, and samples every categorical choice at random.
 # NSGA-II breeds only the parameters that every trial has, here the first one. With Optuna's own

@@ -28,12 +28,12 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
-from optuna.trial import TrialState  # noqa: E402
-
 import postgres  # noqa: E402
+from optuna.trial import TrialState  # noqa: E402
+from simulation import QUESTIONS, Costs, simulate  # noqa: E402
+
 from autokd_mm.search import MCTSSampler  # noqa: E402
 from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
-from simulation import QUESTIONS, Costs, simulate  # noqa: E402
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SECONDS = (1, 5, 20, 60)
@@ -57,7 +57,7 @@ def parse_args():
 
 # -- measured ----------------------------------------------------------------------------------
 def open_study(folder, storage, seed=0):
-    from autokd_mm.engine import study as studies
+    from autokd_mm.study import study as studies
     return studies.open_study(folder, MCTSSampler(seed=seed), dict(scale=1), storage=storage)
 
 
@@ -70,9 +70,9 @@ def goal(trial):
 def steps(folder, storage, sizes=(100, 1000)):
     """Median seconds of a worker's steps, in a study of so many finished trials, beside others'
     that run: every look reads those anew."""
-    from autokd_mm.engine import export
-    from autokd_mm.engine import study as studies
-    from autokd_mm.engine.patience import one_look
+    from autokd_mm.report import export
+    from autokd_mm.study import study as studies
+    from autokd_mm.study.patience import one_look
     memory = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=0))
     memory.optimize(goal, n_trials=max(sizes))
     found, study, there = {}, open_study(folder, storage), 0

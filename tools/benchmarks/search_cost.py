@@ -57,7 +57,7 @@ class Steps:
         """MMRazor's algorithm with our losses and its own way with the teacher."""
         from mmengine.optim import build_optim_wrapper
 
-        from autokd_mm.engine.evaluation import total_loss
+        from autokd_mm.measure.evaluation import total_loss
         from autokd_mm.models.distillers import distiller_config
         from autokd_mm.registry import MODELS
         trainer, config = self.trainer, self.bench.config.model
@@ -106,7 +106,7 @@ def main():
     import torch
     from candidates import Candidates
 
-    from autokd_mm.engine.layers import inputs_for
+    from autokd_mm.layers.find import inputs_for
     bench = Candidates(args, test_images=1)
     steps, trainer = Steps(bench), bench.trainer
     cuda = trainer.device.type == 'cuda'

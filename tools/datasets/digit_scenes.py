@@ -26,7 +26,7 @@ def main():
     args = parse_args()
     from autokd_mm.bank.files import filled
     from autokd_mm.datasets.digit_scenes import ensure_scenes
-    from autokd_mm.space.errors import ConfigError
+    from autokd_mm.errors import ConfigError
     if filled(args.out):
         raise ConfigError(f'--out: {args.out} is not empty; name a folder that is empty or not '
                           'there')

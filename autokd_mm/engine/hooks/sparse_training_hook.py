@@ -7,13 +7,13 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 
-from autokd_mm.engine.sparse import SparseMasks, check_sparse
+from autokd_mm.proxy.sparse import SparseMasks, check_sparse
 from autokd_mm.registry import HOOKS
 
 
 @HOOKS.register_module()
 class SparseTrainingHook(Hook):
-    """Train the student with few weights (see :class:`~autokd_mm.engine.sparse.SparseMasks`).
+    """Train the student with few weights (see :class:`~autokd_mm.proxy.sparse.SparseMasks`).
 
     In a distillation the student (``architecture``) is masked and nothing else. The masks are in
     every checkpoint, so a resumed training is the one that was interrupted; weights that are only

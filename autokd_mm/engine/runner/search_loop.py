@@ -11,30 +11,31 @@ import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import BaseLoop
 
-from autokd_mm.engine import lock, report
-from autokd_mm.engine import study as studies
-from autokd_mm.engine import teacher as teachers
-from autokd_mm.engine.checks import refuse_unknown
 from autokd_mm.engine.final_round import FinalRound, FinalSettings
 from autokd_mm.engine.followers import LeadingTrainer, follow
-from autokd_mm.engine.heartbeat import Heartbeat
 from autokd_mm.engine.one_trial import TrialRunner, baseline_of
-from autokd_mm.engine.patience import StorageAway
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.preparation import prepare_trainer
-from autokd_mm.engine.progress import Display, best_table, table_text
-from autokd_mm.engine.proxy import ProxySettings
 from autokd_mm.engine.pruning import build_pruner
-from autokd_mm.engine.ranks import Ranks, check_ranks
-from autokd_mm.engine.rejection import Rejection
-from autokd_mm.engine.results import Results
-from autokd_mm.engine.storage import check_storage
-from autokd_mm.engine.task import Task
-from autokd_mm.engine.time_limit import TimeLimit
+from autokd_mm.errors import ConfigError
+from autokd_mm.proxy.ranks import Ranks, check_ranks
+from autokd_mm.proxy.rejection import Rejection
+from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.registry import LOOPS
+from autokd_mm.report import words
+from autokd_mm.report.progress import Display, best_table, table_text
+from autokd_mm.report.results import Results
 from autokd_mm.search import build_sampler
 from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Reward
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.space.checks import refuse_unknown
+from autokd_mm.study import lock
+from autokd_mm.study import study as studies
+from autokd_mm.study.heartbeat import Heartbeat
+from autokd_mm.study.patience import StorageAway
+from autokd_mm.study.storage import check_storage
+from autokd_mm.study.time_limit import TimeLimit
+from autokd_mm.task.task import Task
+from autokd_mm.teacher import checkpoint as teachers
 
 
 @LOOPS.register_module()
@@ -195,12 +196,12 @@ class SearchLoop(BaseLoop):
 
     def _show_plan(self) -> None:
         task = self.task
-        for line in report.plan(task.space, task.layers, task.computed_factors):
+        for line in words.plan(task.space, task.layers, task.computed_factors):
             self._say(line)
         if teachers.find_checkpoint(self.model.teacher, self.runner.cfg, self.runner.work_dir,
                                     self.train_teacher):
             metrics = teachers.evaluate(self.model, self.runner.val_loop)
-            report.show_teacher(metrics, self.runner.logger)
+            words.show_teacher(metrics, self.runner.logger)
         else:
             self._say('teacher: not trained yet, the search trains it first')
 
@@ -256,7 +257,7 @@ class SearchLoop(BaseLoop):
             metrics = {name: float(value) for name, value in found.items()}  # not NumPy's
             if self.study is not None:
                 self.study.set_user_attr('teacher_metrics', metrics)
-        report.show_teacher(metrics, self.runner.logger)
+        words.show_teacher(metrics, self.runner.logger)
 
     def _turn(self) -> Any:
         """One worker at a time takes a trial, or writes what has been found."""
@@ -272,7 +273,7 @@ class SearchLoop(BaseLoop):
             about = self.final.report(done) if self.final else []
             top = self.results.write_best(done, rewards, about)
         share = 1 - (self.leading.clock.model - self.first_clock) / max(wall, 1e-9)
-        self._say(f'{report.counts(done)}, {wall:.1f} s here, {share:.1%} of it outside forward, '
+        self._say(f'{words.counts(done)}, {wall:.1f} s here, {share:.1%} of it outside forward, '
                   'backward and optimiser step')
         self.runner.visualizer.add_scalars(
             {'search/outside_model': share, 'search/seconds': wall}, step=len(done))

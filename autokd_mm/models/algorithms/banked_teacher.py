@@ -9,7 +9,7 @@ from torch import nn
 from autokd_mm.bank import TeacherRecords
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.bank.records import where_from
-from autokd_mm.space.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, nearest
 
 Record = Union[torch.Tensor, Tuple[torch.Tensor, ...]]
 # Relative to the largest value. Numbers of half the length, TF32 and other kernels stay far below,

@@ -11,16 +11,15 @@ from mmrazor.models.algorithms import SingleTeacherDistill
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.teacher import load_teacher
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
 from autokd_mm.models.distillers import (RecordGuard, as_far_as_recorded, bring_to_one_grid,
-                                         clear_records, disable_inplace, feed_teacher,
-                                         show_samples)
+                                         clear_records, disable_inplace, feed_teacher, show_samples)
 from autokd_mm.models.heads.shared_boxes import share_boxes
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 
 class _Held:

@@ -10,10 +10,10 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from autokd_mm.safe_load import load_url, load_weights
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.teachers import Teachers
 from autokd_mm.models.backbones.convert import to_classifier_state_dict
+from autokd_mm.safe_load import load_url, load_weights
 
 # Under this share of matching parameters the checkpoint is of another network.
 _MATCH = 0.95

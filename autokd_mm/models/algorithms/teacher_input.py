@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.algorithms.renormalise import Renormalise
-from autokd_mm.space.errors import ConfigError, nearest
 
 Size = Tuple[int, int]
 _KEYS = ('size', 'scale')

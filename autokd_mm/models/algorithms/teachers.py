@@ -7,9 +7,9 @@ import torch
 from mmengine.model import BaseModel
 from torch import nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 
 @MODELS.register_module()

@@ -1,7 +1,7 @@
 """What the backbones' arguments have in common."""
 from typing import Any, Sequence, Tuple
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 
 def check_channels(network: str, **numbers: Any) -> None:

@@ -5,9 +5,9 @@ from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.backbones.checks import check_channels, check_out_indices
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError, nearest
 
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 SHORTCUTS = ('pad', 'conv')

@@ -7,9 +7,9 @@ from mmpretrain.models.utils import channel_shuffle
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.backbones.checks import check_channels, check_out_indices
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError, nearest
 
 # Channels of the first stage for each number of groups (table 1 of the paper); the second and
 # third have 2 and 4 times as many. With 4 or 8 groups the units below cannot be divided.

@@ -4,9 +4,9 @@ from typing import Optional, Sequence, Tuple
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.backbones.checks import check_channels, check_out_indices
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError, nearest
 
 # Convolutions of each of the five stages; with three linear layers they make the name's depth.
 STAGES = {8: (1, 1, 1, 1, 1), 11: (1, 1, 2, 2, 2), 13: (2, 2, 2, 2, 2), 16: (2, 2, 3, 3, 3),

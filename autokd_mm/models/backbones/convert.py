@@ -8,9 +8,9 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.backbones.published import FAMILIES, NETWORKS, Family
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError, nearest
 
 _OURS = ('backbone.', 'neck.', 'head.')
 

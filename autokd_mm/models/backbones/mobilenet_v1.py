@@ -4,9 +4,9 @@ from typing import Optional, Sequence, Tuple
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.backbones.checks import check_channels, check_out_indices
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 # The paper's table 1, one line for each resolution: channels and number of blocks; the first block
 # of a line halves the resolution, but for the first line's.

@@ -23,9 +23,9 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from torch import Tensor
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.backbones.cifar_resnet import DEPTHS
 from autokd_mm.models.backbones.cifar_vgg import STAGES
-from autokd_mm.space.errors import ConfigError, nearest
 
 Weights = Mapping[str, Tensor]
 _WIDE_DEPTHS = (10, 16, 22, 28, 40)

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from mmrazor.models.architectures.connectors.base_connector import BaseConnector
 from torch import Tensor, nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.tokens import tokens_to_map
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 
 def resize(feature: Tensor, size: Optional[Tuple[int, int]]) -> Tensor:

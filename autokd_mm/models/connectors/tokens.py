@@ -6,7 +6,7 @@ from typing import Optional
 
 from torch import Tensor, nn
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 
 def tokens_to_map(tokens: Tensor, extra_tokens: int, name: str) -> Tensor:

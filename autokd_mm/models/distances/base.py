@@ -4,8 +4,8 @@ from typing import Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.transforms.tensors import checked_pair, full_precision
-from autokd_mm.space.errors import ConfigError, nearest
 
 _MANY = 1 << 20
 

@@ -8,7 +8,6 @@ from autokd_mm.models.distances.base import Distance
 from autokd_mm.models.transforms.tensors import block_size, blocks, inverse_or_zero
 from autokd_mm.registry import MODELS
 
-
 # Elements of a Gram matrix that are made at once even if the features are fewer.
 _SMALL = 1 << 18
 

@@ -4,10 +4,10 @@ from typing import Tuple
 import torch
 from torch import Tensor
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distances.base import Distance
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 
 class _SoftmaxKL(torch.autograd.Function):

@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distances.base import Distance
-from autokd_mm.models.transforms.tensors import (block_size, blocks, full_precision,
-                                                 inverse_or_zero)
+from autokd_mm.models.transforms.tensors import block_size, blocks, full_precision, inverse_or_zero
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 # Two vectors nearer than this many rounding errors of their squared distance are the same.
 _ROUNDING = 16.

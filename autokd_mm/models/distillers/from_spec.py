@@ -7,9 +7,9 @@ import re
 from dataclasses import replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers.layers import LayerPair, Layers
 from autokd_mm.space import DistillerSpec, LayerwiseSpec, Spec, rules
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS
 
 _FEATURE_ARGS = dict(transform='transform', mask_ratio='mask_ratio', region='region',

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 Shape = Tuple[int, int, int]
 _INDEXED = re.compile(r'(.+)\[(\d+)\]')

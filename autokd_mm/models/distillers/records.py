@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, Callable, Dict, List, Mapping, Tuple
 
 import torch
-
 from mmrazor.models.task_modules import RecorderManager
 
 from autokd_mm.models.distillers.regions import forget_samples

@@ -5,9 +5,9 @@ from typing import Any, Iterator, Optional, Sequence
 
 import torch
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.transforms.padding import BatchSizes, SeesSizes
 from autokd_mm.models.transforms.regions import BatchBoxes
-from autokd_mm.space.errors import ConfigError
 
 
 def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import nn
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 FIELD = 'teacher_boxes'  # of a data sample: R x 4 in pixels of the (padded) image, R >= 1
 

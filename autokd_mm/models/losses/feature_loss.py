@@ -5,20 +5,19 @@ from typing import Dict, List, Optional, Tuple, Union
 from mmengine.utils import is_str
 from torch import Tensor, nn
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.distances import (CorrelationDistance, CosineDistance, Distance,
                                         GramL2Distance, KLDistance, L2Distance,
                                         LocalCorrelationDistance, PearsonDistance, RKDAngle,
                                         RKDDistance)
 from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentionTransform,
                                          ForegroundBackgroundTransform, InstancesTransform,
-                                         LocalTransform, MultiScaleTransform,
-                                         RandomMaskTransform, SpatialAttentionTransform,
-                                         TeacherAttentionMaskTransform)
+                                         LocalTransform, MultiScaleTransform, RandomMaskTransform,
+                                         SpatialAttentionTransform, TeacherAttentionMaskTransform)
 from autokd_mm.models.transforms.padding import SeesSizes, put_together
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
 from autokd_mm.space import rules
-from autokd_mm.space.errors import ConfigError, nearest
 
 TRANSFORMS = {
     'none': None,

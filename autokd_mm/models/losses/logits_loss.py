@@ -3,11 +3,11 @@ import math
 
 from torch import Tensor, nn
 
+from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.distances import KLDistance, PearsonDistance
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError, nearest
 
 LOGITS_DISTANCES = ('kl', 'pearson_inter', 'pearson_intra', 'pearson_both')
 

@@ -4,8 +4,7 @@ from typing import Tuple
 import torch
 from torch import Tensor, nn
 
-from autokd_mm.models.transforms.tensors import (block_size, blocks, checked_pair,
-                                                 inverse_or_zero)
+from autokd_mm.models.transforms.tensors import block_size, blocks, checked_pair, inverse_or_zero
 from autokd_mm.registry import MODELS
 
 

@@ -4,10 +4,9 @@ from typing import Tuple
 import torch
 from torch import Tensor, nn
 
-from autokd_mm.models.transforms.tensors import (block_size, blocks, checked_pair,
-                                                 full_precision)
+from autokd_mm.errors import ConfigError
+from autokd_mm.models.transforms.tensors import block_size, blocks, checked_pair, full_precision
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 
 def mean_magnitudes(feature: Tensor) -> Tuple[Tensor, Tensor]:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.transforms.padding import Size, cells_of
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.rules import INSTANCE_SIDE
 
 

@@ -7,9 +7,9 @@ from typing import List, Sequence, Tuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 Parts = List[Tuple[float, Tensor, Tensor]]
 

@@ -9,7 +9,7 @@ from typing import ContextManager, Iterator, Tuple, Union
 import torch
 from torch import Tensor
 
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 # Elements of a temporary. On a CPU a block of 8 MB stays in the last-level cache and is not paged
 # in anew for each operation (smaller ones are no faster, and the threads meet more often); a

@@ -6,8 +6,8 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.registry import HOOKS
-from autokd_mm.space.errors import ConfigError
 
 HOOK = dict(type='mmrazor.SparseTrainingHook', density=0.2, death_rate=0.5, interval=3, seed=4)
 

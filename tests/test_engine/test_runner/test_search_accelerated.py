@@ -7,10 +7,10 @@ import pytest
 from mmengine.config import Config
 from optuna.trial import TrialState
 
-from autokd_mm.engine.candidate import Candidate
-from autokd_mm.engine.export import spec_of
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.models.distillers import spec_from_config
+from autokd_mm.proxy.candidate import Candidate
+from autokd_mm.proxy.trainer import ProxyTrainer
+from autokd_mm.report.export import spec_of
 from autokd_mm.search.study_tree import StudyTree
 
 OFF = ('train_cfg.rejection=None', 'train_cfg.pruner=None', 'train_cfg.final_round=None')

@@ -1,8 +1,7 @@
 """A search of detectors and of segmentors from the command line: two trials each."""
 import csv
-import sys
-from pathlib import Path
 
+import dense_tasks
 import numpy as np
 import pytest
 import torch
@@ -11,9 +10,6 @@ from mmengine.registry import DefaultScope
 
 from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.registry import MODELS
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-import dense_tasks  # noqa: E402
 
 LOOP = dict(
     type='mmrazor.SearchLoop', trials=2, final_round=None, pruner=None,

@@ -9,13 +9,13 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from optuna.trial import TrialState
 
-from autokd_mm.engine.candidate import Candidate
-from autokd_mm.engine.evaluation import total_loss
-from autokd_mm.engine.export import spec_of
-from autokd_mm.engine.task import Task
+from autokd_mm.measure.evaluation import total_loss
 from autokd_mm.models.distillers import spec_from_config
+from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.registry import MODELS
+from autokd_mm.report.export import spec_of
 from autokd_mm.space import LayerwiseSpec
+from autokd_mm.task.task import Task
 
 CONFIG = Path(__file__).resolve().parents[3] / 'configs' / 'search' / 'digits_layerwise.py'
 METHODS = ['logits_only', 'none', 'spatial_attention']  # without masks nothing is drawn

@@ -9,11 +9,11 @@ import torch
 from mmengine.config import Config
 from optuna.trial import TrialState
 
-from autokd_mm.engine.candidate import Candidate
-from autokd_mm.engine.export import spec_of
-from autokd_mm.engine.proxy_trainer import ProxyTrainer
 from autokd_mm.models.distillers import spec_from_config
+from autokd_mm.proxy.candidate import Candidate
+from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.registry import MODELS
+from autokd_mm.report.export import spec_of
 from autokd_mm.space import LEVELS
 
 COLUMNS = ['trial', 'state', 'reward', 'held_out_loss', 'gap', 'metric', 'seconds', 'reason']

@@ -9,7 +9,7 @@ from mmengine.model import ExponentialMovingAverage
 from autokd_mm.bank import FeatureBank, Plan
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.bank.records import KIND
-from autokd_mm.space.errors import ConfigError
+from autokd_mm.errors import ConfigError
 
 LAYERS = ('backbone.layer3', 'head.fc', 'neck')
 

@@ -6,8 +6,8 @@ from mmengine.model import ImgDataPreprocessor
 from mmpretrain.models import ClsDataPreprocessor
 from torch.nn import functional as F
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
-from autokd_mm.space.errors import ConfigError
 
 
 def test_same_images_need_nothing():

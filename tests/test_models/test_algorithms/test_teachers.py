@@ -5,9 +5,9 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import feed_teacher
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 OTHER_SIDE = dict(type='ClsDataPreprocessor', num_classes=10, mean=[0., 0., 0.],
                   std=[255., 255., 255.], to_rgb=False)

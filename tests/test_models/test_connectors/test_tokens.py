@@ -3,9 +3,9 @@ import pytest
 import torch
 from mmpretrain.models.backbones import DistilledVisionTransformer, VisionTransformer
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors import ConvConnector, IdentityConnector
 from autokd_mm.models.connectors.tokens import extra_tokens_of, tokens_to_map
-from autokd_mm.space.errors import ConfigError
 
 TINY = dict(arch=dict(embed_dims=12, num_layers=2, num_heads=3, feedforward_channels=24),
             img_size=16, patch_size=4)

@@ -3,13 +3,12 @@ import pytest
 import torch
 from torch import nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import (LayerPair, Layers, as_far_as_recorded, checked_factors,
-                                         clear_records, disable_inplace, distiller_config,
-                                         for_bank, pair_names, spec_from_config, split_source,
-                                         stop_when)
+                                         clear_records, disable_inplace, distiller_config, for_bank,
+                                         pair_names, spec_from_config, split_source, stop_when)
 from autokd_mm.registry import MODELS
 from autokd_mm.space import DistillerSpace, DistillerSpec, LayerwiseSpace, LayerwiseSpec, Shapes
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted
 
 FACTORS = (0.5, 0.3, 0.2)

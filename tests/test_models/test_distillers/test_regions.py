@@ -8,12 +8,12 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import (Layers, clear_records, distiller_config, feed_teacher,
                                          show_samples, spec_from_config)
 from autokd_mm.models.distillers.regions import batch_boxes
 from autokd_mm.registry import MODELS
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
-from autokd_mm.space.errors import ConfigError
 from autokd_mm.space.handcrafted import handcrafted
 
 INPUTS = torch.zeros(2, 3, 40, 60)

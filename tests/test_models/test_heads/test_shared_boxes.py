@@ -1,20 +1,16 @@
 """A RoI head that judges the teacher's boxes is otherwise the head that it was."""
 import copy
-import sys
-from pathlib import Path
 
+import dense_tasks
 import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.heads import share_boxes
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
-
-sys.path.insert(0, str(Path(__file__).parents[2] / 'test_engine'))
-import dense_tasks  # noqa: E402
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ import references as ref
 import torch
 from torch import nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.losses import FeatureLoss
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 
 @MODELS.register_module()

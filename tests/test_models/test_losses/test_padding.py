@@ -5,13 +5,13 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import clear_records, show_samples
 from autokd_mm.models.distillers.regions import batch_sizes
 from autokd_mm.models.losses import FeatureLoss, LogitsLoss
 from autokd_mm.models.transforms import BatchBoxes
 from autokd_mm.models.transforms.padding import BatchSizes, cells_of, put_together
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 # Two images of one size between others; maps of stride 4.
 IMAGES, BATCH = ((32, 40), (24, 36), (32, 40), (30, 17)), (32, 40)

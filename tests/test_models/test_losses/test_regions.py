@@ -9,11 +9,11 @@ import region_references as regions
 import torch
 from torch import nn
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.losses import FeatureLoss
 from autokd_mm.models.losses.feature_loss import DISTANCES, INTERS, INTRAS, TRANSFORMS
 from autokd_mm.models.transforms import BatchBoxes
 from autokd_mm.registry import MODELS
-from autokd_mm.space.errors import ConfigError
 
 
 @MODELS.register_module()

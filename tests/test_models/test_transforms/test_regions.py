@@ -6,10 +6,10 @@ import references as ref
 import region_references as regions
 import torch
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.transforms import (BatchBoxes, ForegroundBackgroundTransform,
                                          InstancesTransform)
 from autokd_mm.models.transforms import regions as module
-from autokd_mm.space.errors import ConfigError
 
 
 def batch_of(seed, n, **options):

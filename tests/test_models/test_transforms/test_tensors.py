@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from autokd_mm.models.transforms.tensors import (block_size, blocks, checked_pair,
-                                                 full_precision, inverse_or_zero)
+from autokd_mm.models.transforms.tensors import (block_size, blocks, checked_pair, full_precision,
+                                                 inverse_or_zero)
 
 
 def test_checked_pair_detaches_and_widens():

@@ -1,0 +1,1 @@
+"""Finding the layers that are compared, and listening to them."""

@@ -1,0 +1,75 @@
+"""The held-out images on which every candidate is measured."""
+from __future__ import annotations
+
+from typing import Dict, Iterator, Optional
+
+import numpy as np
+import torch
+from torch import nn
+
+from autokd_mm.datasets.annotations import BOXES, SEGMENTATION
+from autokd_mm.errors import ConfigError
+from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
+from autokd_mm.measure.dense_metrics import BoxMAP, DenseMetric, MeanIoU
+from autokd_mm.measure.evaluation import Batch, evaluate
+from autokd_mm.models.distillers import Layers
+from autokd_mm.proxy.batches import ProxyBatches
+from autokd_mm.proxy.settings import ProxySettings
+from autokd_mm.seeding import seeded_on
+
+
+class HeldOut:
+    """Measures students on the rows of a bank.
+
+    Args:
+        images: of the bank.
+        layers: where the student is listened to.
+        settings: of the proxy.
+
+    Attributes:
+        teacher: what it says at the pairs of features, by name: N x C x H x W, or the positions of
+            :mod:`dense_evaluation`.
+        labels: N classes; empty for dense tasks.
+
+    Raises:
+        ConfigError: images of a detector without any box.
+    """
+
+    def __init__(self, images: ProxyBatches, layers: Layers, settings: ProxySettings) -> None:
+        self.images, self.layers, self.settings = images, layers, settings
+        if images.kind == BOXES and not images.bank.arrays['boxes'].shapes[:, 0].any():
+            raise ConfigError(f'proxy.held_out: none of the {len(images)} images has a box, so '
+                              'there is no mAP to measure; take more')
+        self._rows = list(images.in_order(settings.batch_size))
+        self._grid = grid_of(len(images))
+        self.teacher: Dict[str, torch.Tensor] = {}
+        for pair in layers.pairs:
+            found = [images.teacher(pair.name, rows) for rows in self._rows]
+            if images.dense:
+                found = [positions(part, (part.shape[2], part.shape[3]), self._grid)
+                         for part in found]
+            self.teacher[pair.name] = torch.cat(found)
+        labels = [] if images.dense else images.bank.arrays['labels']
+        self.labels = torch.from_numpy(np.array(labels)).to(images.device)
+
+    def batches(self, student: nn.Module) -> Iterator[Batch]:
+        """(inputs, data samples) in the order of ``teacher`` and ``labels``."""
+        for rows in self._rows:
+            yield self.images.inputs(student, rows, False)
+
+    def measure(self, student: nn.Module) -> Dict[str, float]:
+        """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`."""
+        if not self.images.dense:
+            return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels)
+        # Detectors draw the boxes that their losses look at: always the same ones here, and
+        # whoever looks on during a training does not change it.
+        with seeded_on(self.images.device, self.settings.seed, 4):
+            return evaluate_dense(student, self.batches(student), self.layers, self.teacher,
+                                  self._grid, self._metric())
+
+    def _metric(self) -> Optional[DenseMetric]:
+        if self.images.kind == BOXES:
+            return BoxMAP()
+        if self.images.kind == SEGMENTATION and self.layers.classes > 1:
+            return MeanIoU(self.layers.logits[0].name)
+        return None

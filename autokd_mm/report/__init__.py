@@ -1,0 +1,1 @@
+"""What a search leaves to read: words, tables, exported configs, progress."""

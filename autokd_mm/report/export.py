@@ -1,0 +1,122 @@
+"""The way out of a search: ``best_distiller.py`` and ``leaderboard.csv``."""
+from __future__ import annotations
+
+import copy
+import csv
+import io
+import os
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
+
+from mmengine.config import Config
+from optuna.trial import FrozenTrial, TrialState
+
+from autokd_mm.search.reward import MEASURED
+from autokd_mm.space import Spec, spec_from_dict
+from autokd_mm.space.layerwise_spec import columns
+from autokd_mm.study.study import REASON, is_rejected
+from autokd_mm.whole_file import whole_file
+
+LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
+SPEC, OUTCOME = 'spec', 'outcome'
+_MEASURED = MEASURED + ('seconds', )
+_COLUMNS = ('trial', 'state', 'reward', 'final_reward') + _MEASURED + ('reason', )
+_STATES = {TrialState.COMPLETE: 'complete', TrialState.FAIL: 'failed',
+           TrialState.PRUNED: 'pruned', TrialState.RUNNING: 'running'}
+
+
+def write_atomically(path: str, text: str) -> None:
+    """Replace a file in one step, so that a reader never sees half of it."""
+    with whole_file(path, 'w', newline='') as file:
+        file.write(text)
+
+
+def ranked(trials: Iterable[FrozenTrial],
+           final: Optional[Mapping[int, float]] = None) -> List[FrozenTrial]:
+    """Best first: by the reward of the final round, then finished ones by theirs, then pruned ones
+    by their last, then those without any in the order in which they ran.
+
+    Args:
+        final: rewards of the final round by trial number; only they compare what ran equally long
+            with equal seeds.
+    """
+    final = final or {}
+
+    def key(trial: FrozenTrial) -> Any:
+        return (trial.number not in final, -final.get(trial.number, 0.0), trial.value is None,
+                trial.state != TrialState.COMPLETE, -(trial.value or 0.0), trial.number)
+
+    return sorted(trials, key=key)
+
+
+def best(trials: Iterable[FrozenTrial],
+         final: Optional[Mapping[int, float]] = None) -> Optional[FrozenTrial]:
+    """The winner; a pruned one only from the final round."""
+    complete = [trial for trial in trials
+                if trial.state == TrialState.COMPLETE or trial.number in (final or {})]
+    return ranked(complete, final)[0] if complete else None
+
+
+def spec_of(trial: FrozenTrial) -> Optional[Spec]:
+    values = trial.user_attrs.get(SPEC)
+    return spec_from_dict(values) if values else None
+
+
+def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
+                      final: Optional[Mapping[int, float]] = None) -> None:
+    """One row per trial in the order of :func:`ranked`, one column per option of the space."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator='\n')
+    rows = ranked([trial for trial in trials if trial.state in _STATES], final)
+    levels = columns(trial.user_attrs.get(SPEC) or {} for trial in rows)
+    table.writerow(_COLUMNS + levels)
+    for trial in rows:
+        outcome = trial.user_attrs.get(OUTCOME) or {}
+        spec = trial.user_attrs.get(SPEC) or {}
+        state = 'rejected' if is_rejected(trial) else _STATES[trial.state]
+        table.writerow([trial.number, state, _number(trial.value),
+                        _number((final or {}).get(trial.number))]
+                       + [_number(outcome.get(name)) for name in _MEASURED]
+                       + [trial.user_attrs.get(REASON, '')]
+                       + [spec.get(level, '') for level in levels])
+    write_atomically(path, text.getvalue())
+
+
+def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[str, Any],
+                teacher_ckpt: Union[str, Sequence[str], None]) -> Config:
+    """The config that trains with ``distiller`` at full length: nothing of the search is left.
+
+    Args:
+        config: of the search.
+        distiller: ``model.distiller`` of the best trial.
+        full_training: the ``train_cfg`` of the full training.
+        teacher_ckpt: where the teacher's weights are now.
+    """
+    result = copy.deepcopy(config)
+    result.model.distiller = distiller
+    result.model.teacher_ckpt = teacher_ckpt
+    result.teacher_ckpt = teacher_ckpt
+    result.train_cfg = copy.deepcopy(full_training)
+    for key in ('work_dir', 'experiment_name'):
+        result.pop(key, None)
+    result.load_from, result.resume, result.launcher = None, False, 'none'
+    return result
+
+
+def beside(path: Any, folder: str) -> Any:
+    """``path`` (or a list of them) as MMEngine writes it in a config in ``folder``: by the config's
+    own place where it lies there too, so that the folder can be moved and used from anywhere."""
+    if isinstance(path, (list, tuple)):
+        return [beside(item, folder) for item in path]
+    if os.path.dirname(os.path.abspath(path)) == os.path.abspath(folder):
+        return '{{ fileDirname }}/' + os.path.basename(path)
+    return path
+
+
+def write_best(path: str, config: Config, header: List[str]) -> None:
+    """``config`` as a Python file that stands alone, with ``header`` as its comment."""
+    text = ''.join(f'# {line}'.rstrip() + '\n' for line in header) + config.pretty_text
+    write_atomically(path, text)
+
+
+def _number(value: Optional[float]) -> str:
+    return '' if value is None else f'{value:.6g}'

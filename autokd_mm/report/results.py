@@ -1,0 +1,71 @@
+"""What a search leaves in its work dir: the leaderboard, and the best distiller as a config."""
+from __future__ import annotations
+
+import os
+import time
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+from optuna.trial import FrozenTrial
+
+from autokd_mm.models.distillers import Layers, distiller_config
+from autokd_mm.report import export
+from autokd_mm.report import words
+
+
+class Results:
+    """Writes both files, each in one step.
+
+    Args:
+        work_dir: where to.
+        config: of the search.
+        full_training: the ``train_cfg`` of the full training.
+        layers: where the distiller listens.
+        teacher_ckpt: the teacher's weights.
+        sampler: its name.
+        baseline: the undistilled student on the proxy.
+    """
+
+    def __init__(self, work_dir: str, config: Any, full_training: Dict[str, Any], layers: Layers,
+                 teacher_ckpt: str, sampler: str, baseline: Mapping[str, Any]) -> None:
+        self.leaderboard = os.path.join(work_dir, export.LEADERBOARD)
+        self.best = os.path.join(work_dir, export.BEST)
+        self.config, self.full_training, self.layers = config, full_training, layers
+        self.teacher_ckpt = export.beside(teacher_ckpt, work_dir)
+        self.sampler, self.baseline = sampler, dict(baseline)
+        self._cost = 0.0
+
+    def write_leaderboard(self, trials: Sequence[FrozenTrial],
+                          final: Mapping[int, float]) -> None:
+        """
+        Args:
+            final: rewards of the final round by trial number.
+        """
+        start = time.perf_counter()
+        export.write_leaderboard(self.leaderboard, trials, final)
+        self._cost = time.perf_counter() - start
+
+    def fresh(self) -> bool:
+        """Whether some worker has just written the leaderboard: all together shall not spend more
+        than a twentieth of their turns with it. Clocks that differ cost a few writes more."""
+        try:
+            age = time.time() - os.stat(self.leaderboard).st_mtime
+        except OSError:
+            return False
+        return 0 <= age < 20 * self._cost
+
+    def write_best(self, trials: Sequence[FrozenTrial], final: Mapping[int, float],
+                   about_final: Sequence[str] = ()) -> Optional[FrozenTrial]:
+        """Write the winner's config, if there is a winner; returns it.
+
+        Args:
+            about_final: lines about the final round for the comment on top.
+        """
+        top = export.best(trials, final)
+        spec = top and export.spec_of(top)
+        if not (top and spec):
+            return None
+        config = export.best_config(self.config, distiller_config(spec, self.layers),
+                                    self.full_training, self.teacher_ckpt)
+        export.write_best(self.best, config, words.header(
+            top, spec, len(trials), self.sampler, self.baseline, about_final))
+        return top

@@ -1,0 +1,123 @@
+"""What a search tells about itself in words: before it starts, and on top of what it found."""
+from __future__ import annotations
+
+import logging
+import math
+from typing import Any, Dict, List, Mapping, Sequence
+
+from optuna.trial import FrozenTrial, TrialState
+
+from autokd_mm.models.distillers import Layers
+from autokd_mm.report.export import OUTCOME, spec_of
+from autokd_mm.space import Space, Spec
+from autokd_mm.study.study import is_rejected
+
+_MEASURED = ('held-out loss {held_out_loss:.4f}, calibrated {calibrated_loss:.4f}, '
+             'gap {gap:.4f}')
+
+
+def measured(outcome: Mapping[str, float]) -> str:
+    return _MEASURED.format(**outcome) + metric_text(outcome['metric'])
+
+
+def metric_text(metric: float) -> str:
+    """The metric behind other numbers; nothing where the task has none (detection)."""
+    return '' if math.isnan(metric) else f', metric {metric:.2%}'
+
+
+def metrics_text(metrics: Mapping[str, float]) -> str:
+    return ', '.join(f'{name} {value:.2f}' for name, value in metrics.items())
+
+
+def show_teacher(metrics: Mapping[str, float], logger: logging.Logger) -> None:
+    """What the teacher can do; a warning where that is nothing, which no reward would show."""
+    # COCO's evaluator says nothing at all of a detector without boxes.
+    logger.info('teacher: ' + (metrics_text(metrics) or 'no metric'))
+    if not any(value >= 0.005 for value in metrics.values()):
+        logger.warning('no metric of the teacher is above 0.00: it has nothing to teach. Train it '
+                       'longer, or check teacher_ckpt and the validation data')
+
+
+def plan(space: Space, layers: Layers, computed: str = '') -> List[str]:
+    """The levels of the space and the layers that will be compared, with their shapes.
+
+    Args:
+        computed: how the factors of the pairs are computed when the teacher is there.
+    """
+    lines = [f'{level:>18}: {", ".join(map(str, options))}' for level, options in space.levels()]
+    for who in ('student', 'teacher'):
+        features = ', '.join(
+            f'{getattr(pair, who)} ({" x ".join(map(str, getattr(pair, f"{who}_shape")))})'
+            for pair in layers.pairs)
+        logits = ', '.join(f'{getattr(pair, who)} ({layers.classes})' for pair in layers.logits)
+        lines.append(f'{who}: {features}, ' + (f'logits {logits}' if logits else 'no logits'))
+    if not layers.shared:
+        lines.append('each pair of layers has its own options of these, but for the logits: '
+                     + ', '.join(pair.name for pair in layers.pairs))
+    if len(layers.pairs) > 1:
+        lines.append('factors: ' + (f'computed by {computed!r} before the search' if computed
+                                    else factors_text(layers)))
+    return lines
+
+
+def factors_text(layers: Layers) -> str:
+    """What share of the feature loss each pair of layers has."""
+    return ', '.join(f'{pair.student} {pair.factor:.4g}' for pair in layers.pairs)
+
+
+def counts(trials: Sequence[FrozenTrial]) -> str:
+    """How many trials there are, and what became of those that were not finished."""
+    rejected = sum(is_rejected(trial) for trial in trials)
+    others = dict(rejected=rejected, failed=_in_state(trials, TrialState.FAIL),
+                  pruned=_in_state(trials, TrialState.PRUNED) - rejected)
+    some = ', '.join(f'{number} {name}' for name, number in others.items() if number)
+    return f'{len(trials)} trials' + (f' ({some})' if some else '')
+
+
+def _in_state(trials: Sequence[FrozenTrial], state: TrialState) -> int:
+    return sum(trial.state == state for trial in trials)
+
+
+def final_round(top: FrozenTrial, rewards: Mapping[int, float], seeds: int, length: int,
+                handcrafted: Sequence[FrozenTrial]) -> List[str]:
+    """How the winner was chosen.
+
+    Args:
+        top: the winner. rewards: of the final round, by trial number.
+        seeds, length: of the final round.
+        handcrafted: trials whose distiller was made by hand.
+    """
+    if top.number not in rewards:
+        return ['  final round: no distiller could be trained with every seed; this is the best '
+                'trial']
+    among = [trial for trial in handcrafted if trial.number in rewards]
+    lines = [f'  final round: reward {rewards[top.number]:+.4f}, best of {len(rewards)} distillers '
+             f'(mean of {seeds} seeds on a proxy {length} times as long)']
+    if among:
+        best = max(among, key=lambda trial: rewards[trial.number])
+        if best.number == top.number:
+            lines.append('  which is the best hand-crafted one there')
+        else:
+            spec = spec_of(best)
+            assert spec is not None
+            lines.append(f'  best hand-crafted there: {spec.in_words()}, reward '
+                         f'{rewards[best.number]:+.4f}')
+    return lines
+
+
+def header(top: FrozenTrial, spec: Spec, trials: int, sampler: str,
+           baseline: Dict[str, Any], final: Sequence[str] = ()) -> List[str]:
+    """The comment on top of ``best_distiller.py``: what it is and where it comes from.
+
+    Args:
+        final: lines about the final round.
+    """
+    return [
+        'Distiller found by autokd_mm (Monte Carlo tree search over the space of Auto-KD).',
+        f'  {spec.in_words()}',
+        f'  reward {top.value:+.4f} over the undistilled student (trial {top.number} of {trials}, '
+        f'sampler {sampler})',
+        *final,
+        f'  proxy: {measured(top.user_attrs[OUTCOME])}',
+        f'  undistilled: {measured(baseline)}',
+        '', ]

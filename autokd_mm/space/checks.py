@@ -1,0 +1,88 @@
+"""Mistakes in a search config that no part of the engine would notice on its own."""
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Any, Callable, Dict, Mapping, Optional
+
+from autokd_mm.errors import ConfigError, nearest
+
+
+def refuse_unknown(arguments: Mapping[str, Any], function: Callable[..., Any]) -> None:
+    """Refuse ``train_cfg`` keys that the loop does not have.
+
+    Raises:
+        ConfigError: names the nearest that it has.
+    """
+    valid = [name for name, parameter in inspect.signature(function).parameters.items()
+             if parameter.kind == parameter.POSITIONAL_OR_KEYWORD
+             and name not in ('self', 'runner', 'dataloader')]
+    for name in arguments:
+        raise ConfigError(f'train_cfg: {nearest(name, valid, shown=len(valid))}')
+
+
+def read_settings(key: str, config: Any, settings: Any) -> Optional[Dict[str, Any]]:
+    """What a config gives for a part of the search that can be switched off.
+
+    Args:
+        key: of ``train_cfg``.
+        config: ``True`` (all defaults), a dict, or ``None`` or ``False`` (off).
+        settings: the dataclass whose fields are valid.
+
+    Returns:
+        The values given, ``None`` where it is off.
+
+    Raises:
+        ConfigError: something else, or an unknown key.
+    """
+    if config is None or config is False:
+        return None
+    if config is True:
+        return {}
+    names = [field.name for field in fields(settings)]
+    if not isinstance(config, Mapping):
+        raise ConfigError(f'{key}={config!r}: must be a dict with {", ".join(names)}, or None to '
+                          'switch it off')
+    for name in config:
+        if name not in names:
+            raise ConfigError(f'{key}: {nearest(name, names)}')
+    return dict(config)
+
+
+def whole_number(key: str, value: Any, least: int) -> None:
+    """
+    Raises:
+        ConfigError: ``value`` is not a whole number from ``least`` on.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f'{key}={value!r}: must be a whole number, at least {least}')
+
+
+def refuse_mixing(config: Any, student: Any) -> None:
+    """Mixed images differ from step to step; no bank can hold the teacher on them.
+
+    Raises:
+        ConfigError: names the key that asks for mixup, cutmix and the like.
+    """
+    key = mixing(config, student)
+    if key:
+        raise ConfigError(f'{key}: batch-level mixing (mixup, cutmix) and a cached teacher '
+                          'exclude each other; leave it out, or let the teacher run')
+
+
+def mixing(config: Any, student: Any) -> Optional[str]:
+    """The key that asks for mixup, cutmix and the like; ``None`` where none does.
+
+    Args:
+        config: of a search or a training.
+        student: as built from ``config.model.architecture``.
+    """
+    own = config.model.architecture
+    places = {'model.architecture.train_cfg': (own.get('train_cfg') or {}).get('augments'),
+              'model.architecture.data_preprocessor.batch_augments':
+                  (own.get('data_preprocessor') or {}).get('batch_augments'),
+              'data_preprocessor.batch_augments':
+                  (config.get('data_preprocessor') or {}).get('batch_augments'),
+              'model.architecture':
+                  getattr(getattr(student, 'data_preprocessor', None), 'batch_augments', None)}
+    return next((key for key, found in places.items() if found), None)

@@ -1,0 +1,1 @@
+"""The Optuna study on disk or in a database, and what several workers need to share it."""

@@ -1,0 +1,86 @@
+"""The file that keeps a study, so that no death of a process can make it unreadable."""
+from __future__ import annotations
+
+import os
+from typing import IO, Any, Optional
+
+import optuna
+
+from autokd_mm.errors import ConfigError
+
+JOURNAL = 'study.journal'
+
+
+def journal_path(work_dir: str) -> str:
+    return os.path.join(work_dir, JOURNAL)
+
+
+def open_storage(path: str) -> optuna.storages.JournalStorage:
+    """Optuna's journal storage over ``path``, which is created when it is missing.
+
+    Raises:
+        ConfigError: the file is not a journal.
+    """
+    backend = optuna.storages.journal.JournalFileBackend
+    try:
+        return optuna.storages.JournalStorage(backend(path, lock_obj=JournalLock(path)))
+    except (ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] or type(error).__name__
+        raise ConfigError(f'work_dir: {path} is damaged ({reason}); move it away or name another '
+                          '--work-dir') from None
+
+
+class JournalLock:
+    """Lets one process append at a time, and only behind a complete line.
+
+    Optuna's own lock is a link beside the file. A process that is killed while it holds the link
+    leaves it behind; in a relative path it points nowhere, and the next process then waits for
+    ever. This lock lies on the journal itself and is free again when its holder ends, however it
+    ends. An unfinished line that a dead writer left is cut off first: the next entry would be
+    glued to it, and neither could ever be read.
+
+    The journal must be there: one that is away with its file system must not be begun anew.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._file: Optional[IO[Any]] = None
+
+    def acquire(self) -> bool:
+        import fcntl
+        file = open(self._path, 'rb+')
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            drop_torn_line(self._path)
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        if self._file is not None:
+            self._file.close()  # which also unlocks it
+            self._file = None
+
+
+def drop_torn_line(path: str) -> None:
+    """Cut an unfinished last line off a journal; for the holder of its lock.
+
+    A process that dies, or a disk that fills up, in the middle of a write leaves a line without
+    its end. Nothing that was told to the study is lost: an entry counts once its line is complete.
+    """
+    with open(path, 'rb+') as file:
+        data_end = file.seek(0, os.SEEK_END)
+        position = data_end
+        while position > 0:
+            step = min(4096, position)
+            file.seek(position - step)
+            block = file.read(step)
+            newline = block.rfind(b'\n')
+            if newline >= 0:
+                position = position - step + newline + 1
+                break
+            position -= step
+        if position < data_end:
+            file.truncate(position)

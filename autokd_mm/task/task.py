@@ -1,0 +1,259 @@
+"""What a search is about: found out by running both networks once, before anything is written."""
+from __future__ import annotations
+
+import copy
+import math
+import os
+from dataclasses import replace
+from functools import cached_property
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+import numpy as np
+import torch
+from mmengine.registry import DATASETS as ALL_DATASETS
+
+from autokd_mm.bank import FeatureBank
+from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION, to_sample
+from autokd_mm.datasets.pipelines import pipeline_of
+from autokd_mm.errors import ConfigError
+from autokd_mm.layers.find import find_layers, inputs_for
+from autokd_mm.models.distillers import LayerPair, disable_inplace
+from autokd_mm.models.heads import share_boxes
+from autokd_mm.proxy.batches import ProxyBatches
+from autokd_mm.proxy.data import choose_images, held_out_dataset_config, read_arrays
+from autokd_mm.proxy.freeze import first_stages, freeze
+from autokd_mm.proxy.schedule import factor, lr_curve
+from autokd_mm.proxy.settings import ProxySettings
+from autokd_mm.registry import MODELS
+from autokd_mm.report.words import factors_text
+from autokd_mm.seeding import seeded
+from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
+from autokd_mm.space.checks import mixing, refuse_mixing
+from autokd_mm.space.handcrafted import starting_point
+from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
+from autokd_mm.task.teacher_entropy import remember, remembered, teacher_entropy
+from autokd_mm.teacher import checkpoint as teachers
+
+_PROBES = 4
+
+
+class Task:
+    """The student every candidate starts from, the layers, the images, the space over them.
+
+    Args:
+        config: of the runner.
+        dataloader: of the training images.
+        model: the :class:`FrozenTeacherDistill`; its teacher is listened to once, the weights do
+            not matter yet.
+        layers: names of the layers (see :func:`find_layers`).
+        proxy: how much of the training a candidate gets.
+        space: option lists that replace the default ones, by level.
+        warm_start: distillers that are tried first, by name or as options.
+        say: told how large the space is and which options are left out.
+
+    Attributes:
+        student: initialised; candidates are copies of it.
+        kind: of the annotations, see :mod:`autokd_mm.datasets.annotations`.
+        layers: of :func:`find_layers`.
+        frozen: modules of the student that take no gradient.
+        space: what can be searched for these tensors.
+        first: parameters of the trials that come first.
+
+    Raises:
+        ConfigError: every mistake that the config has in these.
+    """
+
+    def __init__(self, config: Any, dataloader: Any, model: Any, layers: Mapping[str, Any],
+                 proxy: ProxySettings, space: Mapping[str, Any],
+                 warm_start: Sequence[Union[str, Mapping[str, Any]]],
+                 say: Callable[[str], None]) -> None:
+        self.config, self.dataloader, self.proxy = config, dataloader, proxy
+        self.layer_names = dict(layers)
+        self.model, self._say = model, say
+        self.frozen: Tuple[str, ...] = ()
+        self.student = self.fresh_student(proxy.seed)
+        pixels, self.kind, samples = self._probe()
+        self._leave_out_mixing()
+        self.layers = find_layers(model, self.student, self.layer_names, pixels, samples)
+        checked_temperature(self.layer_names)
+        self._refuse_unfit()
+        if proxy.select == 'teacher_entropy' and not (self.layers.logits and self.kind == LABEL):
+            raise ConfigError("proxy.select: 'teacher_entropy' needs layers.teacher_logits and one "
+                              'class label for each image')
+        self.frozen = first_stages(self.student, proxy.frozen,
+                                   [pair.student for pair in self.layers.pairs],
+                                   inputs_for(model, pixels, teacher=False))
+        self.space = self._space(space, say)
+        self.first = [self.space.params(starting_point(item, self.space)) for item in warm_start]
+
+    def _probe(self) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
+        """Images with which the networks are tried: B x C x H x W, their kind, their samples.
+
+        Where images differ in size, the smallest of a few: what its maps allow, all allow.
+        """
+        settings, dataset = self.proxy, self.dataloader.dataset
+        # A choice that needs no trained teacher refuses the same mistakes, now.
+        chosen = choose_images(replace(settings, select='class_balanced'), dataset)['train']
+        some = [chosen[0]]
+        found = read_arrays(dataset, int(some[0]), 0, settings.seed, settings.input_size)
+        if found[1] == LABEL:
+            return torch.from_numpy(found[0])[None].repeat(2, 1, 1, 1), LABEL, None
+        for index in chosen[::max(1, len(chosen) // _PROBES)]:
+            other = read_arrays(dataset, int(index), 0, settings.seed, settings.input_size)
+            found = min(found, other, key=lambda one: one[0].size)
+        pixels, kind, arrays = found
+        return (torch.from_numpy(pixels)[None], kind,
+                [to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))])
+
+    def _leave_out_mixing(self) -> None:
+        """Candidates see images as the cached teacher has seen them; the full training mixes them,
+        and its teacher runs."""
+        if self.kind != LABEL:
+            refuse_mixing(self.config, self.student)
+        key = mixing(self.config, self.student)
+        if key:
+            self.model.data_preprocessor.batch_augments = None
+            self._say(f'{key}: the proxy leaves the mixing of images out, because its teacher is '
+                      'cached; the full training mixes them and runs the teacher')
+
+    def _refuse_unfit(self) -> None:
+        """What works for images with a class label, and not for others."""
+        if self.kind == LABEL:
+            return
+        for pair in self.layers.all:
+            if pair.student_shape[1:] != pair.teacher_shape[1:]:
+                raise ConfigError(
+                    f'layers.teacher: the map at {pair.teacher!r} is {_times(pair.teacher_shape)} '
+                    f'and that at layers.student {pair.student!r} {_times(pair.student_shape)}; '
+                    'where images differ in size both must have the same stride')
+        if self.kind == BOXES and self.proxy.precision != 'float32':
+            raise ConfigError(f'proxy.precision={self.proxy.precision!r}: detectors compute in '
+                              'float32, their operations know no other numbers on a CPU')
+
+    @property
+    def device(self) -> torch.device:
+        """Of the model, and where candidates are trained."""
+        return next(self.model.parameters()).device
+
+    @property
+    def has_metric(self) -> bool:
+        """A metric is measured on the held-out images: accuracy, box mAP or mean IoU."""
+        return self.kind == BOXES or self.layers.classes > (self.kind == SEGMENTATION)
+
+    def fresh_student(self, seed: int) -> Any:
+        """The student as initialised with ``seed``, on the model's device, with its first stages
+        frozen where the proxy says so."""
+        with seeded(seed, 0):
+            student = MODELS.build(copy.deepcopy(self.config.model.architecture))
+            student.init_weights()
+        if self.config.model.get('shared_boxes') is not None:
+            share_boxes(student, self.config.model.shared_boxes)
+        disable_inplace(student)
+        # The full training takes the algorithm's, which is the student's own by default.
+        student.data_preprocessor = self.model.data_preprocessor
+        return freeze(student, self.frozen).to(self.device)
+
+    @cached_property
+    def images(self) -> Dict[str, np.ndarray]:
+        """Sample indices of ``train`` and ``held_out``. Where the teacher's entropy decides, the
+        teacher must be trained by the time they are asked for."""
+        return choose_images(self.proxy, self.dataloader.dataset, self._entropy)
+
+    def _entropy(self, indices: np.ndarray) -> np.ndarray:
+        settings = self.proxy
+        work_dir = self.config.get('work_dir')
+        folder = os.path.join(work_dir, 'bank') if work_dir else None
+        made_from = dict(teachers.made_from(self.model.teacher, self.config),
+                         logits=self.layers.logits[0].teacher, input_size=settings.input_size,
+                         seed=settings.seed,
+                         pipeline=repr(pipeline_of(self.config.val_dataloader.dataset)))
+        found = remembered(folder, made_from, indices)
+        if found is None:
+            self._say(f"the teacher's entropy on {len(indices):,} images decides which are taken")
+            found = teacher_entropy(self.model, self.layers.logits[0].teacher,
+                                    self.datasets()['held_out'], indices, settings.seed,
+                                    settings.batch_size, settings.input_size)
+            remember(folder, made_from, indices, found)
+        return found
+
+    def weigh(self, bank: FeatureBank) -> None:
+        """Compute the factors of the pairs of layers, where the config asks for it.
+
+        Args:
+            bank: of the proxy's training images.
+        """
+        images = ProxyBatches(bank, self.device)
+        self.layers = weigh(self.layers, self.layer_names, self.student, images,
+                            self.proxy.batch_size, self.proxy.seed)
+        if len(self.layers.pairs) > 1:
+            self._say('factors of the layers: ' + factors_text(self.layers))
+
+    @property
+    def computed_factors(self) -> str:
+        """By what :meth:`weigh` computes factors; '' where they are known."""
+        kind = self.layer_names.get('factors')
+        return kind if kind in COMPUTED and len(self.layers.pairs) > 1 else ''
+
+    def _space(self, options: Mapping[str, Any], say: Callable[[str], None]) -> Space:
+        space: Space
+        if self.layers.shared:
+            # What the largest map allows is offered; pairs that are too small for it are left out
+            # of the distiller (see distiller_config).
+            pair = max(self.layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
+            space = DistillerSpace(options, self._shapes(pair, self.layers.same_shape), log=say)
+        else:
+            space = LayerwiseSpace(options, {pair.name: self._shapes(pair, pair.same_shape)
+                                             for pair in self.layers.pairs}, log=say)
+        say(f'{space.count():,} distillers')  # the walk also says what is left out
+        return space
+
+    def _shapes(self, pair: LayerPair, same: bool) -> Shapes:
+        return Shapes(self.proxy.batch_size, *pair.teacher_shape, self.layers.classes, same,
+                      self.layers.classes > 0,
+                      student_positions=math.prod(pair.student_shape[1:]),
+                      boxes=True if self.kind == BOXES else None,
+                      logits_positions=self._logits_positions())
+
+    def _logits_positions(self) -> Optional[int]:
+        """H W of the largest map of logits; ``None`` where they are of whole images."""
+        largest = max((math.prod(pair.teacher_shape[1:]) for pair in self.layers.logits),
+                      default=1)
+        return largest if largest > 1 else None
+
+    def datasets(self) -> Dict[str, Any]:
+        """The training images behind the pipeline of training, and behind that of validation."""
+        loaders = self.config.train_dataloader, self.config.val_dataloader
+        held_out = held_out_dataset_config(loaders[0].dataset, loaders[1].dataset)
+        return dict(train=self.dataloader.dataset, held_out=ALL_DATASETS.build(held_out))
+
+    def curve(self, full_training: Mapping[str, Any]) -> List[float]:
+        """Learning-rate factors of the full training."""
+        epochs = full_training.get('max_epochs')
+        batches = max(1, len(self.dataloader))
+        if not epochs:
+            epochs, batches = 1, int(full_training.get('max_iters', batches))
+        return lr_curve(self.config.get('param_scheduler'), epochs, batches,
+                        self.config.optim_wrapper.optimizer.get('lr', 1.0))
+
+    def description(self, curve: Sequence[float]) -> Dict[str, Any]:
+        """JSON values that tell this task from another one, the teacher's left to others."""
+        shapes = self.space.shapes
+        return dict(space={level: list(options) for level, options in self.space.levels()},
+                    shapes=_plain(shapes) if isinstance(shapes, Shapes) else
+                    {name: _plain(one) for name, one in shapes.items()},
+                    layers=self.layer_names,
+                    proxy=self.proxy.to_dict(),
+                    student=repr(self.config.model.architecture.to_dict()),
+                    optim_wrapper=repr(self.config.optim_wrapper.to_dict()),
+                    learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)])
+
+
+def _plain(shapes: Shapes) -> Dict[str, Any]:
+    values = dict(vars(shapes))
+    if values['logits_positions'] is None:  # as in studies from before there were any
+        del values['logits_positions']
+    return values
+
+
+def _times(shape: Sequence[int]) -> str:
+    return ' x '.join(map(str, shape[1:]))

@@ -1,0 +1,1 @@
+"""The teacher: its checkpoint, what it says, the banks that it fills."""

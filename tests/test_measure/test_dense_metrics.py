@@ -1,0 +1,90 @@
+"""Mean IoU and box mAP against numbers worked out by hand."""
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from autokd_mm.measure.dense_metrics import BoxMAP, MeanIoU, mean_iou
+
+
+def test_mean_iou_by_hand():
+    # Class 0: 3 / (4 + 5 - 3), class 1: 2 / (4 + 3 - 2), class 2 does not occur.
+    confusion = torch.tensor([[3, 1, 0], [2, 2, 0], [0, 0, 0]])
+    assert mean_iou(confusion) == pytest.approx((3 / 6 + 2 / 5) / 2)
+    assert np.isnan(mean_iou(torch.zeros(3, 3)))
+
+
+def test_mean_iou_of_batches():
+    """Two batches of maps of different size; 255 is ignored, logits are as large as the maps."""
+    metric = MeanIoU('scores')
+    for truth, said in ((torch.tensor([[[0, 1], [1, 255]]]), torch.tensor([[0, 1], [0, 2]])),
+                        (torch.tensor([[[2]]]), torch.tensor([[1]]))):
+        logits = torch.nn.functional.one_hot(said, 3).movedim(-1, 0)[None].float()
+        sample = SimpleNamespace(gt_sem_seg=SimpleNamespace(data=truth))
+        metric.add(torch.nn.Identity(), dict(scores=logits), torch.zeros(1, 3, 2, 2), [sample])
+    # Class 0: 1 of 2 pixels, class 1: 1 of 3, class 2: 0 of 1.
+    assert metric.value() == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
+
+
+class Detector:
+    """Says of each image what it is given: rows of (x1, y1, x2, y2, label, score)."""
+
+    def __init__(self, *images):
+        self.images = list(images)
+
+    def predict(self, inputs, samples, rescale):
+        assert rescale is False
+        for sample in samples:
+            rows = torch.tensor(self.images.pop(0)).float().view(-1, 6)
+            sample.pred_instances = SimpleNamespace(bboxes=rows[:, :4], labels=rows[:, 4].long(),
+                                                    scores=rows[:, 5])
+        return samples
+
+
+def sample_of(boxes, ignored=()):
+    """Rows of (x1, y1, x2, y2, label)."""
+    values = {}
+    for name, rows in (('gt_instances', boxes), ('ignored_instances', ignored)):
+        rows = torch.tensor(rows).float().view(-1, 5)
+        values[name] = SimpleNamespace(bboxes=rows[:, :4], labels=rows[:, 4].long())
+    return SimpleNamespace(**values)
+
+
+def value(samples, *said):
+    metric, detector = BoxMAP(), Detector(*said)
+    for sample in samples:
+        metric.add(detector, {}, torch.zeros(1, 3, 8, 8), [sample])
+    return metric.value()
+
+
+BOX, OTHER = [0, 0, 10, 10], [20, 20, 40, 30]
+
+
+def test_map_by_hand():
+    image = sample_of([BOX + [1], OTHER + [2]])
+    # Both found; one of two classes found; a class that is not there costs nothing.
+    assert value([image], [BOX + [1, 0.9], OTHER + [2, 0.8]]) == pytest.approx(1)
+    assert value([image], [BOX + [1, 0.9], BOX + [3, 0.9]]) == pytest.approx(0.5)
+    assert value([image], [BOX + [2, 0.9]]) == 0
+    # IoU 0.72: right for the thresholds 0.50 to 0.70, five of ten.
+    assert value([sample_of([BOX + [0]])], [[0, 0, 10, 7.2, 0, 1]]) == pytest.approx(0.5)
+    # A wrong box above the right one: precision 1/2 at every recall.
+    assert value([sample_of([BOX + [0]])], [OTHER + [0, 0.9], BOX + [0, 0.5]]) == pytest.approx(0.5)
+
+
+def test_map_of_several_images():
+    """The same class in two images, found in one: recall 1/2, 51 of the 101 points of recall."""
+    images = [sample_of([BOX + [4]]), sample_of([OTHER + [4]])]
+    assert value(images, [BOX + [4, 0.5]], []) == pytest.approx(51 / 101)
+
+
+def test_ignored_boxes_cost_nothing():
+    image = sample_of([BOX + [1]], ignored=[OTHER + [1]])
+    assert value([image], [OTHER + [1, 0.9], BOX + [1, 0.5]]) == pytest.approx(1)
+
+
+def test_map_of_nothing():
+    assert value([sample_of([BOX + [0]])], []) == 0
+    assert np.isnan(value([sample_of([])], [BOX + [0, 1]]))
+    assert np.isnan(value([sample_of([], ignored=[BOX + [0]])], [BOX + [0, 1]]))

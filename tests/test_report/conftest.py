@@ -1,0 +1,1 @@
+from search_parts import banks, parts, rng, scope  # noqa: F401

@@ -1,0 +1,152 @@
+import csv
+import os
+
+import optuna
+import pytest
+from mmengine.config import Config
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState, create_trial
+
+from autokd_mm.report import export
+from autokd_mm.space import LEVELS, DistillerSpec, LayerwiseSpec
+from autokd_mm.space.handcrafted import HANDCRAFTED
+
+OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
+
+
+def trial(number, value, state=TrialState.COMPLETE, spec='KD', **attrs):
+    found = create_trial(
+        state=state, value=value, params=dict(transform='none'),
+        distributions=dict(transform=CategoricalDistribution(('none', ))),
+        user_attrs=dict(attrs, spec=HANDCRAFTED[spec].to_dict()))
+    found.number = number
+    return found
+
+
+@pytest.fixture
+def trials():
+    return [trial(0, 0.1, outcome=OUTCOME), trial(1, None, TrialState.FAIL, reason='loss is nan'),
+            trial(2, 0.4, outcome=OUTCOME, spec='AT'), trial(3, -0.2, outcome=OUTCOME),
+            trial(4, 0.4, outcome=OUTCOME)]
+
+
+def test_order(trials):
+    assert [item.number for item in export.ranked(trials)] == [2, 4, 0, 3, 1]
+    assert export.best(trials).number == 2
+    assert export.best(trials[1:2]) is None and export.best([]) is None
+
+
+def test_order_with_pruned_and_rejected_ones():
+    found = [trial(0, 0.9, TrialState.PRUNED), trial(1, None, TrialState.PRUNED, rejected=True),
+             trial(2, 0.1), trial(3, -0.4, TrialState.PRUNED), trial(4, None, TrialState.FAIL),
+             trial(5, 0.3)]
+    assert [item.number for item in export.ranked(found)] == [5, 2, 0, 3, 1, 4]
+    assert export.best(found).number == 5 and export.best(found[:1]) is None
+
+
+def test_order_of_the_final_round(trials):
+    final = {0: 0.2, 3: 0.3}
+    assert [item.number for item in export.ranked(trials, final)] == [3, 0, 2, 4, 1]
+    assert export.best(trials, final).number == 3
+    assert export.best(trials, {0: -0.5}).number == 0  # a good trial is less than a final run
+    pruned = [trial(7, 0.1, TrialState.PRUNED)]
+    assert export.best(trials + pruned, {7: 0.4, **final}).number == 7
+
+
+def test_leaderboard_of_the_final_round(trials, tmp_path):
+    path = tmp_path / 'leaderboard.csv'
+    export.write_leaderboard(str(path), trials + [
+        trial(5, None, TrialState.PRUNED, rejected=True, reason='no gradient'),
+        trial(6, 0.2, TrialState.PRUNED, reason='reward +0.2000 behind epoch 2 of 8')],
+        {0: 0.25, 3: -0.125})
+    rows = list(csv.DictReader(path.open(newline='')))
+    assert [(row['trial'], row['state'], row['reward'], row['final_reward']) for row in rows] == [
+        ('0', 'complete', '0.1', '0.25'), ('3', 'complete', '-0.2', '-0.125'),
+        ('2', 'complete', '0.4', ''), ('4', 'complete', '0.4', ''), ('6', 'pruned', '0.2', ''),
+        ('1', 'failed', '', ''), ('5', 'rejected', '', '')]
+    assert rows[-1]['reason'] == 'no gradient'
+
+
+def test_leaderboard(trials, tmp_path):
+    path = tmp_path / 'leaderboard.csv'
+    export.write_leaderboard(str(path), trials)
+    rows = list(csv.DictReader(path.open(newline='')))
+    assert list(rows[0])[:4] == ['trial', 'state', 'reward', 'final_reward']
+    assert list(rows[0])[-len(LEVELS):] == list(LEVELS)
+    assert [row['trial'] for row in rows] == ['2', '4', '0', '3', '1']
+    assert rows[0]['held_out_loss'] == '1.5' and rows[0]['gap'] == '0.5'
+    assert rows[0]['metric'] == '0.75' and rows[0]['seconds'] == '2'
+    assert rows[0]['transform'] == 'spatial_attention' and rows[0]['logits_weight'] == ''
+    assert rows[4]['state'] == 'failed' and rows[4]['reason'] == 'loss is nan'
+    assert rows[4]['reward'] == rows[4]['gap'] == ''
+    assert b'\r' not in path.read_bytes()
+
+
+def test_leaderboard_of_layers_with_options_of_their_own(tmp_path):
+    layers = ('feature_0', HANDCRAFTED['AT']), ('feature_1', DistillerSpec('left_out'))
+    spec = LayerwiseSpec(layers, 'kl', 4, 0.5)
+    one, two = trial(0, 0.1), trial(1, None, TrialState.FAIL)
+    one.user_attrs['spec'] = spec.to_dict()
+    del two.user_attrs['spec']
+    export.write_leaderboard(str(tmp_path / 'leaderboard.csv'), [two, one])
+    rows = list(csv.DictReader((tmp_path / 'leaderboard.csv').open(newline='')))
+    assert rows[0]['feature_0/transform'] == 'spatial_attention'
+    assert rows[0]['feature_1/transform'] == 'left_out' and rows[0]['feature_1/distance'] == ''
+    assert rows[0]['logits_weight'] == '0.5' and rows[1]['feature_0/transform'] == ''
+    assert 'transform' not in rows[0] and export.spec_of(one) == spec
+
+
+def test_reason_with_commas_and_quotes_stays_one_field(tmp_path):
+    path = tmp_path / 'leaderboard.csv'
+    reason = 'RuntimeError: shapes (2, 3), "x"\nand more'
+    export.write_leaderboard(str(path), [trial(0, None, TrialState.FAIL, reason=reason)])
+    assert list(csv.DictReader(path.open(newline='')))[0]['reason'] == reason
+
+
+def test_spec_of(trials):
+    assert export.spec_of(trials[2]) == HANDCRAFTED['AT']
+    study = optuna.create_study()
+    study.tell(study.ask(), 1.0)
+    assert export.spec_of(study.trials[0]) is None
+
+
+@pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])
+def test_the_old_file_stays_when_writing_fails(tmp_path, monkeypatch, error):
+    path = tmp_path / 'file'
+    export.write_atomically(str(path), 'old')
+
+    def full(*args):
+        raise error
+
+    monkeypatch.setattr(os, 'fsync', full)
+    with pytest.raises(type(error)):
+        export.write_atomically(str(path), 'new')
+    assert path.read_text() == 'old' and os.listdir(str(tmp_path)) == ['file']
+
+
+def test_best_config_has_nothing_of_the_search(tmp_path):
+    config = Config(dict(
+        model=dict(type='A', distiller=dict(type='empty'), teacher_ckpt=None),
+        train_cfg=dict(type='mmrazor.SearchLoop', trials=3), teacher_ckpt=None, work_dir='w',
+        experiment_name='e', load_from='x', resume=True, launcher='slurm'))
+    found = export.best_config(config, dict(type='new'), dict(max_epochs=9), 't.pth')
+    assert found.to_dict() == dict(
+        model=dict(type='A', distiller=dict(type='new'), teacher_ckpt='t.pth'),
+        train_cfg=dict(max_epochs=9), teacher_ckpt='t.pth', load_from=None, resume=False,
+        launcher='none')
+    assert config.train_cfg.trials == 3 and config.work_dir == 'w'
+    export.write_best(str(tmp_path / 'best.py'), found, ['in words', ''])
+    text = (tmp_path / 'best.py').read_text()
+    assert text.startswith('# in words\n#\n')
+    assert Config.fromfile(str(tmp_path / 'best.py')).to_dict() == found.to_dict()
+
+
+def test_teacher_in_the_work_dir_moves_with_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    os.makedirs('w')
+    assert export.beside('elsewhere/t.pth', 'w') == 'elsewhere/t.pth'
+    assert export.beside('https://host/t.pth', 'w') == 'https://host/t.pth'
+    path = export.beside('w/teacher.pth', str(tmp_path / 'w'))
+    export.write_best('w/best.py', Config(dict(teacher_ckpt=path)), [])
+    os.rename('w', 'moved')
+    assert Config.fromfile('moved/best.py').teacher_ckpt == str(tmp_path / 'moved/teacher.pth')
