@@ -39,25 +39,26 @@ def room_of(module):
     return (module.split('.') + ['__init__'])[1]
 
 
-def names_in(path, inside_functions=True):
-    """Modules that a file imports, of ``from X import Y`` both X and X.Y."""
+def names_in(path):
+    """Modules that a file imports; ``from X import Y`` is X.Y where that is a module of ours."""
     def walk(node):
         for child in ast.iter_child_nodes(node):
             if isinstance(child, ast.Import):
                 yield from (alias.name for alias in child.names)
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, f'{path}: relative import'
-                yield child.module
-                yield from (f'{child.module}.{alias.name}' for alias in child.names)
-            elif inside_functions or not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                for alias in child.names:
+                    deeper = f'{child.module}.{alias.name}'
+                    yield deeper if deeper in MODULES else child.module
+            else:
                 yield from walk(child)
     return walk(ast.parse(path.read_text(encoding='utf-8')))
 
 
-def arrows(inside_functions=True):
+def arrows():
     """What each of our files imports of ours. A package stands for its ``__init__``."""
     for module, path in MODULES.items():
-        for name in names_in(path, inside_functions):
+        for name in names_in(path):
             if name in MODULES and name != module:
                 yield module, name
 

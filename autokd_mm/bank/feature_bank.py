@@ -2,18 +2,17 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Union
 
 import numpy as np
 
-from autokd_mm.bank.arrays import RaggedArray, ShardedArray, open_array, starts, stored_dtype
-from autokd_mm.bank.files import checksum, filled
+from autokd_mm.bank.arrays import RaggedArray, ShardedArray, open_array
+from autokd_mm.bank.damage import damaged
+from autokd_mm.bank.files import filled
 from autokd_mm.bank.manifest import MANIFEST, TornBank, differing, read_manifest, versions
 from autokd_mm.bank.plan import Plan, shapes_of, shard_file
+from autokd_mm.bank.writing import mend, write
 from autokd_mm.errors import ConfigError
-
-_THREADS = 8
 
 
 class FeatureBank:
@@ -72,7 +71,6 @@ class FeatureBank:
         Raises:
             ConfigError: the bank there is another one, or the disk is too small.
         """
-        from autokd_mm.bank.writing import mend, write
         for _ in range(3):
             if not filled(path):
                 write(path, plan, make, **how)
@@ -98,41 +96,6 @@ def refuse_another(path: str, found: Mapping[str, Any], expected: Mapping[str, A
     if differences:
         raise ConfigError(f'{path} was written for something else ({"; ".join(differences)}); '
                           'use another folder or delete the bank')
-
-
-def damaged(path: str, manifest: Mapping[str, Any]) -> List[Tuple[str, int]]:
-    """(array, shard) of every file that is missing, does not have its checksum, or does not fit
-    the shapes of its rows."""
-    wanted = {(name, shard): value for name, entry in manifest['arrays'].items()
-              for shard, value in enumerate(entry['checksums'])}
-    # hashlib lets other threads run.
-    with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
-        found = pool.map(lambda item: checksum(os.path.join(path, shard_file(*item))), wanted)
-        torn = [item for item, value in zip(wanted, found) if value != wanted[item]]
-    plan = Plan.from_dict(manifest)
-    for name, shard in [item for item in wanted if item not in torn]:
-        if not _fits(path, name, shard, plan):
-            torn.append((name, shard))
-            if name in plan.ragged:  # which of the two is wrong cannot be told
-                torn.append((shapes_of(name), shard))
-    return torn
-
-
-def _fits(path: str, name: str, shard: int, plan: Plan) -> bool:
-    """Whether a shard's file has the shape and dtype that it must have."""
-    shape, dtype = plan.arrays[name]
-    start, stop = plan.span(shard)
-    found = open_array(os.path.join(path, shard_file(name, shard)))
-    if found.dtype != stored_dtype(dtype):
-        return False
-    if name not in plan.ragged:
-        return found.shape == (stop - start, *shape[1:])
-    try:
-        shapes = open_array(os.path.join(path, shard_file(shapes_of(name), shard)))
-    except (OSError, ValueError):
-        return True  # its own file is the torn one
-    return (shapes.shape == (stop - start, len(shape) - 1) and not (shapes < 0).any()
-            and found.shape == (starts(shapes)[-1], ))
 
 
 def _open(path: str, name: str, plan: Plan) -> Union[ShardedArray, RaggedArray]:

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from autokd_mm.bank.arrays import encode
-from autokd_mm.bank.feature_bank import damaged
+from autokd_mm.bank.damage import damaged
 from autokd_mm.bank.files import (check_room, checksum, claim, door, filled, remove_bank,
                                   write_file, write_json)
 from autokd_mm.bank.manifest import TornBank, read_manifest, versions, write_manifest

@@ -123,8 +123,8 @@ def test_several_damaged_shards_are_counted(open_bank, path):
 
 
 def test_damage_that_comes_back_ends_with_an_error(open_bank, path, monkeypatch):
-    from autokd_mm.bank import feature_bank
-    monkeypatch.setattr(feature_bank, 'checksum', lambda file: 'another')
+    from autokd_mm.bank import damage
+    monkeypatch.setattr(damage, 'checksum', lambda file: 'another')
     with pytest.raises(OSError, match='torn again'):
         open_bank()
 
