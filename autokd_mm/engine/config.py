@@ -1,10 +1,13 @@
 """Loading a config with the command line's options, for all our tools."""
 from __future__ import annotations
 
+import ast
+import importlib.util
 import logging
 import os
+import re
 import tempfile
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 from mmengine.config import Config
 from mmengine.logging import print_log
@@ -19,10 +22,11 @@ PATH_VARIABLES = ('data_root', 'teacher_ckpt', 'backbone_ckpt')
 def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Config:
     """``Config.fromfile`` plus options, where a top-level path reaches every place it stands in.
 
-    ``data_root``, ``teacher_ckpt`` and ``backbone_ckpt`` given in ``cfg_options`` replace the old
-    value wherever it stands: under a key of the same name, and as the beginning of another path (an
-    annotation file below the data root). A config that reads no data from a folder, or has no
-    teacher, takes them too, so that one command line fits all.
+    ``data_root``, ``teacher_ckpt`` and ``backbone_ckpt`` at the top of the config, or given in
+    ``cfg_options``, replace what its bases say of them wherever that stands: under a key of the
+    same name, and as the beginning of another path (an annotation file below the data root). A
+    config that reads no data from a folder, or has no teacher, takes the options too, so that one
+    command line fits all.
 
     Raises:
         ConfigError: the file is missing.
@@ -33,19 +37,20 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
         raise ConfigError(f'CONFIG: {error}') from None
     options = dict(cfg_options or {})
     for name in PATH_VARIABLES:
-        if name in options:
-            value = options.pop(name)
-            value = _path(value)
-            if name not in config:
+        if name not in config:
+            if name in options:
+                del options[name]
                 print_log(f'--cfg-options {name}: {path} has no use for it',
                           level=logging.WARNING)
-                continue
-            old = config[name]
-            if name == 'data_root' and isinstance(value, str) and str(old or '').endswith('/'):
-                value = value.rstrip('/') + '/'
-            # One pass over everything: a second one could meet the new value as the old one.
-            for key, item in config.to_dict().items():
-                config[key] = _replaced(key, item, name, old, value)
+            continue
+        value = _path(options.pop(name)) if name in options else config[name]
+        old = _said(config, name)
+        if isinstance(value, str) and name == 'data_root' and any(
+                str(one or '').endswith('/') for one in old):
+            value = value.rstrip('/') + '/'
+        # One pass over everything: a second one could meet the new value as an old one.
+        for key, item in config.to_dict().items():
+            config[key] = _replaced(key, item, name, old, value)
     if options:
         try:
             config.merge_from_dict(options)
@@ -79,19 +84,62 @@ def _path(value: Any) -> Any:
     return None if value in (None, 'None', 'none', '') else str(value)
 
 
-def _replaced(key: Any, value: Any, name: str, old: Any, new: Any) -> Any:
-    """``value`` with the path ``old`` replaced by ``new`` in it and below it."""
-    if key == name and isinstance(value, list) and value == old:
+def _said(config: Config, name: str) -> List[Any]:
+    """What a config and its bases say of a top-level name. Each file of a chain was evaluated with
+    what stands in it or below it; the last value alone is left in the config."""
+    found = [config[name]]
+    for text in _texts(config.filename, config.text):
+        for line in re.findall(rf'^{name} *= *(.+)$', text, re.MULTILINE):
+            try:
+                value = ast.literal_eval(line.strip())
+            except (ValueError, SyntaxError):  # made from other names: the text has no result
+                continue
+            if value not in found:
+                found.append(value)
+    return found
+
+
+def _texts(path: str, text: str) -> Iterator[str]:
+    """The text of a config and of what it inherits: ``_base_`` is part of it already, a new-style
+    config names its bases in ``with read_base():``."""
+    yield text
+    try:
+        tree = ast.parse(text)
+    except SyntaxError:  # several files, with their names between them
+        return
+    for block in ast.walk(tree):
+        if isinstance(block, ast.With) and 'read_base' in ast.dump(block.items[0]):
+            for line in ast.walk(block):
+                base = _file_of(path, line) if isinstance(line, ast.ImportFrom) else None
+                if base and os.path.isfile(base):
+                    with open(base, encoding='utf-8') as file:
+                        yield from _texts(base, file.read())
+
+
+def _file_of(path: str, line: ast.ImportFrom) -> Optional[str]:
+    """The file that ``from ... import *`` of the config at ``path`` reads."""
+    if not line.level:
+        spec = importlib.util.find_spec(line.module or '')
+        return spec.origin if spec else None
+    folder = os.path.join(os.path.dirname(os.path.abspath(path)), *['..'] * (line.level - 1))
+    return os.path.join(folder, *(line.module or '').split('.')) + '.py'
+
+
+def _replaced(key: Any, value: Any, name: str, old: Sequence[Any], new: Any) -> Any:
+    """``value`` with each of the paths ``old`` replaced by ``new`` in it and below it."""
+    if key == name and isinstance(value, list) and value in old:
         return new
     if isinstance(value, dict):
         return type(value)({inner: _replaced(inner, item, name, old, new)
                             for inner, item in value.items()})
     if isinstance(value, (list, tuple)):
         return type(value)(_replaced(None, item, name, old, new) for item in value)
-    if value == old and (key == name or (isinstance(old, str) and len(old) > 1)):
+    if value in old and (key == name or (isinstance(value, str) and len(value) > 1)):
         return new
-    if all(isinstance(text, str) for text in (new, value, old)) and new and len(old) > 1:
-        stem = old.rstrip('/')
-        if value.startswith(stem + '/'):
-            return str(new).rstrip('/') + value[len(stem):]
+    if isinstance(value, str) and isinstance(new, str) and new:
+        stems = [one.rstrip('/') for one in old if isinstance(one, str) and len(one) > 1]
+        # The longest: one base's folder may lie in another's.
+        stem = max((one for one in stems if value.startswith(one + '/')), key=len, default='')
+        if stem:
+            return new.rstrip('/') + value[len(stem):]
     return value

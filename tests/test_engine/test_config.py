@@ -112,3 +112,64 @@ def test_a_key_below_something_that_is_no_dict(tmp_path):
     path.write_text('train_cfg = dict(final_round=None)')
     with pytest.raises(ConfigError, match='^--cfg-options: .*final_round'):
         load_config(str(path), {'train_cfg.final_round.best': 3})
+
+
+BASE = '''
+data_root = {root!r}
+teacher_ckpt = {teacher!r}
+dataset = dict(data_root=data_root, ann_file=data_root + 'ann.json', other='data/else/x')
+model = dict(teacher_ckpt=teacher_ckpt, other=None)
+'''
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """Configs that inherit each other, the last one is loaded."""
+
+    def chain(*texts, **options):
+        for number, text in enumerate(texts):
+            base = f"_base_ = './config{number - 1}.py'\n" if number else ''
+            (tmp_path / f'config{number}.py').write_text(base + text)
+        return load_config(str(tmp_path / f'config{len(texts) - 1}.py'), options)
+
+    return chain
+
+
+@pytest.mark.parametrize('teacher', [None, 'base.pth', ['a.pth', 'b.pth']])
+@pytest.mark.parametrize('said', [(), ('',), ("teacher_ckpt = 'between.pth'\n", )])
+@pytest.mark.parametrize('options', [{}, dict(teacher_ckpt='mine.pth'),
+                                     dict(teacher_ckpt='other.pth')])
+def test_a_name_at_the_top_of_a_child_reaches_what_its_bases_made(chain, teacher, said, options):
+    config = chain(BASE.format(root='data/coco/', teacher=teacher), *said,
+                   "teacher_ckpt = 'mine.pth'  # of my own\ndata_root = '/mine'\n", **options)
+    wanted = options.get('teacher_ckpt', 'mine.pth')
+    assert config.teacher_ckpt == config.model.teacher_ckpt == wanted
+    assert config.model.other is None
+    assert config.dataset.data_root == '/mine/' and config.dataset.ann_file == '/mine/ann.json'
+    assert config.dataset.other == 'data/else/x'
+
+
+def test_a_folder_of_a_child_below_that_of_its_base_is_replaced_once(chain):
+    config = chain(BASE.format(root='data/', teacher=None), "data_root = 'data/mine/'\n")
+    assert config.dataset.data_root == 'data/mine/'
+    assert config.dataset.ann_file == 'data/mine/ann.json'
+
+
+def test_what_a_child_says_at_the_place_itself_wins(chain):
+    config = chain(BASE.format(root='data/', teacher='base.pth'),
+                   "teacher_ckpt = 'top.pth'\nmodel = dict(teacher_ckpt='place.pth')\n")
+    assert config.model.teacher_ckpt == 'place.pth'
+    assert chain(BASE.format(root='data/', teacher='base.pth')).model.teacher_ckpt == 'base.pth'
+
+
+def test_a_new_style_config(tmp_path):
+    (tmp_path / 'bases').mkdir()
+    (tmp_path / 'bases' / 'data.py').write_text(BASE.format(root='data/', teacher=None))
+    (tmp_path / 'bases' / 'pair.py').write_text(
+        'from mmengine.config import read_base\nwith read_base():\n    from .data import *\n')
+    (tmp_path / 'own.py').write_text(
+        'from mmengine.config import read_base\nwith read_base():\n    from .bases.pair import *\n'
+        "teacher_ckpt = 'mine.pth'\ndata_root = '/mine'\n")
+    config = load_config(str(tmp_path / 'own.py'))
+    assert config.model.teacher_ckpt == 'mine.pth'
+    assert config.dataset.ann_file == '/mine/ann.json'
