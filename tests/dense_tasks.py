@@ -8,7 +8,8 @@ import torch
 from mmengine.registry import DATASETS, DefaultScope
 
 from autokd_mm.layers.find import find_layers
-from autokd_mm.proxy.data import choose_images, held_out_dataset_config
+from autokd_mm.proxy.choice import choose_images
+from autokd_mm.proxy.data import held_out_dataset_config
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.registry import MODELS

@@ -1,29 +1,20 @@
 """The layers of both networks that are compared, found by running each once."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 
 from autokd_mm.errors import ConfigError, nearest
-from autokd_mm.layers.capture import as_map, capture, find_layer, map_shape, overwritten
-from autokd_mm.models.connectors.tokens import extra_tokens_of
+from autokd_mm.layers.capture import capture, find_layer
+from autokd_mm.layers.tensors import Found, tensors_at
 from autokd_mm.models.distillers import (LayerPair, Layers, checked_factors, pair_names,
                                          split_source, stop_when)
-from autokd_mm.models.heads import BoxLogits
 
 FACTORS = ('equal', 'cka', 'gram')
 _KEYS = ('student', 'teacher', 'student_logits', 'teacher_logits', 'scores', 'factors',
          'factor_temperature', 'shared')
-
-
-class _Found(NamedTuple):
-    """A tensor: how it is named, its shape, whether its index counts calls."""
-    source: str
-    shape: Tuple[int, int, int]
-    calls: bool
-    tokens: Optional[int] = None
 
 
 def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
@@ -65,13 +56,13 @@ def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
             if names.get(key):
                 wanted[key] = _listed(names[key])
     _refuse_unequal({key: len(sources) for key, sources in wanted.items()}, wanted, 'names')
-    found: Dict[str, List[_Found]] = {}
+    found: Dict[str, List[Found]] = {}
     for who, network in (('student', student), ('teacher', model.teacher)):
         inputs = inputs_for(model, pixels, network is model.teacher)
-        found.update(_look(network, {key: wanted[key] for key in (who, f'{who}_logits')
-                                     if key in wanted}, inputs, samples))
+        found.update(tensors_at(network, {key: wanted[key] for key in (who, f'{who}_logits')
+                                          if key in wanted}, inputs, samples))
         if network is student and names.get('scores'):
-            found.update(_look(network, dict(scores=[names['scores']]), inputs, samples))
+            found.update(tensors_at(network, dict(scores=[names['scores']]), inputs, samples))
     _refuse_unequal({key: len(tensors) for key, tensors in found.items()}, wanted, 'tensors')
     logits = _pairs('logits', found.get('student_logits', []), found.get('teacher_logits', []))
     for pair in logits:
@@ -104,7 +95,7 @@ def _refuse_unequal(counts: Mapping[str, int], names: Mapping[str, Sequence[str]
                               f'layers.student{suffix}: {student} {what} ({shown[0]}); {hint}')
 
 
-def _pairs(branch: str, student: Sequence[_Found], teacher: Sequence[_Found],
+def _pairs(branch: str, student: Sequence[Found], teacher: Sequence[Found],
            factors: Any = None) -> Tuple[LayerPair, ...]:
     shares = [1 / len(student)] * len(student) if student else []
     if factors is not None and not isinstance(factors, str):
@@ -144,94 +135,6 @@ def _refuse_other_classes(pair: LayerPair) -> None:
         raise ConfigError(f'layers.teacher_logits: the map at {pair.teacher!r} is '
                           f'{teacher[1]} x {teacher[2]} and that at {pair.student!r} is '
                           f'{student[1]} x {student[2]}; both must have the same size')
-
-
-@torch.no_grad()
-def _look(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch.Tensor,
-          samples: Optional[Sequence[Any]]) -> Dict[str, List[_Found]]:
-    """The tensors at the named layers, by the same keys."""
-    calls: Dict[str, List[Any]] = {}
-    versions: List[Tuple[str, torch.Tensor, int]] = []
-
-    def keep(name: str) -> Any:
-
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            calls[name].append(output)
-            versions.extend((name, tensor, tensor._version) for tensor in _several(output)
-                            if isinstance(tensor, torch.Tensor))
-
-        return hook
-
-    handles = []
-    for key, sources in names.items():
-        for source in sources:
-            name = split_source(source)[0]
-            module = find_layer(network, name, f'layers.{key}')
-            if name not in calls:
-                calls[name] = []
-                handles.append(module.register_forward_hook(keep(name)))
-    network.eval()
-    try:
-        network(inputs, samples, mode='tensor')
-    except ConfigError:
-        raise
-    except Exception:
-        # A head may want more than images; it does not matter where nobody listens to it.
-        if not all(calls.values()):
-            raise
-    finally:
-        for handle in handles:
-            handle.remove()
-    for name, tensor, version in versions:
-        if tensor._version != version:
-            key = next(key for key, sources in names.items()
-                       if name in [split_source(source)[0] for source in sources])
-            raise overwritten(f'layers.{key}', name)
-    return {key: [found for source in sources for found in _expand(
-        f'layers.{key}', source, calls[split_source(source)[0]],
-        _rows(network, split_source(source)[0], calls, len(inputs)),
-        extra_tokens_of(network, split_source(source)[0]))] for key, sources in names.items()}
-
-
-def _rows(network: nn.Module, name: str, calls: Mapping[str, Sequence[Any]], images: int) -> int:
-    """Of a layer's output: one for each image, or as many as there are boxes."""
-    boxes = isinstance(network.get_submodule(name), BoxLogits) and calls[name]
-    return len(calls[name][0]) if boxes else images
-
-
-def _expand(key: str, source: str, calls: Sequence[Any], images: int,
-            extra_tokens: Optional[int]) -> List[_Found]:
-    """All tensors that ``source`` stands for."""
-    name, index = split_source(source)
-    if not calls:
-        raise ConfigError(f'{key}: {name!r} does not run in a forward pass')
-    once = len(calls) == 1
-    tensors = _several(calls[0]) if once else list(calls)
-    for tensor in tensors:
-        if not isinstance(tensor, torch.Tensor):
-            what = '' if once else f'runs {len(calls)} times and '
-            raise ConfigError(f'{key}: {name!r} {what}returns a {type(tensor).__name__}, not one '
-                              'tensor or a tuple of tensors')
-        if len(tensor) == images and tensor.dim() == 3:
-            continue  # a transformer's tokens
-        if tensor.dim() not in (2, 4) or len(tensor) != images:
-            raise ConfigError(f'{key}: {name!r} gives a tensor of shape {tuple(tensor.shape)} for '
-                              f'{images} images; it must be N x C x H x W or N x D')
-    if index is not None and index >= len(tensors):
-        raise ConfigError(f'{key}: {source!r} is out of range, {name!r} gives {len(tensors)} '
-                          f'tensor{"s" * (len(tensors) > 1)}, the last is '
-                          f'{name + f"[{len(tensors) - 1}]"!r}')
-    plain = once and isinstance(calls[0], torch.Tensor)
-    picked = range(len(tensors)) if index is None else [index]
-    whole = index is None and plain
-    return [_Found(source if whole else f'{name}[{i}]',
-                   map_shape(as_map(tensors[i], extra_tokens, key, name)),
-                   not whole and (plain or not once),
-                   extra_tokens if tensors[i].dim() == 3 else None) for i in picked]
-
-
-def _several(output: Any) -> List[Any]:
-    return list(output) if isinstance(output, (tuple, list)) else [output]
 
 
 def inputs_for(model: nn.Module, pixels: torch.Tensor, teacher: bool) -> torch.Tensor:

@@ -29,7 +29,7 @@ class ProxySettings:
         images: training images, or their share of the data set in (0, 1].
         held_out: training images on which candidates are measured, never trained on, or their
             share; drawn class by class.
-        select: how ``images`` are drawn (see :func:`~autokd_mm.proxy.data.choose`): ``'random'``,
+        select: how ``images`` are drawn (see :func:`~autokd_mm.proxy.choice.choose`): ``'random'``,
             ``'class_balanced'`` or ``'teacher_entropy'``.
         epochs: passes over ``images``, behind each of which a candidate is looked at.
         iterations: steps of a run, cut into ``epochs`` equal parts that may end anywhere in a pass

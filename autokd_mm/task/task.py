@@ -2,39 +2,37 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
-from dataclasses import replace
 from functools import cached_property
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
 
 import numpy as np
 import torch
 from mmengine.registry import DATASETS as ALL_DATASETS
 
 from autokd_mm.bank import FeatureBank
-from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION, to_sample
+from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
+from autokd_mm.datasets.mixing import mixing, refuse_mixing
 from autokd_mm.datasets.pipelines import pipeline_of
-from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import find_layers, inputs_for
-from autokd_mm.models.distillers import LayerPair, disable_inplace
+from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.models.heads import share_boxes
 from autokd_mm.proxy.batches import ProxyBatches
-from autokd_mm.proxy.data import choose_images, held_out_dataset_config, read_arrays
+from autokd_mm.proxy.choice import choose_images
+from autokd_mm.proxy.data import held_out_dataset_config
 from autokd_mm.proxy.freeze import first_stages, freeze
-from autokd_mm.proxy.schedule import factor, lr_curve
+from autokd_mm.proxy.schedule import lr_curve
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.registry import MODELS
 from autokd_mm.report.words import factors_text
 from autokd_mm.seeding import seeded
-from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
-from autokd_mm.space.checks import mixing, refuse_mixing
 from autokd_mm.space.handcrafted import starting_point
+from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
+from autokd_mm.task.probe import probe, refuse_unfit
+from autokd_mm.task.spaces import space_over
 from autokd_mm.task.teacher_entropy import remember, remembered, teacher_entropy
 from autokd_mm.teacher import checkpoint as teachers
-
-_PROBES = 4
 
 
 class Task:
@@ -72,38 +70,16 @@ class Task:
         self.model, self._say = model, say
         self.frozen: Tuple[str, ...] = ()
         self.student = self.fresh_student(proxy.seed)
-        pixels, self.kind, samples = self._probe()
+        pixels, self.kind, samples = probe(dataloader.dataset, proxy)
         self._leave_out_mixing()
         self.layers = find_layers(model, self.student, self.layer_names, pixels, samples)
         checked_temperature(self.layer_names)
-        self._refuse_unfit()
-        if proxy.select == 'teacher_entropy' and not (self.layers.logits and self.kind == LABEL):
-            raise ConfigError("proxy.select: 'teacher_entropy' needs layers.teacher_logits and one "
-                              'class label for each image')
+        refuse_unfit(self.layers, self.kind, proxy)
         self.frozen = first_stages(self.student, proxy.frozen,
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))
-        self.space = self._space(space, say)
+        self.space = space_over(self.layers, self.kind, proxy.batch_size, space, say)
         self.first = [self.space.params(starting_point(item, self.space)) for item in warm_start]
-
-    def _probe(self) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
-        """Images with which the networks are tried: B x C x H x W, their kind, their samples.
-
-        Where images differ in size, the smallest of a few: what its maps allow, all allow.
-        """
-        settings, dataset = self.proxy, self.dataloader.dataset
-        # A choice that needs no trained teacher refuses the same mistakes, now.
-        chosen = choose_images(replace(settings, select='class_balanced'), dataset)['train']
-        some = [chosen[0]]
-        found = read_arrays(dataset, int(some[0]), 0, settings.seed, settings.input_size)
-        if found[1] == LABEL:
-            return torch.from_numpy(found[0])[None].repeat(2, 1, 1, 1), LABEL, None
-        for index in chosen[::max(1, len(chosen) // _PROBES)]:
-            other = read_arrays(dataset, int(index), 0, settings.seed, settings.input_size)
-            found = min(found, other, key=lambda one: one[0].size)
-        pixels, kind, arrays = found
-        return (torch.from_numpy(pixels)[None], kind,
-                [to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))])
 
     def _leave_out_mixing(self) -> None:
         """Candidates see images as the cached teacher has seen them; the full training mixes them,
@@ -115,20 +91,6 @@ class Task:
             self.model.data_preprocessor.batch_augments = None
             self._say(f'{key}: the proxy leaves the mixing of images out, because its teacher is '
                       'cached; the full training mixes them and runs the teacher')
-
-    def _refuse_unfit(self) -> None:
-        """What works for images with a class label, and not for others."""
-        if self.kind == LABEL:
-            return
-        for pair in self.layers.all:
-            if pair.student_shape[1:] != pair.teacher_shape[1:]:
-                raise ConfigError(
-                    f'layers.teacher: the map at {pair.teacher!r} is {_times(pair.teacher_shape)} '
-                    f'and that at layers.student {pair.student!r} {_times(pair.student_shape)}; '
-                    'where images differ in size both must have the same stride')
-        if self.kind == BOXES and self.proxy.precision != 'float32':
-            raise ConfigError(f'proxy.precision={self.proxy.precision!r}: detectors compute in '
-                              'float32, their operations know no other numbers on a CPU')
 
     @property
     def device(self) -> torch.device:
@@ -194,32 +156,6 @@ class Task:
         kind = self.layer_names.get('factors')
         return kind if kind in COMPUTED and len(self.layers.pairs) > 1 else ''
 
-    def _space(self, options: Mapping[str, Any], say: Callable[[str], None]) -> Space:
-        space: Space
-        if self.layers.shared:
-            # What the largest map allows is offered; pairs that are too small for it are left out
-            # of the distiller (see distiller_config).
-            pair = max(self.layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
-            space = DistillerSpace(options, self._shapes(pair, self.layers.same_shape), log=say)
-        else:
-            space = LayerwiseSpace(options, {pair.name: self._shapes(pair, pair.same_shape)
-                                             for pair in self.layers.pairs}, log=say)
-        say(f'{space.count():,} distillers')  # the walk also says what is left out
-        return space
-
-    def _shapes(self, pair: LayerPair, same: bool) -> Shapes:
-        return Shapes(self.proxy.batch_size, *pair.teacher_shape, self.layers.classes, same,
-                      self.layers.classes > 0,
-                      student_positions=math.prod(pair.student_shape[1:]),
-                      boxes=True if self.kind == BOXES else None,
-                      logits_positions=self._logits_positions())
-
-    def _logits_positions(self) -> Optional[int]:
-        """H W of the largest map of logits; ``None`` where they are of whole images."""
-        largest = max((math.prod(pair.teacher_shape[1:]) for pair in self.layers.logits),
-                      default=1)
-        return largest if largest > 1 else None
-
     def datasets(self) -> Dict[str, Any]:
         """The training images behind the pipeline of training, and behind that of validation."""
         loaders = self.config.train_dataloader, self.config.val_dataloader
@@ -236,24 +172,9 @@ class Task:
                         self.config.optim_wrapper.optimizer.get('lr', 1.0))
 
     def description(self, curve: Sequence[float]) -> Dict[str, Any]:
-        """JSON values that tell this task from another one, the teacher's left to others."""
-        shapes = self.space.shapes
-        return dict(space={level: list(options) for level, options in self.space.levels()},
-                    shapes=_plain(shapes) if isinstance(shapes, Shapes) else
-                    {name: _plain(one) for name, one in shapes.items()},
-                    layers=self.layer_names,
-                    proxy=self.proxy.to_dict(),
-                    student=repr(self.config.model.architecture.to_dict()),
-                    optim_wrapper=repr(self.config.optim_wrapper.to_dict()),
-                    learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)])
+        """JSON values that tell this task from another one, the teacher's left to others.
 
-
-def _plain(shapes: Shapes) -> Dict[str, Any]:
-    values = dict(vars(shapes))
-    if values['logits_positions'] is None:  # as in studies from before there were any
-        del values['logits_positions']
-    return values
-
-
-def _times(shape: Sequence[int]) -> str:
-    return ' x '.join(map(str, shape[1:]))
+        Args:
+            curve: of :meth:`curve`.
+        """
+        return describe(self.space, self.layer_names, self.proxy, self.config, curve)

@@ -17,10 +17,10 @@ from autokd_mm.bank import FeatureBank, Plan, TornBank, read_manifest
 from autokd_mm.bank.arrays import OUTPUT_DTYPES
 from autokd_mm.bank.records import KIND, keys_of, read_made_from, sources_of
 from autokd_mm.datasets import SeededViews
+from autokd_mm.datasets.mixing import refuse_mixing
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.layers.capture import find_layer
 from autokd_mm.registry import MODELS
-from autokd_mm.space.checks import refuse_mixing
 from autokd_mm.teacher.bank_config import recorded, refuse_unfit
 from autokd_mm.teacher.checkpoint import made_from
 from autokd_mm.teacher.proxy_banks import refuse_infinite

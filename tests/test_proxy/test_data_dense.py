@@ -7,7 +7,8 @@ import torch
 from mmengine.registry import DATASETS
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.proxy.data import choose_images, read_arrays, read_one
+from autokd_mm.proxy.choice import choose_images
+from autokd_mm.proxy.data import read_arrays, read_one
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.seeding import seeded
 

@@ -114,7 +114,7 @@ def test_held_out_images_have_no_augmentation(look, parts):
 
 @pytest.mark.parametrize('images', [0, 1])
 def test_dataset_that_is_too_small(look, parts, images):
-    from autokd_mm.proxy.data import choose_images
+    from autokd_mm.proxy.choice import choose_images
 
     class Small:
 

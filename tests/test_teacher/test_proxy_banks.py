@@ -9,7 +9,7 @@ import torch
 from autokd_mm.bank import files as bank_module
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
-from autokd_mm.proxy.data import choose_images
+from autokd_mm.proxy.choice import choose_images
 
 Usage = namedtuple('Usage', 'total used free')
 

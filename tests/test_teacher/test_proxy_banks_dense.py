@@ -14,7 +14,8 @@ from autokd_mm.bank import files as bank_module
 from autokd_mm.datasets.annotations import LAYOUT
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import Layers
-from autokd_mm.proxy.data import choose_images, read_arrays
+from autokd_mm.proxy.choice import choose_images
+from autokd_mm.proxy.data import read_arrays
 from autokd_mm.proxy.images import cells
 
 Usage = namedtuple('Usage', 'total used free')

@@ -1,0 +1,37 @@
+"""What a study remembers of its task, so that another task's search does not go on with it."""
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping, Sequence
+
+from autokd_mm.proxy.schedule import factor
+from autokd_mm.proxy.settings import ProxySettings
+from autokd_mm.space import Shapes, Space
+
+
+def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings, config: Any,
+             curve: Sequence[float]) -> Dict[str, Any]:
+    """JSON values that tell one task from another.
+
+    They are stored in studies: a key that changes here ends every search that was begun before.
+
+    Args:
+        layer_names: as the config names them.
+        config: of the runner, with the student and its optimiser.
+        curve: learning-rate factors of the full training; 16 of them are kept.
+    """
+    shapes = space.shapes
+    return dict(space={level: list(options) for level, options in space.levels()},
+                shapes=_plain(shapes) if isinstance(shapes, Shapes) else
+                {name: _plain(one) for name, one in shapes.items()},
+                layers=layer_names,
+                proxy=proxy.to_dict(),
+                student=repr(config.model.architecture.to_dict()),
+                optim_wrapper=repr(config.optim_wrapper.to_dict()),
+                learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)])
+
+
+def _plain(shapes: Shapes) -> Dict[str, Any]:
+    values = dict(vars(shapes))
+    if values['logits_positions'] is None:  # as in studies from before there were any
+        del values['logits_positions']
+    return values

@@ -1,0 +1,71 @@
+"""A few images to try both networks with, and what must fit for them."""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, List, Optional, Sequence, Tuple
+
+import torch
+
+from autokd_mm.datasets.annotations import BOXES, LABEL, to_sample
+from autokd_mm.errors import ConfigError
+from autokd_mm.models.distillers import Layers
+from autokd_mm.proxy.choice import choose_images
+from autokd_mm.proxy.data import read_arrays
+from autokd_mm.proxy.settings import ProxySettings
+
+_PROBES = 4
+
+
+def probe(dataset: Any, settings: ProxySettings) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
+    """Images with which the networks are tried, out of those that the proxy may take.
+
+    Where images differ in size, the smallest of a few: what its maps allow, all allow.
+
+    Returns:
+        B x C x H x W, uint8; the kind of their annotations (see
+        :mod:`autokd_mm.datasets.annotations`); their data samples, ``None`` for class labels.
+
+    Raises:
+        ConfigError: of :func:`choose_images` and :func:`read_arrays`.
+    """
+    # A choice that needs no trained teacher refuses the same mistakes, now.
+    chosen = choose_images(replace(settings, select='class_balanced'), dataset)['train']
+    found = read_arrays(dataset, int(chosen[0]), 0, settings.seed, settings.input_size)
+    if found[1] == LABEL:
+        return torch.from_numpy(found[0])[None].repeat(2, 1, 1, 1), LABEL, None
+    for index in chosen[::max(1, len(chosen) // _PROBES)]:
+        other = read_arrays(dataset, int(index), 0, settings.seed, settings.input_size)
+        found = min(found, other, key=lambda one: one[0].size)
+    pixels, kind, arrays = found
+    return (torch.from_numpy(pixels)[None], kind,
+            [to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))])
+
+
+def refuse_unfit(layers: Layers, kind: str, settings: ProxySettings) -> None:
+    """What works for some kinds of annotations, and not for others.
+
+    Raises:
+        ConfigError: maps of another stride, a precision that detectors do not compute in, or a
+            choice by an entropy that the teacher does not have.
+    """
+    if kind != LABEL:
+        _refuse_other_strides(layers)
+    if kind == BOXES and settings.precision != 'float32':
+        raise ConfigError(f'proxy.precision={settings.precision!r}: detectors compute in '
+                          'float32, their operations know no other numbers on a CPU')
+    if settings.select == 'teacher_entropy' and not (layers.logits and kind == LABEL):
+        raise ConfigError("proxy.select: 'teacher_entropy' needs layers.teacher_logits and one "
+                          'class label for each image')
+
+
+def _refuse_other_strides(layers: Layers) -> None:
+    for pair in layers.all:
+        if pair.student_shape[1:] != pair.teacher_shape[1:]:
+            raise ConfigError(
+                f'layers.teacher: the map at {pair.teacher!r} is {_times(pair.teacher_shape)} '
+                f'and that at layers.student {pair.student!r} {_times(pair.student_shape)}; '
+                'where images differ in size both must have the same stride')
+
+
+def _times(shape: Sequence[int]) -> str:
+    return ' x '.join(map(str, shape[1:]))

@@ -1,0 +1,49 @@
+"""The space over the tensors that were found: what can be searched for them."""
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, Mapping, Optional
+
+from autokd_mm.datasets.annotations import BOXES
+from autokd_mm.models.distillers import LayerPair, Layers
+from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
+
+
+def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str, Any],
+               say: Callable[[str], None]) -> Space:
+    """One distiller for all pairs of layers, or one for each where they do not share it.
+
+    Args:
+        layers: of :func:`find_layers`.
+        kind: of the annotations, see :mod:`autokd_mm.datasets.annotations`.
+        batch_size: of the proxy.
+        options: lists that replace the default ones, by level.
+        say: told how large the space is and which options are left out.
+
+    Raises:
+        ConfigError: unknown level or option, or none that fits.
+    """
+
+    def shapes(pair: LayerPair, same: bool) -> Shapes:
+        return Shapes(batch_size, *pair.teacher_shape, layers.classes, same, layers.classes > 0,
+                      student_positions=math.prod(pair.student_shape[1:]),
+                      boxes=True if kind == BOXES else None,
+                      logits_positions=_logits_positions(layers))
+
+    space: Space
+    if layers.shared:
+        # What the largest map allows is offered; pairs that are too small for it are left out
+        # of the distiller (see distiller_config).
+        largest = max(layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
+        space = DistillerSpace(options, shapes(largest, layers.same_shape), log=say)
+    else:
+        space = LayerwiseSpace(options, {pair.name: shapes(pair, pair.same_shape)
+                                         for pair in layers.pairs}, log=say)
+    say(f'{space.count():,} distillers')  # the walk also says what is left out
+    return space
+
+
+def _logits_positions(layers: Layers) -> Optional[int]:
+    """H W of the largest map of logits; ``None`` where they are of whole images."""
+    largest = max((math.prod(pair.teacher_shape[1:]) for pair in layers.logits), default=1)
+    return largest if largest > 1 else None
