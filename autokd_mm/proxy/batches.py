@@ -1,6 +1,7 @@
 """Rows of a bank as a student takes them."""
 from __future__ import annotations
 
+from itertools import count, islice
 from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 from autokd_mm.bank import FeatureBank
 from autokd_mm.measure.evaluation import Batch
 from autokd_mm.proxy.images import ProxyImages
+from autokd_mm.proxy.settings import ProxySettings
 
 
 class ProxyBatches(ProxyImages):
@@ -62,3 +64,26 @@ class ProxyBatches(ProxyImages):
         for rows in groups.values():
             for start in range(0, len(rows), size):
                 yield np.array(rows[start:start + size])
+
+
+def training_rows(images: int, settings: ProxySettings, seed: int,
+                  length: int = 1) -> Iterator[List[np.ndarray]]:
+    """For each epoch of a training the rows of its batches.
+
+    Args:
+        images: so many different ones; view v of image i is row v * images + i. The n-th pass
+            over them reads view n mod ``views``, and its incomplete last batch is dropped.
+        seed: of the order.
+        length: the proxy's epochs times this.
+    """
+    order, size = np.random.default_rng(seed), settings.batch_size
+
+    def forever() -> Iterator[np.ndarray]:
+        for number in count():
+            rows = order.permutation(images) + number % settings.views * images
+            for start in range(0, images - size + 1, size):
+                yield rows[start:start + size]
+
+    stream, steps = forever(), settings.steps(images)
+    for _ in range(settings.epochs * length):
+        yield list(islice(stream, steps))

@@ -2,31 +2,26 @@
 from __future__ import annotations
 
 import contextlib
-import copy
-import logging
 import time
 from dataclasses import dataclass, replace
-from itertools import count, islice
-from typing import Any, Callable, Collection, Dict, Iterator, List, Optional, Tuple
+from typing import (Any, Callable, Collection, ContextManager, Dict, Iterator, List, Optional,
+                    Tuple)
 
 import numpy as np
 import torch
-from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from autokd_mm.bank import FeatureBank
-from autokd_mm.models.distillers import Layers, disable_inplace, distiller_config, for_bank
-from autokd_mm.proxy.batches import ProxyBatches
+from autokd_mm.models.distillers import Layers
+from autokd_mm.proxy.batches import ProxyBatches, training_rows
+from autokd_mm.proxy.building import CandidateBuilder
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.failures import CandidateFailed, one_line_reason
 from autokd_mm.proxy.first_step import FirstStep, first_step
 from autokd_mm.proxy.held_out import HeldOut
 from autokd_mm.proxy.ranks import Ranks
-from autokd_mm.proxy.schedule import factor
 from autokd_mm.proxy.settings import ProxySettings
-from autokd_mm.proxy.sparse import SparseMasks
-from autokd_mm.registry import MODELS
+from autokd_mm.proxy.stepping import Stepper, refuse_infinite
 from autokd_mm.search.reward import Outcome
 from autokd_mm.seeding import derive, seeded
 from autokd_mm.space import Spec
@@ -66,15 +61,19 @@ class ProxyTrainer:
         curve: learning-rate factors of the full training (see :func:`schedule.lr_curve`).
         device: where to compute.
         ranks: that call the same methods at the same time; by default those of this process.
+
+    Attributes:
+        builder: of the candidates.
+        clock: where the time of all runs went.
+        images: so many different ones are trained on.
     """
 
     def __init__(self, fresh_student: Callable[[int], nn.Module], layers: Layers,
                  train: FeatureBank, held_out: FeatureBank, settings: ProxySettings,
                  optim_wrapper: Dict[str, Any], curve: List[float],
                  device: torch.device, ranks: Optional[Ranks] = None) -> None:
-        self.fresh_student, self._students = fresh_student, {}  # type: ignore[var-annotated]
-        self.layers = layers
-        self.settings = settings
+        self.layers, self.settings = layers, settings
+        self.builder = CandidateBuilder(fresh_student, layers, settings, device)
         self.optim_wrapper, self.curve, self.device = optim_wrapper, curve, device
         self.train_images = ProxyBatches(train, device, settings.channels_last)
         self.images = len(self.train_images) // settings.views
@@ -123,14 +122,14 @@ class ProxyTrainer:
             CandidateFailed: as :meth:`run`.
         """
         seed, result = self.settings.seed, []
-        initial = self._initial(seed)
+        initial = self.builder.initial(seed)
         with self.ranks.together(), one_line_reason(), seeded(seed, 1):
             torch.manual_seed(derive(seed, 2))
-            candidate = self._build(spec, initial).train()
-            self._masks(candidate, seed, 1)
+            candidate = self.builder.build(spec, initial).train()
+            self.builder.masks(candidate, seed, 1)
             self._seed_noise(seed)
             for rows in next(self.batches(seed))[:batches]:
-                with self.clock.in_model(), self._precision():
+                with self.clock.in_model(), self.precision():
                     losses = candidate.losses(*self.training_batch(candidate, rows))
                     result.append(first_step(candidate.student, *losses, self.ranks.mean))
         return result
@@ -140,11 +139,11 @@ class ProxyTrainer:
               seed: Optional[int] = None, length: int = 1) -> nn.Module:
         """The student, trained; ``look`` sees it behind every epoch but the last."""
         seed = self.settings.seed if seed is None else seed
-        initial = self._initial(seed)
+        initial = self.builder.initial(seed)
         # Not in a `seeded` block for the whole run: CUDA has generators of its own.
         with seeded(seed, 1):
             torch.manual_seed(derive(seed, 2))
-            candidate = self._build(spec, initial)
+            candidate = self.builder.build(spec, initial)
             # Connectors and generators have drawn different amounts for their weights.
             self._seed_noise(seed)
             self._train(candidate, seed, length, look)
@@ -160,7 +159,7 @@ class ProxyTrainer:
         Raises:
             CandidateFailed: the student is not finite.
         """
-        with self.clock.in_model(), self._precision():
+        with self.clock.in_model(), self.precision():
             self.ranks.average_buffers(student)
             result = self.held_out.measure(student)
         if not all(np.isfinite(result[name]) for name in ('held_out_loss', 'gap')):
@@ -170,86 +169,27 @@ class ProxyTrainer:
     def _outcome(self, points: List[Dict[str, float]], start: float) -> Outcome:
         return Outcome(seconds=time.perf_counter() - start, curve=tuple(points), **points[-1])
 
-    def _initial(self, seed: int) -> nn.Module:
-        """Drawn before anything is seeded here: the first time must be as any other."""
-        if seed not in self._students:
-            self._students[seed] = self.fresh_student(seed).cpu()
-        return self._students[seed]
-
-    def _build(self, spec: Optional[Spec], student: nn.Module) -> Candidate:
-        config = (for_bank(distiller_config(spec, self.layers)) if spec is not None else
-                  dict(type='mmrazor.ConfigurableDistiller'))
-        student = copy.deepcopy(student)
-        disable_inplace(student)
-        distiller = MODELS.build(config)
-        distiller.init_weights()
-        distiller.prepare_from_student(student)
-        student.to(self.device)  # its data_preprocessor hears of it only so
-        candidate = Candidate(student, distiller).to(self.device)
-        if self.settings.channels_last:
-            candidate.student.to(memory_format=torch.channels_last)
-        return candidate
-
     def batches(self, seed: int, length: int = 1) -> Iterator[List[np.ndarray]]:
-        """For each epoch the rows of its batches."""
-        order, size = np.random.default_rng(seed), self.settings.batch_size
-
-        def forever() -> Iterator[np.ndarray]:
-            for number in count():
-                rows = order.permutation(self.images) + number % self.settings.views * self.images
-                for start in range(0, self.images - size + 1, size):
-                    yield rows[start:start + size]
-
-        stream, steps = forever(), self.settings.steps(self.images)
-        for _ in range(self.settings.epochs * length):
-            yield list(islice(stream, steps))
+        """For each epoch the rows of its batches (see :func:`training_rows`)."""
+        return training_rows(self.images, self.settings, seed, length)
 
     def _train(self, candidate: Candidate, seed: int, length: int,
                look: Optional[Callable[[int, nn.Module], None]]) -> None:
         epochs = self.settings.epochs * length
-        with quiet():
-            optim = build_optim_wrapper(candidate, copy.deepcopy(self.optim_wrapper))
-        optim.step = self._averaged(optim.step, candidate)
-        base = [group['lr'] for group in optim.param_groups]
-        steps, step = epochs * self.settings.steps(self.images), 0
-        optim.initialize_count_status(candidate, 0, steps)
-        masks = self._masks(candidate, seed, steps)
+        steps = epochs * self.settings.steps(self.images)
+        stepper = Stepper(candidate, self.optim_wrapper, self.curve, steps,
+                          self.builder.masks(candidate, seed, steps), self.ranks)
         for epoch, batches in enumerate(self.batches(seed, length)):
             candidate.train()
             for rows in batches:
-                for group, lr in zip(optim.param_groups, base):
-                    group['lr'] = lr * factor(self.curve, step, steps)
-                inputs, samples, teacher = self.training_batch(candidate, rows)
+                batch = self.training_batch(candidate, rows)
                 with self.clock.in_model():
-                    with optim.optim_context(candidate), self._precision():
-                        loss = sum(candidate.losses(inputs, samples, teacher))
-                    # Asking a GPU for the value stops its queue, so not at every step.
-                    if (self.device.type == 'cpu' or step % 20 == 0) and not torch.isfinite(loss):
-                        raise CandidateFailed(
-                            f'the loss is {loss.item()} at step {step + 1} of {steps}')
-                    optim.update_params(loss)
-                    if masks is not None:
-                        masks.after_step(step, optim)
-                step += 1
+                    with stepper.context(), self.precision():
+                        loss = sum(candidate.losses(*batch))
+                    stepper.step(loss)
             if look is not None and epoch < epochs - 1:
                 look(epoch, candidate.student)
-        if not torch.isfinite(loss):
-            raise CandidateFailed(f'the loss is {loss.item()} at the last of {steps} steps')
-
-    def _averaged(self, step: Callable[..., None], candidate: Candidate) -> Callable[..., None]:
-        """An optimiser's step with the gradients of all ranks, before they are clipped."""
-        parameters = [p for p in candidate.parameters() if p.requires_grad]
-
-        def averaged(**kwargs: Any) -> None:
-            self.ranks.average_gradients(parameters)
-            step(**kwargs)
-
-        return averaged
-
-    def _masks(self, candidate: Candidate, seed: int, steps: int) -> Optional[SparseMasks]:
-        if not self.settings.sparse:
-            return None
-        return SparseMasks(candidate.student, seed=seed, steps=steps, **self.settings.sparse)
+        refuse_infinite(loss, f'at the last of {steps} steps')
 
     def training_batch(self, candidate: Candidate,
                        rows: np.ndarray) -> Tuple[torch.Tensor, List[Any], Dict[str, torch.Tensor]]:
@@ -260,20 +200,8 @@ class ProxyTrainer:
         names = candidate.distiller.teacher_recorders.recorders
         return inputs, samples, self.train_images.of_teacher(names, rows, inputs, samples)
 
-    def _precision(self) -> Any:
+    def precision(self) -> ContextManager[Any]:
+        """In which the student computes."""
         if self.settings.precision == 'float32':
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.settings.precision))
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Only warnings: MMEngine writes a line for each parameter with options of its own, and there
-    is a new optimiser for each candidate."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

@@ -84,7 +84,7 @@ def test_distillation_is_the_loss_of_the_online_algorithm(parts, banks, trainer)
     online.architecture.load_state_dict(parts.student.state_dict())
     online.train()
     rows = next(trainer.batches(seed=0))[0]
-    candidate = trainer._build(spec, parts.student)
+    candidate = trainer.builder.build(spec, parts.student)
     candidate.train()
     inputs, samples, teacher = trainer.training_batch(candidate, rows)
     ours = sum(candidate.losses(inputs, samples, teacher))
@@ -237,7 +237,7 @@ def test_first_step(parts, banks, trainer):
     from autokd_mm.seeding import derive, seeded
     with seeded(0, 1):
         torch.manual_seed(derive(0, 2))
-        candidate = trainer._build(spec, parts.student).train()
+        candidate = trainer.builder.build(spec, parts.student).train()
         own, distilled = candidate.losses(
             *trainer.training_batch(candidate, next(trainer.batches(0))[0]))
     for loss, value, norm in ((own, step.task_loss, step.task_gradient_norm),

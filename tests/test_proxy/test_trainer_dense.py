@@ -91,7 +91,7 @@ def test_bit_identical_whatever_ran_before_and_whoever_looks_on(trainer, task):
 
 def test_students_inputs_are_those_of_training(trainer, task):
     """Padded together; the teacher's maps in zeros of the student's size; boxes of the batch."""
-    candidate = trainer._build(handcrafted('FitNet'), task.student).train()
+    candidate = trainer.builder.build(handcrafted('FitNet'), task.student).train()
     rows = next(trainer.batches(0))[0]
     inputs, samples, teacher = trainer.training_batch(candidate, rows)
     with candidate.distiller.student_recorders:
@@ -118,7 +118,7 @@ def test_distillation_is_the_loss_of_the_online_algorithm(trainer, task):
     shapes = [tuple(shape) for shape in trainer.train_images.bank.arrays['pixels'].shapes]
     rows = np.array([row for row, shape in enumerate(shapes) if shape == shapes[0]])[:2]
     assert len(rows) == 2
-    candidate = trainer._build(spec, task.student).train()
+    candidate = trainer.builder.build(spec, task.student).train()
     if task.kind == 'segmentation':  # pads to one size; the teacher in the bank saw no padding
         for student in (candidate.student, online.student):
             student.data_preprocessor.size, student.data_preprocessor.size_divisor = None, 1
@@ -167,7 +167,7 @@ def test_images_without_boxes_and_boxes_outside(trainer, task, name, without):
     spec = DistillerSpec('none', connector='identity', region='instances', intra='none',
                          inter='none', distance='l2', feature_weight=1) \
         if name == 'instances' else handcrafted(name)
-    candidate = trainer._build(spec, task.student).train()
+    candidate = trainer.builder.build(spec, task.student).train()
     numbers_of_boxes = trainer.train_images.bank.arrays['boxes'].shapes[:, 0]
     rows = np.flatnonzero(numbers_of_boxes > 1)[:2]
     inputs, samples, teacher = trainer.training_batch(candidate, rows)

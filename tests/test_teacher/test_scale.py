@@ -74,7 +74,7 @@ def test_the_bank_has_the_strides_and_cells_of_the_students_maps(task):
 def test_candidates_and_the_full_training_have_one_loss(task, name):
     """Of images of one size, which the online teacher sees as the bank's did."""
     spec, trainer = handcrafted(name), task.trainer
-    model, candidate = online(task, spec), trainer._build(spec, task.student).train()
+    model, candidate = online(task, spec), trainer.builder.build(spec, task.student).train()
     shapes = [tuple(shape) for shape in trainer.train_images.bank.arrays['pixels'].shapes]
     rows = np.array([row for row, shape in enumerate(shapes) if shape == shapes[0]])[:2]
     if task.scope == 'mmseg':  # pads to one size; the teacher in the bank saw no padding

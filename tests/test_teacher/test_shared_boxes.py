@@ -84,7 +84,7 @@ def test_the_bank_holds_what_the_online_teacher_says(task):
 
 def test_candidates_and_the_full_training_have_one_loss(task):
     spec, trainer = handcrafted('KD'), task.trainer
-    model, candidate = online(task, spec), trainer._build(spec, task.student).train()
+    model, candidate = online(task, spec), trainer.builder.build(spec, task.student).train()
     rows = rows_of_one_size(trainer)
     torch.manual_seed(5)
     own, distilled = candidate.losses(*trainer.training_batch(candidate, rows))
@@ -101,7 +101,7 @@ def test_the_loss_is_that_of_the_student_on_these_boxes(task):
     """By hand, with images of two sizes in one padded batch."""
     from mmdet.structures.bbox import bbox2roi
     trainer = task.trainer
-    candidate = trainer._build(handcrafted('KD'), task.student).train()
+    candidate = trainer.builder.build(handcrafted('KD'), task.student).train()
     inputs, samples, teacher = trainer.training_batch(candidate, np.array([0, 1]))
     assert len({tuple(sample.img_shape) for sample in samples}) == 2
     found = candidate.losses(inputs, samples, teacher)[1]
@@ -116,7 +116,7 @@ def test_the_loss_is_that_of_the_student_on_these_boxes(task):
 
 
 def test_gradients_reach_the_students_roi_head(task):
-    candidate = task.trainer._build(handcrafted('KD'), task.student).train()
+    candidate = task.trainer.builder.build(handcrafted('KD'), task.student).train()
     batch = task.trainer.training_batch(candidate, np.array([0, 1]))
     candidate.losses(*batch)[1].backward()
     student = candidate.student
@@ -135,14 +135,14 @@ def test_images_without_boxes(task):
     bank = task.trainer.train_images.bank
     empty = np.flatnonzero(bank.arrays['boxes'].shapes[:, 0] == 0)[:1]
     assert len(empty)
-    candidate = task.trainer._build(handcrafted('KD'), task.student).train()
+    candidate = task.trainer.builder.build(handcrafted('KD'), task.student).train()
     own, distilled = candidate.losses(*task.trainer.training_batch(
         candidate, np.concatenate([empty, empty])))
     assert own.isfinite() and distilled.isfinite() and distilled > 0
 
 
 def test_who_distils_no_logits_judges_nothing(task):
-    candidate = task.trainer._build(handcrafted('PKD'), task.student).train()
+    candidate = task.trainer.builder.build(handcrafted('PKD'), task.student).train()
     calls = []
     candidate.student.roi_head.shared_logits.register_forward_hook(
         lambda *args: calls.append(args))

@@ -56,7 +56,7 @@ class Candidates:
         for start in range(0, len(self.test_labels), size):
             pixels = torch.from_numpy(self.test_pixels[start:start + size]).to(self.trainer.device)
             inputs = student.data_preprocessor(dict(inputs=pixels), training=False)['inputs']
-            with self.trainer._precision():
+            with self.trainer.precision():
                 found = forward(student, logits, inputs)['logits']
             classes = found.argmax(1).cpu().numpy()
             right += int((classes == self.test_labels[start:start + size]).sum())

@@ -36,18 +36,18 @@ class Steps:
     def __init__(self, bench):
         self.bench, self.trainer = bench, bench.trainer
         self.rows = next(self.trainer.batches(0))
-        self.initial = self.trainer._initial(self.trainer.settings.seed)
+        self.initial = self.trainer.builder.initial(self.trainer.settings.seed)
 
     def ours(self, spec):
         """A candidate as the search trains it; without a spec the undistilled student."""
         from mmengine.optim import build_optim_wrapper
         trainer = self.trainer
-        candidate = trainer._build(spec, self.initial).train()
+        candidate = trainer.builder.build(spec, self.initial).train()
         optim = build_optim_wrapper(candidate, copy.deepcopy(trainer.optim_wrapper))
 
         def step(number):
             inputs = trainer.training_batch(candidate, self.rows[number % len(self.rows)])
-            with optim.optim_context(candidate), trainer._precision():
+            with optim.optim_context(candidate), trainer.precision():
                 loss = sum(candidate.losses(*inputs))
             optim.update_params(loss)
 
@@ -73,7 +73,7 @@ class Steps:
         def step(number):
             rows = self.rows[number % len(self.rows)]
             inputs, samples = trainer.train_images.inputs(self.initial, rows, True)
-            with optim.optim_context(model), trainer._precision():
+            with optim.optim_context(model), trainer.precision():
                 loss = total_loss(model.loss(inputs, samples))
             optim.update_params(loss)
 

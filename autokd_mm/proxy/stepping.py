@@ -1,0 +1,97 @@
+"""The steps of one training: learning rate, optimiser, masks, and losses that must be finite."""
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
+
+import torch
+from mmengine.logging import MMLogger
+from mmengine.optim import build_optim_wrapper
+
+from autokd_mm.proxy.candidate import Candidate
+from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.proxy.ranks import Ranks
+from autokd_mm.proxy.schedule import factor
+from autokd_mm.proxy.sparse import SparseMasks
+
+# Asking a GPU for the value of a loss stops its queue, so not at every step.
+_LOOK_EVERY = 20
+
+
+class Stepper:
+    """Makes the steps of a candidate's training.
+
+    Args:
+        candidate: what is trained.
+        optim_wrapper: MMEngine config of the full training's optimiser.
+        curve: learning-rate factors of the full training, stretched over the steps.
+        steps: of the training.
+        masks: of a sparse student; ``None``: it is dense.
+        ranks: whose gradients are averaged before they are clipped.
+    """
+
+    def __init__(self, candidate: Candidate, optim_wrapper: Dict[str, Any],
+                 curve: Sequence[float], steps: int, masks: Optional[SparseMasks],
+                 ranks: Ranks) -> None:
+        self.candidate, self.curve, self.steps = candidate, curve, steps
+        self.masks, self.ranks = masks, ranks
+        with quiet():
+            self.optim = build_optim_wrapper(candidate, copy.deepcopy(optim_wrapper))
+        self.optim.step = self._averaged(self.optim.step)
+        self.optim.initialize_count_status(candidate, 0, steps)
+        self._rates = [group['lr'] for group in self.optim.param_groups]
+        self._done = 0
+
+    def context(self) -> ContextManager[Any]:
+        """In which the loss is computed."""
+        return self.optim.optim_context(self.candidate)
+
+    def step(self, loss: torch.Tensor) -> None:
+        """Go down ``loss``, a scalar.
+
+        Raises:
+            CandidateFailed: it is not finite, as far as that is known without a wait for a GPU.
+        """
+        now = self._done
+        for group, rate in zip(self.optim.param_groups, self._rates):
+            group['lr'] = rate * factor(self.curve, now, self.steps)
+        if loss.device.type == 'cpu' or now % _LOOK_EVERY == 0:
+            refuse_infinite(loss, f'at step {now + 1} of {self.steps}')
+        self.optim.update_params(loss)
+        if self.masks is not None:
+            self.masks.after_step(now, self.optim)
+        self._done += 1
+
+    def _averaged(self, step: Callable[..., None]) -> Callable[..., None]:
+        """An optimiser's step with the gradients of all ranks, before they are clipped."""
+        parameters = [p for p in self.candidate.parameters() if p.requires_grad]
+
+        def averaged(**kwargs: Any) -> None:
+            self.ranks.average_gradients(parameters)
+            step(**kwargs)
+
+        return averaged
+
+
+def refuse_infinite(loss: torch.Tensor, when: str) -> None:
+    """
+    Raises:
+        CandidateFailed: ``loss`` is not finite.
+    """
+    if not torch.isfinite(loss):
+        raise CandidateFailed(f'the loss is {loss.item()} {when}')
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Only warnings: MMEngine writes a line for each parameter with options of its own, and there
+    is a new optimiser for each candidate."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
