@@ -175,7 +175,7 @@ def test_large_search_loop_is_built_and_looks_at_the_tensors(name, channels, cla
         student.pretrained = None
     threads = torch.get_num_threads()
     runner = Runner.from_cfg(config)
-    task = runner.build_train_loop(config.train_cfg)._look()
+    task = runner.build_train_loop(config.train_cfg).look()
     torch.set_num_threads(threads)
     assert [pair.teacher_shape[0] for pair in task.layers.pairs] == channels
     assert task.layers.classes == classes and task.space.count() > 10_000
@@ -195,7 +195,7 @@ def test_search_loop_is_built_and_looks_at_the_tensors(name, cifar, tmp_path):
     runner = Runner.from_cfg(config)
     loop = runner.build_train_loop(config.train_cfg)
     assert isinstance(loop, SearchLoop)
-    task = loop._look()
+    task = loop.look()
     torch.set_num_threads(threads)
     assert task.layers.classes == images_of(name if 'cifar' in name else 'digits.py')[2]
     assert task.space.count() > 10_000

@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from dataclasses import dataclass
 from typing import (Any, Callable, Collection, ContextManager, Dict, List, Mapping, Optional,
                     Sequence, Tuple)
 
@@ -12,6 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.one_trial import look_on
 from autokd_mm.errors import ConfigError
 from autokd_mm.proxy.failures import CandidateFailed
@@ -20,52 +20,12 @@ from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.report import words
 from autokd_mm.report.export import OUTCOME, best, ranked, spec_of
 from autokd_mm.search.reward import Outcome, Reward
-from autokd_mm.space.checks import read_settings, whole_number
 from autokd_mm.study import study as studies
 
 _CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
 _BASELINE = -1  # in the place of a trial's number: the undistilled student
-_LEAST = dict(best=1, handcrafted=0, length=1, seeds=1)
 
 Run = Tuple[int, int]  # number of the trial, seed
-
-
-@dataclass(frozen=True)
-class FinalSettings:
-    """Who takes part in the final round, and how long.
-
-    Attributes:
-        best: so many of the best finished distillers, different ones.
-        handcrafted: so many of ``warm_start`` take part at least: the best of them join where too
-            few are among those.
-        length: the proxy's epochs times this.
-        seeds: runs of each, with other initial weights, masks and orders than the trials had: a
-            distiller that was lucky there is not lucky here again.
-        reward: weights of the terms that choose the winner; ``None``: those of the search. Where
-            these runs are about as long as the full training, ``dict(metric=1)`` asks for what
-            that training is for.
-    """
-    best: int = 5
-    handcrafted: int = 1
-    length: int = 4
-    seeds: int = 2
-    reward: Optional[Mapping[str, float]] = None
-
-    @classmethod
-    def from_config(cls, config: Any) -> Optional['FinalSettings']:
-        """From ``train_cfg.final_round``; ``None`` where it is switched off.
-
-        Raises:
-            ConfigError: unknown key, or a value out of range.
-        """
-        values = read_settings('final_round', config, cls)
-        if values is None:
-            return None
-        for name, value in values.items():
-            if name in _LEAST:
-                whole_number(f'final_round.{name}', value, _LEAST[name])
-        Reward(values.get('reward'), 'final_round.reward')
-        return cls(**values)
 
 
 class FinalRound:

@@ -1,14 +1,84 @@
-"""What costs once before the first trial: the teacher's banks, the factors of the layers."""
+"""What costs once before the first trial: the teacher, its banks, the factors of the layers."""
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional
 
+from optuna.study import Study
+
+from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.proxy.data import Progress
 from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.proxy.trainer import ProxyTrainer
+from autokd_mm.report import words
+from autokd_mm.search.reward import Reward
+from autokd_mm.study import lock
+from autokd_mm.study import study as studies
 from autokd_mm.task.task import Task
+from autokd_mm.teacher import checkpoint as teachers
 from autokd_mm.teacher.proxy_banks import open_banks
+
+
+class Prepared(NamedTuple):
+    """What a rank searches with.
+
+    Attributes:
+        trainer: of candidates, on this rank.
+        study: of the search; ``None`` on ranks that follow.
+        teacher_ckpt: file with the teacher's weights.
+    """
+    trainer: ProxyTrainer
+    study: Optional[Study]
+    teacher_ckpt: str
+
+
+def refuse_study(runner: Any, settings: SearchSettings,
+                 description: Optional[Mapping[str, Any]] = None) -> None:
+    """Refuse a work dir or a database with another search, or one to ``resume``.
+
+    Args:
+        runner: of the search, for its work dir.
+        description: of this search; ``None``: not known yet.
+
+    Raises:
+        ConfigError: see :func:`~autokd_mm.study.study.check_study`.
+    """
+    studies.check_study(runner.work_dir, settings.resume, lock.workers() > 1, description,
+                        settings.storage)
+
+
+def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, ranks: Ranks,
+            progress: Progress) -> Prepared:
+    """The teacher, the trainer and the study of a search.
+
+    For all ranks, while rank 0 has the work dir's lock; they share what the teacher has to do.
+
+    Args:
+        task: its model gets the teacher's weights and its layers their factors.
+        runner: of the search.
+        reward: of the search.
+
+    Raises:
+        ConfigError: no teacher, another search's study, or of :func:`prepare_trainer`.
+    """
+    ranks.same(None)
+    model, work_dir = task.model, runner.work_dir
+    teacher_ckpt = teachers.ensure_teacher(model, runner.cfg, settings.full_training, work_dir,
+                                           settings.train_teacher)
+    made_from = teachers.made_from(model.teacher, runner.cfg)
+    curve = task.curve(settings.full_training)
+    description = dict(made_from, **task.description(curve), reward=reward.weights)
+    if ranks.size > 1:  # what compares samples of a batch has seen the shares
+        description['ranks_per_trial'] = ranks.size
+    if ranks.leads:
+        refuse_study(runner, settings, description)
+    trainer = prepare_trainer(task, work_dir, made_from, curve, runner.logger.warning, progress,
+                              ranks)
+    study = studies.open_study(work_dir, settings.sampler, description, settings.pruner,
+                               settings.storage) if ranks.leads else None
+    _show_teacher(model, runner, study, ranks, progress)
+    model.teacher.cpu()  # it has spoken
+    return Prepared(trainer, study, teacher_ckpt)
 
 
 def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, Any],
@@ -33,3 +103,27 @@ def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, A
     task.layers = ranks.same(task.layers)
     return ProxyTrainer(task.fresh_student, task.layers, banks['train'], banks['held_out'],
                         task.proxy, task.config.optim_wrapper, curve, task.device, ranks)
+
+
+def show_plan(task: Task, runner: Any, settings: SearchSettings) -> None:
+    """Log what would be searched, and what the teacher is worth, if there is one already."""
+    for line in words.plan(task.space, task.layers, task.computed_factors):
+        runner.logger.info(line)
+    if teachers.find_checkpoint(task.model.teacher, runner.cfg, runner.work_dir,
+                                settings.train_teacher):
+        words.show_teacher(teachers.evaluate(task.model, runner.val_loop), runner.logger)
+    else:
+        runner.logger.info('teacher: not trained yet, the search trains it first')
+
+
+def _show_teacher(model: Any, runner: Any, study: Optional[Study], ranks: Ranks,
+                  progress: Progress) -> None:
+    """Log what the teacher is worth: as the study has it, or measured now."""
+    metrics = ranks.same(study and study.user_attrs.get('teacher_metrics'))
+    if metrics is None:
+        progress('evaluating the teacher', 0, 1)
+        found = teachers.evaluate(model, runner.val_loop)
+        metrics = {name: float(value) for name, value in found.items()}  # not NumPy's
+        if study is not None:
+            study.set_user_attr('teacher_metrics', metrics)
+    words.show_teacher(metrics, runner.logger)

@@ -18,7 +18,8 @@ def refuse_unknown(arguments: Mapping[str, Any], function: Callable[..., Any]) -
              if parameter.kind == parameter.POSITIONAL_OR_KEYWORD
              and name not in ('self', 'runner', 'dataloader')]
     for name in arguments:
-        raise ConfigError(f'train_cfg: {nearest(name, valid, shown=len(valid))}')
+        if name not in valid:
+            raise ConfigError(f'train_cfg: {nearest(name, valid, shown=len(valid))}')
 
 
 def read_settings(key: str, config: Any, settings: Any) -> Optional[Dict[str, Any]]:

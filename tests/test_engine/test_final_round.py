@@ -5,7 +5,8 @@ from types import SimpleNamespace
 import pytest
 from optuna.trial import TrialState
 
-from autokd_mm.engine.final_round import FinalRound, FinalSettings
+from autokd_mm.engine.final_round import FinalRound
+from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.errors import ConfigError
 from autokd_mm.proxy.failures import CandidateFailed
 from autokd_mm.report.export import OUTCOME, SPEC
@@ -282,7 +283,7 @@ def test_settings():
     assert FinalSettings.from_config(None) is FinalSettings.from_config(False) is None
     assert FinalSettings.from_config(True) == FinalSettings() == FinalSettings(5, 1, 4, 2)
     assert FinalSettings.from_config(dict(best=2, seeds=3)) == FinalSettings(2, 1, 4, 3)
-    assert FinalSettings.from_config(dict(reward=dict(metric=1))).reward == dict(metric=1)
+    assert FinalSettings.from_config(dict(reward=dict(metric=1))).reward.weights == dict(metric=1)
 
 
 @pytest.mark.parametrize('config, words', [

@@ -6,7 +6,8 @@ import pytest
 from optuna.trial import TrialState
 
 from autokd_mm.engine import phases as module
-from autokd_mm.engine.final_round import FinalRound, FinalSettings
+from autokd_mm.engine.final_round import FinalRound
+from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.phases import Phases
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.report.export import OUTCOME, SPEC

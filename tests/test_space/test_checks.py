@@ -11,7 +11,7 @@ from autokd_mm.space.checks import read_settings, refuse_unknown, whole_number
 def test_unknown_key_of_the_loop():
     with pytest.raises(ConfigError, match="train_cfg: 'sampelr' is unknown, did you mean 'sampler"):
         refuse_unknown(dict(sampelr=1), SearchSettings)
-    refuse_unknown({}, SearchSettings)
+    refuse_unknown(dict(trials=3), SearchSettings)
 
 
 @dataclass

@@ -31,11 +31,13 @@ class Candidates:
         self.runner = Runner.from_cfg(config)
         self.loop = loop = self.runner.build_train_loop(config.train_cfg)
         loop.display.enabled = sys.stderr.isatty()
-        self.task = task = loop._look()
-        teachers.ensure_teacher(self.runner.model, config, loop.full_training, work_dir,
-                                loop.train_teacher)
+        self.task = task = loop.look()
+        settings = loop.settings
+        teachers.ensure_teacher(self.runner.model, config, settings.full_training, work_dir,
+                                settings.train_teacher)
         made_from = teachers.made_from(self.runner.model.teacher, config)
-        self.trainer = prepare_trainer(task, work_dir, made_from, task.curve(loop.full_training),
+        self.trainer = prepare_trainer(task, work_dir, made_from,
+                                       task.curve(settings.full_training),
                                        self.runner.logger.warning, loop.display.show)
         self.runner.model.teacher.cpu()
         dataset = DATASETS.build(config.test_dataloader.dataset)
@@ -44,7 +46,7 @@ class Candidates:
         self.test_pixels = np.empty((len(rows), *shape), np.uint8)
         self.test_labels = np.empty(len(rows), np.int64)
         read_views(dataset, rows, 1, 0, self.test_pixels, self.test_labels,
-                   input_size=loop.proxy.input_size)
+                   input_size=settings.proxy.input_size)
 
     def test_metric(self, student):
         """Top-1 accuracy in [0, 1] on the test images, in the precision of the proxy."""

@@ -30,7 +30,8 @@ import postgres  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
 
 from autokd_mm.engine import phases
-from autokd_mm.engine.final_round import FinalRound, FinalSettings  # noqa: E402
+from autokd_mm.engine.final_round import FinalRound  # noqa: E402
+from autokd_mm.engine.final_settings import FinalSettings  # noqa: E402
 from autokd_mm.engine.one_trial import TrialRunner  # noqa: E402
 from autokd_mm.report import export
 from autokd_mm.report.results import Results  # noqa: E402

@@ -160,7 +160,7 @@ def about(args, bench):
     return dict(space={level: list(options) for level, options in space.levels()},
                 shapes=dict(vars(space.shapes)), command=shlex.join(command),
                 factors=[pair.factor for pair in bench.trainer.layers.pairs],
-                proxy=bench.loop.proxy.to_dict(), test_images=len(bench.test_labels),
+                proxy=bench.loop.settings.proxy.to_dict(), test_images=len(bench.test_labels),
                 versions=dict(autokd_mm=autokd_mm.__version__, torch=torch.__version__,
                               mmengine=mmengine.__version__, python=platform.python_version()),
                 device=str(bench.trainer.device), date=datetime.date.today().isoformat())

@@ -1,0 +1,72 @@
+"""What a worker leaves behind its last run: the results on disk, and words about them."""
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Callable, Mapping, Sequence
+
+from optuna.trial import FrozenTrial
+
+from autokd_mm.engine.phases import Phases
+from autokd_mm.errors import ConfigError
+from autokd_mm.proxy.trainer import Clock
+from autokd_mm.report import words
+from autokd_mm.report.progress import best_table, table_text
+from autokd_mm.study import study as studies
+
+
+class Ending:
+    """Made before the first trial, because it tells how long this worker has been at it.
+
+    Args:
+        phases: of the search, with its study and results.
+        clock: of this worker's trainer.
+        logger: gets the table of the best and what speaks against the winner.
+        scalars: takes numbers by name, and ``step``.
+    """
+
+    def __init__(self, phases: Phases, clock: Clock, logger: logging.Logger,
+                 scalars: Callable[..., None]) -> None:
+        self.phases, self.clock, self.logger, self.scalars = phases, clock, logger, scalars
+        self._started, self._first = time.perf_counter(), clock.model
+
+    def finish(self) -> None:
+        """Write leaderboard and winner, and tell about both.
+
+        Raises:
+            ConfigError: no trial has come to its end.
+        """
+        wall, phases = time.perf_counter() - self._started, self.phases
+        with phases.turn():
+            done, others = studies.finished_and_running(phases.study)
+            rewards = phases.finals()
+            phases.results.write_leaderboard(done, rewards)
+            about = phases.final.report(done) if phases.final else []
+            top = phases.results.write_best(done, rewards, about)
+        self._tell_costs(done, wall)
+        if others:
+            phases.say(f'{len(others)} trials are still with other workers')
+        if phases.limit.stopped:
+            phases.say(f'{phases.limit.why()}; go on with --resume')
+        elif top is None and not others:
+            raise ConfigError('no distiller was trained to the end of the proxy; the reasons are '
+                              f'in {phases.results.leaderboard}')
+        if top is not None:
+            self._tell_winner(top, done, rewards, about)
+
+    def _tell_costs(self, done: Sequence[FrozenTrial], wall: float) -> None:
+        share = 1 - (self.clock.model - self._first) / max(wall, 1e-9)
+        self.phases.say(f'{words.counts(done)}, {wall:.1f} s here, {share:.1%} of it outside '
+                        'forward, backward and optimiser step')
+        self.scalars({'search/outside_model': share, 'search/seconds': wall}, step=len(done))
+
+    def _tell_winner(self, top: FrozenTrial, done: Sequence[FrozenTrial],
+                     rewards: Mapping[int, Any], about: Sequence[str]) -> None:
+        results, say = self.phases.results, self.phases.say
+        self.logger.info('\n' + table_text(best_table(list(done), rewards)))
+        for line in about:
+            say(line.strip())
+        if rewards.get(top.number, top.value) <= 0:
+            self.logger.warning('no distiller was better than none on the proxy')
+        say(f'the best distiller is in {results.best}; train with it:\n'
+            f'    python tools/train.py {results.best}')

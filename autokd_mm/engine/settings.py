@@ -1,0 +1,137 @@
+"""Every key of a search's ``train_cfg``, checked in one place."""
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields, replace
+from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+
+from optuna.samplers import BaseSampler
+
+from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.pruning import build_pruner
+from autokd_mm.errors import ConfigError
+from autokd_mm.proxy.ranks import check_ranks
+from autokd_mm.proxy.rejection import Rejection
+from autokd_mm.proxy.settings import ProxySettings
+from autokd_mm.search import build_sampler
+from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Reward
+from autokd_mm.space.checks import refuse_unknown
+from autokd_mm.study.heartbeat import Heartbeat
+from autokd_mm.study.storage import check_storage
+from autokd_mm.study.time_limit import TimeLimit
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """The keys of ``train_cfg`` with ``type='mmrazor.SearchLoop'``.
+
+    As a config writes them; :meth:`from_config` checks them and puts the objects that they stand
+    for in their places.
+
+    Attributes:
+        full_training: the ``train_cfg`` with which the found distiller will be trained.
+        layers: ``student``, ``teacher`` (modules whose outputs are compared), ``student_logits``
+            and ``teacher_logits`` (may be left out), ``factors``, ``shared`` (see
+            :func:`find_layers`).
+        trials: finished trials at which the search ends.
+        space: option lists that replace the default ones, by level.
+        sampler: ``MCTSSampler`` or any of Optuna's, with its arguments. Checked: the sampler.
+        reward: weight of each term. Checked: a :class:`Reward`, ``None`` for the task's own.
+        proxy: see :class:`ProxySettings`. Checked: one of these.
+        rejection: see :class:`Rejection`; ``None`` or ``False``: off. Checked: one of these.
+        pruner: any of Optuna's with its arguments (see :func:`build_pruner`), by default
+            successive halving; ``None`` or ``False``: none. Checked: the pruner.
+        final_round: see :class:`FinalSettings`; ``None`` or ``False``: the best trial wins.
+            Checked: one of these.
+        warm_start: distillers that are tried first: names of hand-crafted methods, or dicts of
+            options. The best of them takes part in the final round, so the found distiller is
+            never worse than it there (without a final round: on the proxy).
+        storage: URL of a PostgreSQL database for the study, ``None``: a journal in the work dir.
+        heartbeat: seconds between two signs of life of a running trial; without one six times as
+            long, its worker is dead and the trial is run again. Checked: a :class:`Heartbeat`.
+        ranks_per_trial: processes of a launcher that share the batches of a trial.
+        max_hours: begin nothing that would end later, counted from the start of the process.
+            Checked: a :class:`TimeLimit`.
+        train_teacher: train the teacher first when no ``teacher_ckpt`` is given.
+        resume: go on with the study in the work dir.
+        dry_run: print what would be searched and stop.
+        seed: of the sampler.
+    """
+    full_training: Mapping[str, Any]
+    layers: Mapping[str, Any]
+    trials: int = 60
+    space: Optional[Mapping[str, Any]] = None
+    sampler: Any = None
+    reward: Any = None
+    proxy: Any = None
+    rejection: Any = True
+    pruner: Any = True
+    final_round: Any = True
+    warm_start: Sequence[Union[str, Mapping[str, Any]]] = ()
+    storage: Optional[str] = None
+    heartbeat: Any = 20.0
+    ranks_per_trial: int = 1
+    max_hours: Any = None
+    train_teacher: bool = False
+    resume: bool = False
+    dry_run: bool = False
+    seed: int = 0
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], loader_batch_size: int,
+                    world: int = 1) -> 'SearchSettings':
+        """Check a config's ``train_cfg``.
+
+        Args:
+            config: without its ``type``.
+            loader_batch_size: of the training images, for a proxy that names none.
+            world: processes of the launcher.
+
+        Raises:
+            ConfigError: unknown or missing key, or a value out of range.
+        """
+        refuse_unknown(config, cls)
+        for field in fields(cls):
+            if field.default is MISSING and field.name not in config:
+                raise ConfigError(f'train_cfg.{field.name} is missing: every search needs it')
+        given = cls(**config)
+        if not isinstance(given.trials, int) or given.trials < 1:
+            raise ConfigError(f'train_cfg.trials={given.trials!r}: must be at least 1')
+        sampler = _sampler(given)
+        reward = Reward(given.reward) if given.reward else None
+        proxy = ProxySettings.from_config(given.proxy or {}, loader_batch_size)
+        check_ranks(given.ranks_per_trial, world, proxy.batch_size)
+        return replace(given, full_training=dict(given.full_training), layers=dict(given.layers),
+                       space=dict(given.space or {}), sampler=sampler, reward=reward, proxy=proxy,
+                       rejection=Rejection.from_config(given.rejection),
+                       pruner=build_pruner(given.pruner, proxy.epochs),
+                       final_round=FinalSettings.from_config(given.final_round),
+                       storage=check_storage(given.storage),
+                       max_hours=TimeLimit(given.max_hours), heartbeat=Heartbeat(given.heartbeat))
+
+    def rewards(self, has_metric: bool) -> Tuple[Reward, Reward]:
+        """Of the search, and of the final round.
+
+        Args:
+            has_metric: whether a metric is measured on the held-out images.
+
+        Raises:
+            ConfigError: it is not, and one of the two counts it.
+        """
+        own = self.reward or Reward(DEFAULT if has_metric else DEFAULT_WITHOUT_METRIC)
+        final = (self.final_round and self.final_round.reward) or own
+        for reward in (own, final):
+            reward.refuse_without_metric(has_metric)
+        return own, final
+
+    @property
+    def free_rejections(self) -> int:
+        """So many rejected trials do not count."""
+        free = self.rejection.free if self.rejection else None
+        return self.trials if free is None else free
+
+
+def _sampler(given: SearchSettings) -> BaseSampler:
+    try:
+        return build_sampler(given.sampler or dict(type='MCTSSampler'), given.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None

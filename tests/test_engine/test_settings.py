@@ -1,0 +1,83 @@
+"""The keys of a search's train_cfg."""
+from dataclasses import fields
+
+import pytest
+
+from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.settings import SearchSettings
+from autokd_mm.errors import ConfigError
+from autokd_mm.proxy.rejection import Rejection
+from autokd_mm.search import MCTSSampler
+
+NEEDED = dict(full_training=dict(max_epochs=2), layers=dict(student='a', teacher='b'))
+KEYS = ('full_training layers trials space sampler reward proxy rejection pruner final_round '
+        'warm_start storage heartbeat ranks_per_trial max_hours train_teacher resume dry_run seed')
+
+
+def read(batch_size=64, world=1, **config):
+    return SearchSettings.from_config(dict(NEEDED, **config), batch_size, world)
+
+
+def test_the_keys_that_users_know():
+    assert [field.name for field in fields(SearchSettings)] == KEYS.split()
+
+
+def test_what_the_keys_stand_for():
+    found = read()
+    assert isinstance(found.sampler, MCTSSampler) and found.reward is None
+    assert found.proxy.batch_size == 64 and found.final_round == FinalSettings()
+    assert found.rejection == Rejection() and found.pruner is not None
+    assert found.heartbeat.interval == 20 and found.max_hours.hours is None
+    assert found.layers == NEEDED['layers'] and found.space == {}
+    found = read(rejection=None, pruner=False, final_round=None, sampler=dict(type='TPESampler'))
+    assert found.rejection is found.pruner is found.final_round is None
+    assert type(found.sampler).__name__ == 'TPESampler'
+
+
+@pytest.mark.parametrize('values, words', [
+    (dict(trails=3), "train_cfg: 'trails' is unknown, did you mean 'trials'"),
+    (dict(unknown=3), "train_cfg: 'unknown' is unknown"),
+    (dict(trials=0), 'train_cfg.trials=0: must be at least 1'),
+    (dict(trials=2.0), 'train_cfg.trials=2.0: must be at least 1'),
+    (dict(sampler=dict(type='MCTSampler')), "sampler.type: 'MCTSampler' is unknown"),
+    (dict(reward=dict(metrik=1)), "reward: 'metrik' is unknown, did you mean 'metric'"),
+    (dict(proxy=dict(epoch=1)), "proxy: 'epoch' is unknown, did you mean 'epochs'"),
+    (dict(final_round=dict(reward=dict(gap=-1))), 'final_round.reward.gap: -1 is not a weight'),
+    (dict(heartbeat=0), 'heartbeat=0: must be'), (dict(max_hours=-1), 'max_hours=-1: must be'),
+    (dict(ranks_per_trial=2), 'ranks_per_trial=2, but the launcher has started 1'),
+    (dict(world=3, ranks_per_trial=3), 'proxy.batch_size=64: must be a multiple'),
+])
+def test_mistakes(values, words):
+    with pytest.raises(ConfigError, match=words):
+        read(**values)
+
+
+@pytest.mark.parametrize('key', NEEDED)
+def test_keys_that_every_search_needs(key):
+    config = {name: value for name, value in NEEDED.items() if name != key}
+    with pytest.raises(ConfigError, match=f'train_cfg.{key} is missing'):
+        SearchSettings.from_config(config, 64)
+
+
+def test_rewards_by_task():
+    assert [reward.weights for reward in read().rewards(True)] == [dict(metric=0.5, gap=0.5)] * 2
+    assert [reward.weights for reward in read().rewards(False)] == [
+        dict(calibrated_loss=0.5, gap=0.5)] * 2
+    own, final = read(reward=dict(gap=1), final_round=dict(reward=dict(metric=1))).rewards(True)
+    assert own.weights == dict(gap=1) and final.weights == dict(metric=1)
+    own, final = read(reward=dict(gap=1), final_round=None).rewards(False)
+    assert own.weights == final.weights == dict(gap=1)
+
+
+@pytest.mark.parametrize('values, words', [
+    (dict(reward=dict(metric=1)), '^reward.metric: no metric is known here'),
+    (dict(final_round=dict(reward=dict(metric=1))), '^final_round.reward.metric: no metric')])
+def test_metric_that_is_not_measured(values, words):
+    with pytest.raises(ConfigError, match=words):
+        read(**values).rewards(False)
+
+
+def test_rejections_that_do_not_count():
+    assert read(trials=7).free_rejections == read(trials=7, rejection=None).free_rejections == 7
+    assert read(trials=7, rejection=dict(free=2)).free_rejections == 2
+    assert read(trials=7, rejection=dict(free=0)).free_rejections == 0
