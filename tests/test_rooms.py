@@ -4,6 +4,8 @@
 """
 import ast
 import sys
+from importlib import import_module
+from inspect import isclass, isfunction
 from pathlib import Path
 
 import pytest
@@ -118,3 +120,14 @@ def test_light_rooms_name_nothing_heavy(room):
             assert top not in ('torch', 'mmengine', 'mmcv', 'mmrazor', 'mmdet', 'mmseg',
                                'mmpretrain'), (path, name)
             assert known is None or top in known or top in ('autokd_mm', *LIGHT[room]), (path, name)
+
+
+@pytest.mark.parametrize('room', sorted(path.parent.name for path in PACKAGE.glob('*/__init__.py')))
+def test_public_names_are_there(room):
+    module = import_module(f'autokd_mm.{room}')
+    names = getattr(module, '__all__', [])
+    assert len(set(names)) == len(names)
+    for name in names:
+        found = getattr(module, name)
+        assert found.__doc__ or not (isclass(found) or isfunction(found)), name
+    assert not hasattr(module, 'no_such_name')

@@ -1,7 +1,16 @@
-"""HOW MMEngine runs it: the search loop, the proxy, the feature bank, the study on disk."""
-from autokd_mm.bank import FeatureBank
-from autokd_mm.engine.hooks import SparseTrainingHook
-from autokd_mm.engine.hooks.view_report_hook import ViewReportHook
+"""HOW MMEngine runs a search: the loop, its phases, a trial, the final round, hooks."""
+from autokd_mm.engine.config import load_config
+from autokd_mm.engine.ending import Ending
+from autokd_mm.engine.final_round import FinalRound
+from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.hooks import SparseTrainingHook, ViewReportHook
+from autokd_mm.engine.one_trial import TrialRunner
+from autokd_mm.engine.phases import Phases
+from autokd_mm.engine.preparation import Prepared, prepare, prepare_trainer
+from autokd_mm.engine.pruning import build_pruner
 from autokd_mm.engine.runner import SearchLoop
+from autokd_mm.engine.settings import SearchSettings
 
-__all__ = ['FeatureBank', 'SearchLoop', 'SparseTrainingHook', 'ViewReportHook']
+__all__ = ['Ending', 'FinalRound', 'FinalSettings', 'Phases', 'Prepared', 'SearchLoop',
+           'SearchSettings', 'SparseTrainingHook', 'TrialRunner', 'ViewReportHook', 'build_pruner',
+           'load_config', 'prepare', 'prepare_trainer']

@@ -57,6 +57,7 @@ def best(trials: Iterable[FrozenTrial],
 
 
 def spec_of(trial: FrozenTrial) -> Optional[Spec]:
+    """The distiller of a trial; ``None`` where it was interrupted before it had one."""
     values = trial.user_attrs.get(SPEC)
     return spec_from_dict(values) if values else None
 

@@ -1,4 +1,5 @@
 """Hooks of MMEngine's runner."""
 from autokd_mm.engine.hooks.sparse_training_hook import SparseTrainingHook
+from autokd_mm.engine.hooks.view_report_hook import ViewReportHook
 
-__all__ = ['SparseTrainingHook']
+__all__ = ['SparseTrainingHook', 'ViewReportHook']
