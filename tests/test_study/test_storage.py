@@ -143,7 +143,7 @@ def test_names_of_a_study_are_never_evaluated(tmp_path):
 # -- a real server -----------------------------------------------------------------------------
 @pytest.fixture(scope='module')
 def server():
-    tools = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'postgres.py'
+    tools = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'parts' / 'postgres.py'
     spec = spec_from_file_location('postgres_for_tests', str(tools))
     postgres = module_from_spec(spec)
     spec.loader.exec_module(postgres)

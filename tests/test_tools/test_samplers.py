@@ -18,7 +18,7 @@ def tools(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     path = list(sys.path)
-    yield {name: importlib.import_module(name) for name in ('samplers', 'samplers_report')}
+    yield {name: importlib.import_module(name) for name in ('samplers', 'parts.samplers_report')}
     sys.path[:] = path
 
 
@@ -67,17 +67,17 @@ def test_a_comparison_on_a_table(tools, table, tmp_path, monkeypatch, capsys):
 
 def test_what_is_measured(tools):
     truth = np.array([0.0, 1.0, 2.0, 3.0, 4.0])
-    measured = tools['samplers_report'].measure(truth, [0, 3, 4], [0.5, 9.0, np.nan])
+    measured = tools['parts.samplers_report'].measure(truth, [0, 3, 4], [0.5, 9.0, np.nan])
     assert measured['regret'] == [2.0, 0.5, 0.0]  # (4 - 0, 4 - 3, 0) / (4 - 2)
     assert (measured['top1'], measured['top5']) == (3, 1)
-    failed = tools['samplers_report'].measure(truth, [0] * 9 + [3], [np.nan] * 9 + [1.0])
+    failed = tools['parts.samplers_report'].measure(truth, [0] * 9 + [3], [np.nan] * 9 + [1.0])
     assert failed['chosen'] == [0.5] and failed['top1'] is None
 
 
 def test_trials_of_several_workers_over_those_of_one(tools):
     lines = [dict(sampler='a', parallel=1, regret=[1 - n / 100 for n in range(100)]),
              dict(sampler='a', parallel=8, regret=[1 - n / 200 for n in range(100)])]
-    assert tools['samplers_report'].parallel_cost(lines, ['a'])[-1] == \
+    assert tools['parts.samplers_report'].parallel_cost(lines, ['a'])[-1] == \
         '| a | 8 | 1.95 | 1.98 | > 1.00 |'  # (2 * 19 + 1) / 20, (2 * 49 + 1) / 50
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-POSTGRES = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'postgres.py'
+POSTGRES = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'parts' / 'postgres.py'
 
 
 @pytest.fixture(scope='module')

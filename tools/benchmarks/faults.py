@@ -26,8 +26,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import optuna  # noqa: E402
-import postgres  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
+from parts import postgres  # noqa: E402
 
 from autokd_mm.engine import phases
 from autokd_mm.engine.final_round import FinalRound  # noqa: E402

@@ -88,7 +88,7 @@ def next_trial(study, wanted):
 
 
 def work(args):
-    from candidates import Candidates
+    from parts.candidates import Candidates
 
     from autokd_mm.proxy.failures import CandidateFailed
     from autokd_mm.study import lock

@@ -23,9 +23,9 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
-import samplers_report as report  # noqa: E402
-from landscape import Landscape  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
+from parts import samplers_report as report  # noqa: E402
+from parts.landscape import Landscape  # noqa: E402
 
 from autokd_mm.search import build_sampler  # noqa: E402
 from autokd_mm.search.reward import Reward  # noqa: E402
@@ -171,7 +171,7 @@ def main():
     os.makedirs(args.out, exist_ok=True)
     path = os.path.join(args.out, f'{args.name}.jsonl')
     if args.time:
-        from samplers_time import measure_all
+        from parts.samplers_time import measure_all
         return measure_all(args, path)
     if not args.report:
         run(args, path)

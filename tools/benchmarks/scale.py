@@ -28,9 +28,9 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
-import postgres  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
-from simulation import QUESTIONS, Costs, simulate  # noqa: E402
+from parts import postgres  # noqa: E402
+from parts.simulation import QUESTIONS, Costs, simulate  # noqa: E402
 
 from autokd_mm.search import MCTSSampler  # noqa: E402
 from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
@@ -190,7 +190,7 @@ class Replay:
 
 
 def regret(args):
-    from samplers_report import measure as measure_replay
+    from parts.samplers_report import measure as measure_replay
     warnings.simplefilter('ignore')
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     objective = TabularObjective(Table(args.table))

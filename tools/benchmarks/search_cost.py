@@ -104,7 +104,7 @@ def flops(model, image):
 def main():
     args = parse_args()
     import torch
-    from candidates import Candidates
+    from parts.candidates import Candidates
 
     from autokd_mm.layers.find import inputs_for
     bench = Candidates(args, test_images=1)
