@@ -12,6 +12,44 @@ class Resource:
         self.free, self.waiting = capacity, []
 
 
+class Events:
+    """Processes in the order of a clock that jumps from one event to the next.
+
+    A process is a generator of what it does: ``('wait', seconds)``, ``('get', resource)``,
+    ``('put', resource)``.
+    """
+
+    def __init__(self):
+        self.queue, self.count, self.clock = [], 0, 0.0
+
+    def push(self, at, process):
+        self.count += 1
+        heapq.heappush(self.queue, (at, self.count, process))
+
+    def __iter__(self):
+        """Yields before each event, and plays it."""
+        while self.queue:
+            self.clock, _, process = heapq.heappop(self.queue)
+            yield
+            self.play(process)
+
+    def play(self, process):
+        """Until it has to wait."""
+        for what, value in process:
+            if what == 'wait':
+                self.push(self.clock + value, process)
+                return
+            if what == 'get':
+                if not value.free:
+                    value.waiting.append(process)
+                    return
+                value.free -= 1
+            elif value.waiting:
+                self.push(self.clock, value.waiting.pop(0))
+            else:
+                value.free += 1
+
+
 class Costs:
     """Seconds of a worker's steps as straight lines over the number of finished trials.
 
@@ -36,6 +74,76 @@ class Costs:
         return max(value + max(slope, 0.0) * (n - low), 0.0)
 
 
+class Search:
+    """What workers do to a study, as ``Phases`` has it, and how far they are.
+
+    Args:
+        trials: so many are asked for.
+        seconds: that one trains, in the mean.
+        ask, tell: called with the number of a trial; None: nobody learns.
+    """
+
+    def __init__(self, events, trials, seconds, costs, ask, tell, rng):
+        self.events, self.trials, self.seconds, self.costs = events, trials, seconds, costs
+        self.on_ask, self.on_tell, self.rng = ask, tell, rng
+        self.turn, self.disk = Resource(), Resource(costs.at_once)
+        self.asked, self.told, self.busy, self.written = 0, 0, 0.0, -1e9
+
+    def worker(self):
+        while self.asked < self.trials:
+            yield 'get', self.turn
+            if self.asked >= self.trials:
+                yield 'put', self.turn
+                return
+            n, number = self.told, self.asked
+            yield 'wait', self.costs('look', n) + self.costs('take', n)
+            self.asked += 1
+            yield from self.write(n)
+            yield 'put', self.turn
+            yield from self.trial(n, number)
+            yield from self.tell(n, number)
+            yield from self.leaderboard()
+
+    def heart(self):
+        while self.asked < self.trials:
+            yield 'wait', HEARTBEAT
+            yield from self.write(self.told)
+
+    def write(self, n):
+        yield 'get', self.disk
+        yield 'wait', self.costs('write', n)
+        yield 'put', self.disk
+
+    def trial(self, n, number):
+        """Questions, then training."""
+        if self.on_ask:
+            self.on_ask(number)
+        for _ in range(QUESTIONS):
+            yield 'wait', max(self.costs('question', n) - self.costs('write', n), 0.0)
+            yield from self.write(n)
+        spent = self.seconds * (0.5 + self.rng.random())
+        yield 'wait', spent
+        self.busy += spent
+
+    def tell(self, n, number):
+        yield 'get', self.turn
+        yield from self.write(n)
+        yield 'wait', max(self.costs('tell', n) - self.costs('write', n), 0.0)
+        yield from self.write(n)
+        if self.on_tell:
+            self.on_tell(number)
+        self.told += 1
+        yield 'put', self.turn
+
+    def leaderboard(self):
+        cost = self.costs('leaderboard', self.told)
+        if self.events.clock - self.written > 20 * cost:  # as Results.fresh says
+            yield 'get', self.turn
+            yield 'wait', cost
+            yield 'put', self.turn
+            self.written = self.events.clock
+
+
 def simulate(workers, trials, seconds, costs, ask=None, tell=None, seed=0):
     """Play ``workers`` until ``trials`` are told.
 
@@ -46,82 +154,15 @@ def simulate(workers, trials, seconds, costs, ask=None, tell=None, seed=0):
         Share of the workers' time in which they do not train, between the first and the last
         start of a trial; trials per second.
     """
-    turn, disk = Resource(), Resource(costs.at_once)
-    queue, count, clock, rng = [], 0, 0.0, Random(seed)
-    state = dict(asked=0, told=0, busy=0.0, written=-1e9)
-
-    def write(n):
-        yield 'get', disk
-        yield 'wait', costs('write', n)
-        yield 'put', disk
-
-    def worker():
-        while state['asked'] < trials:
-            yield 'get', turn
-            if state['asked'] >= trials:
-                yield 'put', turn
-                return
-            n = state['told']
-            yield 'wait', costs('look', n) + costs('take', n)
-            number = state['asked']
-            state['asked'] += 1
-            yield from write(n)
-            yield 'put', turn
-            if ask:
-                ask(number)
-            for _ in range(QUESTIONS):
-                yield 'wait', max(costs('question', n) - costs('write', n), 0.0)
-                yield from write(n)
-            spent = seconds * (0.5 + rng.random())
-            yield 'wait', spent
-            state['busy'] += spent
-            yield 'get', turn
-            yield from write(n)
-            yield 'wait', max(costs('tell', n) - costs('write', n), 0.0)
-            yield from write(n)
-            if tell:
-                tell(number)
-            state['told'] += 1
-            yield 'put', turn
-            cost = costs('leaderboard', state['told'])
-            if clock - state['written'] > 20 * cost:  # as Results.fresh says
-                yield 'get', turn
-                yield 'wait', cost
-                yield 'put', turn
-                state['written'] = clock
-
-    def heart():
-        while state['asked'] < trials:
-            yield 'wait', HEARTBEAT
-            yield from write(state['told'])
-
-    def push(at, process):
-        nonlocal count
-        count += 1
-        heapq.heappush(queue, (at, count, process))
-
+    rng, events = Random(seed), Events()
+    search = Search(events, trials, seconds, costs, ask, tell, rng)
     for _ in range(workers):
-        push(rng.random() * 0.1, worker())
-        push(rng.random() * HEARTBEAT, heart())
+        events.push(rng.random() * 0.1, search.worker())
+        events.push(rng.random() * HEARTBEAT, search.heart())
     paid, window = 0.0, None
-    while queue:
-        clock, _, process = heapq.heappop(queue)
-        if window is None and state['asked'] >= trials:
-            window, paid = clock, state['busy']  # the last ones run out: nobody is idle in that
-        for what, value in process:
-            if what == 'wait':
-                push(clock + value, process)
-                break
-            if what == 'get':
-                if value.free:
-                    value.free -= 1
-                    continue
-                value.waiting.append(process)
-                break
-            if value.waiting:
-                push(clock, value.waiting.pop(0))
-            else:
-                value.free += 1
+    for _ in events:
+        if window is None and search.asked >= trials:
+            window, paid = events.clock, search.busy  # the last run out: nobody is idle in that
     # What is under way at the end of the window counts half, as at its beginning.
     idle = 1 - (paid + workers * seconds / 2) / (workers * window)
     return max(0.0, idle), trials / window
