@@ -9,10 +9,15 @@ Peak memory is what is allocated beyond the features, the student's gradient inc
     python tools/benchmarks/losses.py [--quick] [--device cpu|cuda] [--threads N] [--out FILE]
 """
 import argparse
-import json
+import os
+import sys
 import time
 import warnings
 from functools import lru_cache
+
+from parts import figures
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 FPN = [(100, 168), (50, 84), (25, 42), (13, 21), (7, 11)]
 SIZES = {
@@ -148,21 +153,14 @@ def make_pairs(shapes, device):
 
 class Benchmark:
 
-    def __init__(self, device, quick):
+    def __init__(self, device, quick, budget, found):
         import mmrazor.models  # noqa: F401 (registers its losses)
 
         from autokd_mm.models.losses import FeatureLoss, LogitsLoss
         from autokd_mm.registry import MODELS
         self.ours = {'feature': FeatureLoss, 'logits': LogitsLoss}
         self.build = lambda config: MODELS.build(dict(config, _scope_='mmrazor'))
-        self.device, self.quick = device, quick
-        self.budget = 0.3 if quick else 5.0
-        self.rows = []
-
-    def add(self, name, value, unit, goal=None):
-        self.rows.append(dict(name=name, value=round(value, 4), unit=unit, goal=goal))
-        reached = '' if goal is None else f'  goal <= {goal:g}{"" if value <= goal else "  MISSED"}'
-        print(f'{name:48s} {value:9.3f} {unit}{reached}', flush=True)
+        self.device, self.quick, self.budget, self.found = device, quick, budget, found
 
     def step_of_ours(self, kind, arguments, pairs):
         losses = []
@@ -188,8 +186,8 @@ class Benchmark:
         peaks = [peak_bytes(step, self.device) for step in steps]
         prefix = f'{self.device}/{name}/{size}'
         against = f'x {theirs["type"]}'
-        self.add(f'{prefix}/time', times[0] / times[1], against, goals[0])
-        self.add(f'{prefix}/memory', peaks[0] / peaks[1], against, goals[1])
+        for what, (ours, theirs), goal in zip(('time', 'memory'), (times, peaks), goals):
+            self.found.add(f'{prefix}/{what}', ours / theirs, against, f'<= {goal:g}')
 
     def measure(self, name, size, shapes, ours):
         pairs = make_pairs(tuple(shapes), self.device)
@@ -203,8 +201,8 @@ class Benchmark:
         times = seconds([step, copy], self.device, self.budget)
         features = sum(student.numel() * student.element_size() for student, _ in pairs)
         prefix = f'{self.device}/{name}/{size}'
-        self.add(f'{prefix}/time', times[0] / times[1], 'copies of both features')
-        self.add(f'{prefix}/memory', peak_bytes(step, self.device) / features, 'features')
+        self.found.add(f'{prefix}/time', times[0] / times[1], 'copies of both features')
+        self.found.add(f'{prefix}/memory', peak_bytes(step, self.device) / features, 'features')
 
     def run(self, only=None):
         def wanted(name):
@@ -228,33 +226,30 @@ class Benchmark:
                     self.compare('logits', name, size, shapes, ours, theirs, goals)
 
 
-def main():
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--quick', action='store_true', help='under two minutes on two cores')
     parser.add_argument('--device', choices=['cpu', 'cuda'],
                         help='cpu or cuda; all that there are if not given')
     parser.add_argument('--threads', type=int, default=1,
                         help='of the CPU; with more than one, what a busy machine does to the '
                         'slower of them is measured too (default: 1)')
     parser.add_argument('--only', metavar='NAME', help='one operation, such as mgd')
-    parser.add_argument('--out', help='write the rows to this JSON file')
-    args = parser.parse_args()
+    parser.add_argument('--budget', type=float, default=5.0, metavar='SECONDS',
+                        help='for the turns of one operation at one size (default: 5)')
+    return figures.parse(parser, dict(budget=0.3))
+
+
+def main():
+    args = parse_args()
     import torch
     warnings.simplefilter('ignore')
     torch.manual_seed(0)
     torch.set_num_threads(args.threads)
     devices = [args.device] if args.device else ['cpu'] + ['cuda'] * torch.cuda.is_available()
-    rows = []
+    found = figures.Figures()
     for device in devices:
-        benchmark = Benchmark(device, args.quick)
-        benchmark.run(args.only)
-        rows += benchmark.rows
-    missed = [row['name'] for row in rows if row['goal'] is not None and row['value'] > row['goal']]
-    print(f'{len(missed)} of {sum(row["goal"] is not None for row in rows)} goals missed'
-          + ''.join(f'\n  {name}' for name in missed))
-    if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(rows, file, indent=1)
+        Benchmark(device, args.quick, args.budget, found).run(args.only)
+    found.finish(args.out)
 
 
 if __name__ == '__main__':

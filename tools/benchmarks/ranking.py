@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Which reward, and how long a proxy, ranks distillers as a long training does.
 
-    python tools/benchmarks/ranking.py SHORT.csv.gz LONG.csv.gz
+    python tools/benchmarks/ranking.py [SHORT.csv.gz LONG.csv.gz] [--quick] [--out FILE.json]
 
 Both tables are of tools/benchmarks/make_table.py: the same distillers and seeds on the proxy (with
 --curve) and trained longer. Every reward is computed from SHORT, seed by seed against the
@@ -18,8 +18,12 @@ import math
 import os
 import sys
 
-sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from parts import figures
 
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.dirname(os.path.dirname(FOLDER)))
+
+DIGITS = os.path.join(FOLDER, 'tables', 'ranking_digits_{}.csv.gz')
 PAIRS = ('calibrated_loss', 'metric')
 GAPS = ('gap', 'debiased_gap', 'mse_gap', 'linear_gap', 'relation_gap')
 
@@ -98,46 +102,97 @@ def between_seeds(long):
             len(best[0] & best[1]))
 
 
-def main():
+def about_the_long_training(found, long, none):
+    """How far apart the distillers end, and how much of that is chance.
+
+    Args:
+        long: accuracy of the long training by (index, seed).
+        none: accuracies of the undistilled student in it.
+    """
+    by_index = {}
+    for (index, _), value in long.items():
+        by_index.setdefault(index, []).append(value)
+    means = [sum(values) / len(values) for values in by_index.values()]
+    spread = [abs(values[0] - values[-1]) for values in by_index.values() if len(values) > 1]
+    undistilled = sum(none) / len(none)
+    found.add('distillers', len(means), 'distillers')
+    for name, value in (('lowest', min(means)), ('highest', max(means)),
+                        ('undistilled', undistilled)):
+        found.add(f'long training: {name} accuracy', 100 * value, '%')
+    found.add('long training: better than undistilled',
+              sum(value > undistilled for value in means), 'distillers')
+    if spread:
+        found.add('long training: difference of two seeds, mean',
+                  100 * sum(spread) / len(spread), 'points')
+    own = between_seeds(long)
+    if own:  # no reward can be expected to do much better
+        found.add('long training, seed against seed: tau', own[0], "Kendall's tau")
+        found.add('long training, seed against seed: common best', own[1], 'of 5')
+
+
+def rank(found, short, baseline, long):
+    """A table of all rewards, the best first; returns their names."""
+    table = []
+    for name, weights in candidates().items():
+        result = compare(weights, short, baseline, long)
+        if result and math.isfinite(result[0]):
+            table.append((name, *result))
+    table.sort(key=lambda line: -line[1])
+    print('\n| reward | tau | p | of the best five |\n|---|---|---|---|')
+    for name, tau, p, hits, _ in table:
+        print(f'| {name} | {tau:.2f} | {p:.0e} | {hits} |')
+    print()
+    for name, tau, _, hits, _ in table:
+        found.add(f'{name}: tau', tau, "Kendall's tau")
+        found.add(f'{name}: of the best five', hits, 'of 5')
+    return [name for name, *_ in table]
+
+
+def by_epoch(found, names, short, baseline, long):
+    """A table of what the proxy would say, had it ended behind an earlier epoch."""
+    epochs = range(len(next(iter(short.values())).curve))
+    if not epochs:
+        return
+    print('\n| reward | ' + ' | '.join(f'epoch {e + 1}' for e in epochs) + ' |')
+    print('|---' * (len(epochs) + 1) + '|')
+    lines = {}
+    for name in names:
+        weights = candidates()[name]
+        lines[name] = [compare(weights, short, baseline, long, e) for e in epochs]
+        print(f'| {name} | ' + ' | '.join(f'{c[0]:.2f}' if c else '-' for c in lines[name]) + ' |')
+    print()
+    for name, line in lines.items():
+        for epoch, result in enumerate(line, 1):
+            found.add(f'{name}, behind epoch {epoch}: tau', result[0] if result else None,
+                      "Kendall's tau")
+
+
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
-    parser.add_argument('short')
-    parser.add_argument('long')
-    args = parser.parse_args()
+    parser.add_argument('short', nargs='?', metavar='SHORT', help='table of the proxy')
+    parser.add_argument('long', nargs='?', metavar='LONG', help='table of the long training; '
+                        'without both, those of the digits')
+    parser.set_defaults(followed=8)  # so many rewards are looked at behind every epoch
+    args = figures.parse(parser, dict(followed=1))
+    if args.short and not args.long:
+        parser.error('LONG is missing beside SHORT')
+    args.short, args.long = args.short or DIGITS.format('short'), args.long or DIGITS.format('long')
+    return args
+
+
+def main():
+    args, found = parse_args(), figures.Figures()
     head, rows = read(args.short)
     about, later = read(args.long)
     short = {key: outcome(row) for key, row in rows.items() if row['state'] == 'complete'}
     baseline = {int(seed): outcome(row) for seed, row in head['baseline'].items()}
     long = {key: float(row['test_metric']) for key, row in later.items()
             if row['state'] == 'complete'}
-    none = [float(row['test_metric']) for row in about['baseline'].values()]
-    by_index = {}
-    for (index, _), value in long.items():
-        by_index.setdefault(index, []).append(value)
-    means = [sum(values) / len(values) for values in by_index.values()]
-    spread = [abs(values[0] - values[-1]) for values in by_index.values() if len(values) > 1]
-    print(f'{len(means)} distillers, long training: {min(means):.2%} to {max(means):.2%}, '
-          f'undistilled {sum(none) / len(none):.2%}, better than it '
-          f'{sum(value > sum(none) / len(none) for value in means)}; two seeds differ by '
-          f'{sum(spread) / max(len(spread), 1):.2%} in the mean')
-    own = between_seeds(long)
-    if own:
-        print(f'the long training against itself, seed against seed: tau {own[0]:.2f}, {own[1]} of '
-              'the best five (no reward can be expected to do much better)')
-    print('\n| reward | tau | p | of the best five |\n|---|---|---|---|')
-    table = []
-    for name, weights in candidates().items():
-        found = compare(weights, short, baseline, long)
-        if found and math.isfinite(found[0]):
-            table.append((name, *found))
-    for name, tau, p, hits, _ in sorted(table, key=lambda line: -line[1]):
-        print(f'| {name} | {tau:.2f} | {p:.0e} | {hits} |')
-    epochs = len(next(iter(short.values())).curve)
-    if epochs:
-        print('\n| reward | ' + ' | '.join(f'epoch {e + 1}' for e in range(epochs)) + ' |')
-        print('|---' * (epochs + 1) + '|')
-        for name, *_ in sorted(table, key=lambda line: -line[1])[:8]:
-            cells = [compare(candidates()[name], short, baseline, long, e) for e in range(epochs)]
-            print(f'| {name} | ' + ' | '.join(f'{c[0]:.2f}' if c else '-' for c in cells) + ' |')
+    about_the_long_training(found, long, [float(row['test_metric'])
+                                          for row in about['baseline'].values()])
+    names = rank(found, short, baseline, long)
+    by_epoch(found, names[:args.followed], short, baseline, long)
+    found.finish(args.out)
 
 
 if __name__ == '__main__':

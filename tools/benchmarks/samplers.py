@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Compare samplers on a table of real outcomes or on synthetic landscapes.
 
-    python tools/benchmarks/samplers.py --table tools/benchmarks/tables/digits.csv.gz --out D
-    python tools/benchmarks/samplers.py --out D                     # landscapes
-    python tools/benchmarks/samplers.py --table T --ablation --out D
-    python tools/benchmarks/samplers.py --time --out D
+    python tools/benchmarks/samplers.py --table tools/benchmarks/tables/digits.csv.gz --work-dir D
+    python tools/benchmarks/samplers.py --work-dir D                     # landscapes
+    python tools/benchmarks/samplers.py --table T --ablation --work-dir D
+    python tools/benchmarks/samplers.py --time --work-dir D
 
 Each (sampler, parallel workers, seed) is one line in D/NAME.jsonl: kill it at any moment and start
-it again. Then D/NAME.md (tables) and D/NAME.png (plots) are written from all lines.
+it again. Then D/NAME.md (tables) and D/NAME.png (plots) are written from all lines, and with --out
+the figures.
 """
 import argparse
 import heapq
@@ -24,6 +25,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
+from parts import figures, samplers_figures, samplers_time  # noqa: E402
 from parts import samplers_report as report  # noqa: E402
 from parts.landscape import Landscape  # noqa: E402
 
@@ -74,9 +76,13 @@ def parse_args():
     parser.add_argument('--seeds', type=int, default=200)
     parser.add_argument('--trials', type=int, default=200)
     parser.add_argument('--workers', type=int, default=1, help='processes of this benchmark')
-    parser.add_argument('--out', required=True, help='folder')
+    parser.add_argument('--work-dir', default='./work_dirs/samplers',
+                        help='where lines, tables and plots go (default: work_dirs/samplers)')
     parser.add_argument('--report', action='store_true', help='only from what is there')
-    args = parser.parse_args()
+    parser.set_defaults(sizes=samplers_time.SIZES)
+    args = figures.parse(parser, dict(seeds=3, trials=50, sizes=(100, 1000)))
+    if args.quick and not (args.samplers or args.ablation):
+        args.samplers = ['MCTS', 'TPE', 'Random']
     args.settings = ({name: dict(SAMPLERS['MCTS'], **more) for name, more in ABLATION.items()}
                      if args.ablation else SAMPLERS)
     for name in args.samplers or ():
@@ -84,6 +90,7 @@ def parse_args():
             parser.error(f'--samplers: {name!r} is none of {", ".join(args.settings)}')
     args.name = 'landscape' if args.table is None else os.path.basename(args.table).split('.')[0]
     args.name += '-ablation' if args.ablation else '-time' if args.time else ''
+    args.name += '-quick' * args.quick  # the lines of a full run stay what they are
     return args
 
 
@@ -168,14 +175,18 @@ def keep(results, n_jobs, path):
 
 def main():
     args = parse_args()
-    os.makedirs(args.out, exist_ok=True)
-    path = os.path.join(args.out, f'{args.name}.jsonl')
+    os.makedirs(args.work_dir, exist_ok=True)
+    path, found = os.path.join(args.work_dir, f'{args.name}.jsonl'), figures.Figures()
     if args.time:
-        from parts.samplers_time import measure_all
-        return measure_all(args, path)
-    if not args.report:
-        run(args, path)
-    report.write(report.read(path), list(args.settings), os.path.join(args.out, args.name))
+        samplers_time.measure_all(args, path, found)
+    else:
+        if not args.report:
+            run(args, path)
+        lines, order = report.read(path), list(args.settings)
+        report.write(lines, order, os.path.join(args.work_dir, args.name))
+        print()
+        samplers_figures.add(found, lines, order)
+    found.finish(args.out)
 
 
 if __name__ == '__main__':

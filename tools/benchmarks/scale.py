@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How many workers one study can feed: measured latencies, then a simulation with them.
 
-    python tools/benchmarks/scale.py measure --out D              # journal; --postgres: a server
-    python tools/benchmarks/scale.py idle --out D                 # from D/costs.json
-    python tools/benchmarks/scale.py regret --table T --out D
+    python tools/benchmarks/scale.py measure --work-dir D         # journal; --postgres: a server
+    python tools/benchmarks/scale.py idle --work-dir D            # from D/costs.json
+    python tools/benchmarks/scale.py regret --table T --work-dir D
 
 ``measure`` times the steps of a worker on the real storage, alone and with others beside it.
 ``idle`` simulates workers (discrete events) that go through the steps of ``Phases``: a turn to take
@@ -23,17 +23,19 @@ import warnings
 from contextlib import nullcontext
 from random import Random
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(os.path.dirname(FOLDER)))
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
-from parts import postgres  # noqa: E402
+from parts import figures, postgres  # noqa: E402
 from parts.simulation import QUESTIONS, Costs, simulate  # noqa: E402
 
 from autokd_mm.search import MCTSSampler  # noqa: E402
 from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
+from autokd_mm.whole_file import whole_file  # noqa: E402
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SECONDS = (1, 5, 20, 60)
@@ -48,11 +50,15 @@ def parse_args():
     parser.add_argument('--processes', type=int, nargs='+', default=[1, 2, 4, 8, 16])
     parser.add_argument('--workers', type=int, nargs='+', default=list(WORKERS))
     parser.add_argument('--seconds', type=float, nargs='+', default=list(SECONDS))
-    parser.add_argument('--table', help='file of make_table.py')
+    parser.add_argument('--table', default=os.path.join(FOLDER, 'tables', 'digits.csv.gz'),
+                        help='file of make_table.py (default: that of the digits)')
     parser.add_argument('--seeds', type=int, default=20)
     parser.add_argument('--trials', type=int, default=200)
-    parser.add_argument('--out', required=True, help='folder')
-    return parser.parse_args()
+    parser.add_argument('--work-dir', default='./work_dirs/scale',
+                        help='where costs and tables go (default: work_dirs/scale)')
+    parser.set_defaults(sizes=(100, 1000), writing=3.0)
+    return figures.parse(parser, dict(sizes=(50, 100), writing=0.5, processes=[1, 2], seconds=[5.0],
+                                      workers=[1, 4, 64], seeds=2, trials=100))
 
 
 # -- measured ----------------------------------------------------------------------------------
@@ -67,7 +73,7 @@ def goal(trial):
     return Random(str(sorted(trial.params.items()))).random()
 
 
-def steps(folder, storage, sizes=(100, 1000)):
+def steps(folder, storage, sizes):
     """Median seconds of a worker's steps, in a study of so many finished trials, beside others'
     that run: every look reads those anew."""
     from autokd_mm.report import export
@@ -124,46 +130,56 @@ def writer(job):
     return spent
 
 
-def measure(args):
+def measure(args, found):
     why = postgres.missing() if args.postgres else ''
     if why:
         sys.exit(f'skipped: {why}')
-    path = os.path.join(args.out, 'costs.json')
+    path = os.path.join(args.work_dir, 'costs.json')
     kept = json.load(open(path)) if os.path.isfile(path) else {}
     kind = 'postgresql' if args.postgres else 'journal'
     with postgres.Postgres() if args.postgres else nullcontext() as server, \
-            tempfile.TemporaryDirectory(dir=args.out) as folder:
+            tempfile.TemporaryDirectory(dir=args.work_dir) as folder:
         storage = server.hidden() if server else None
         kept[kind] = dict(load=os.getloadavg()[0], cores=os.cpu_count(),
-                          steps=steps(folder, storage), writers={})
+                          steps=steps(folder, storage, args.sizes), writers={})
         context = multiprocessing.get_context('fork')  # they know the password
         for number in args.processes:
             with context.Pool(number) as pool:
-                spent = pool.map(writer, [(folder, storage, i, 3.0) for i in range(number)], 1)
+                jobs = [(folder, storage, i, args.writing) for i in range(number)]
+                spent = pool.map(writer, jobs, 1)
             flat = [value for values in spent for value in values]
             kept[kind]['writers'][str(number)] = dict(
                 median=statistics.median(flat), p95=float(np.quantile(flat, 0.95)),
-                per_second=round(len(flat) / 3.0, 1))
-    with open(path, 'w') as file:
+                per_second=round(len(flat) / args.writing, 1))
+    with whole_file(path, 'w') as file:
         json.dump(kept, file, indent=1)
-    print(json.dumps(kept[kind], indent=1))
+    for size, spent in kept[kind]['steps'].items():
+        for name, value in spent.items():
+            found.add(f'{kind}, {int(size):,} finished trials: {name}, median', 1e3 * value, 'ms')
+    for number, spent in kept[kind]['writers'].items():
+        found.add(f'{kind}, {number} writing process{"es" * (number != "1")}: all together',
+                  spent['per_second'], 'writes/s')
 
 
 # -- simulated ---------------------------------------------------------------------------------
-def idle(args):
-    with open(os.path.join(args.out, 'costs.json')) as file:
-        found = json.load(file)
+def idle(args, found):
+    path = os.path.join(args.work_dir, 'costs.json')
+    if not os.path.isfile(path):
+        sys.exit(f'error: there is no {path}; make it with: scale.py measure')
+    with open(path) as file:
+        costs_of = json.load(file)
     rows = []
     for kind in ('journal', 'postgresql'):
-        if kind not in found:
+        if kind not in costs_of:
             continue
-        costs = Costs(found[kind], kind == 'journal')
+        costs = Costs(costs_of[kind], kind == 'journal')
         for seconds in args.seconds:
             for workers in args.workers:
                 share, rate = simulate(workers, max(200, 30 * workers), seconds, costs)
                 rows.append(dict(storage=kind, seconds=seconds, workers=workers,
                                  idle=round(share, 4), per_second=round(rate, 2)))
-                print(json.dumps(rows[-1]), flush=True)
+                found.add(f'{kind}, trials of {seconds:g} s, {workers} workers: idle',
+                          100 * share, '%', '<= 5' if (seconds, workers) == (5, 64) else None)
     keep(args, 'idle', rows)
 
 
@@ -189,7 +205,7 @@ class Replay:
         self.seen.append(value)
 
 
-def regret(args):
+def regret(args, found):
     from parts.samplers_report import measure as measure_replay
     warnings.simplefilter('ignore')
     optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -217,25 +233,31 @@ def regret(args):
                          chosen=round(float(np.mean(chosen)), 4),
                          one_worker_as_informed='' if alone is None or informed < 1 else
                          round(float(alone[informed - 1]), 4)))
-        print(json.dumps(rows[-1]), flush=True)
+        found.add(f'{workers} workers, {args.trials} trials: regret, mean', rows[-1]['regret'],
+                  'best - median')
+        if alone is not None and workers > 1:
+            found.add(f'{workers} workers, {args.trials} trials: regret over that of one worker',
+                      float(np.mean(last) / alone[-1]) if alone[-1] else None, 'x',
+                      '<= 1.25' if args.trials == 200 else None)
     keep(args, 'regret', rows)
 
 
 def keep(args, name, rows):
     """JSON, and a table in Markdown."""
-    with open(os.path.join(args.out, f'{name}.json'), 'w') as file:
+    with whole_file(os.path.join(args.work_dir, f'{name}.json'), 'w') as file:
         json.dump(rows, file, indent=1)
-    with open(os.path.join(args.out, f'{name}.md'), 'w') as file:
+    with whole_file(os.path.join(args.work_dir, f'{name}.md'), 'w') as file:
         file.write('| ' + ' | '.join(rows[0]) + ' |\n' + '|---' * len(rows[0]) + '|\n')
         for row in rows:
             file.write('| ' + ' | '.join(map(str, row.values())) + ' |\n')
 
 
 def main():
-    args = parse_args()
-    os.makedirs(args.out, exist_ok=True)
+    args, found = parse_args(), figures.Figures()
+    os.makedirs(args.work_dir, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    dict(measure=measure, idle=idle, regret=regret)[args.what](args)
+    dict(measure=measure, idle=idle, regret=regret)[args.what](args, found)
+    found.finish(args.out)
 
 
 if __name__ == '__main__':

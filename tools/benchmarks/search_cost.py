@@ -10,7 +10,6 @@ of the last ratio is that of the floating point operations, backward counted twi
 (teacher + 3 student) / (3 student).
 """
 import copy
-import json
 import os
 import random
 import statistics
@@ -20,14 +19,14 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import _cli  # noqa: E402
+from parts import figures  # noqa: E402
 
 
 def parse_args():
     parser = _cli.parser(__doc__.split('\n\n')[0])
     parser.add_argument('--distillers', type=int, default=50)
     parser.add_argument('--steps', type=int, default=8, help='timed steps of each kind')
-    parser.add_argument('--out', metavar='FILE.json')
-    return parser.parse_args()
+    return figures.parse(parser, dict(distillers=3, steps=2))
 
 
 class Steps:
@@ -101,45 +100,70 @@ def flops(model, image):
     return FlopAnalyzer(copy.deepcopy(model).cpu().eval(), image).total()
 
 
-def main():
-    args = parse_args()
+def networks(bench, steps):
+    """Operations of the student's and the teacher's forward pass of one image."""
     import torch
-    from parts.candidates import Candidates
 
     from autokd_mm.layers.find import inputs_for
-    bench = Candidates(args, test_images=1)
-    steps, trainer = Steps(bench), bench.trainer
-    cuda = trainer.device.type == 'cuda'
-    synchronize = torch.cuda.synchronize if cuda else lambda: None
-    pixels = torch.from_numpy(trainer.held_out.images.bank.rows('pixels', steps.rows[0][:1] * 0))
+    bank = bench.trainer.held_out.images.bank
+    pixels = torch.from_numpy(bank.rows('pixels', steps.rows[0][:1] * 0))
     image = inputs_for(bench.runner.model.cpu(), pixels, teacher=False)
-    student, teacher = (flops(model, image) for model in (steps.initial,
-                                                          bench.runner.model.teacher))
-    limit = (teacher + 3 * student) / (3 * student)
+    return [flops(model, image) for model in (steps.initial, bench.runner.model.teacher)]
+
+
+def compare(bench, steps, args):
+    """What each of some random distillers costs, as a list of dicts."""
+    import torch
+    synchronize = (torch.cuda.synchronize if bench.trainer.device.type == 'cuda'
+                   else lambda: None)
     specs = list(bench.task.space.enumerate())
     random.Random(0).shuffle(specs)
-    found = []
-    for number, spec in enumerate(specs[:args.distillers]):
+    rows = []
+    for number, spec in enumerate(specs[:args.distillers], 1):
         median = in_turns(dict(plain=steps.ours(None), bank=steps.ours(spec),
                                online=steps.online(spec), again=steps.ours(None)),
                           args.steps, synchronize)
         plain = (median['plain'] + median['again']) / 2
-        found.append(dict(spec=spec.in_words(), plain_ms=plain * 1e3,
-                          noise=median['again'] / median['plain'],
-                          over_plain=median['bank'] / plain,
-                          online_over_bank=median['online'] / median['bank']))
-        print(f'{number + 1} of {args.distillers}: {found[-1]}', flush=True)
-    result = dict(
-        config=args.config, batch_size=trainer.settings.batch_size, device=str(trainer.device),
-        threads=torch.get_num_threads(), distillers=len(found),
-        flops=dict(student=student, teacher=teacher, limit=limit),
-        median={name: statistics.median(row[name] for row in found)
-                for name in ('plain_ms', 'noise', 'over_plain', 'online_over_bank')},
-        quartiles_over_plain=statistics.quantiles([row['over_plain'] for row in found], n=4))
-    print(json.dumps(result, indent=1))
-    if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(dict(result, rows=found), file, indent=1)
+        rows.append(dict(plain_ms=plain * 1e3, noise=median['again'] / median['plain'],
+                         over_plain=median['bank'] / plain,
+                         online_over_bank=median['online'] / median['bank']))
+        print(f'{number} of {args.distillers}: {spec.in_words()} '
+              + ' '.join(f'{name}={value:.3f}' for name, value in rows[-1].items()), flush=True)
+    return rows
+
+
+def tell(found, rows, student, teacher):
+    """Medians over distillers, beside what the operations of the networks allow."""
+    limit = (teacher + 3 * student) / (3 * student)
+    over_plain = [row['over_plain'] for row in rows]
+    quartiles = statistics.quantiles(over_plain, n=4) if len(rows) > 1 else over_plain * 3
+    found.add('student, forward pass of one image', student / 1e6, 'MFLOP')
+    found.add('teacher, forward pass of one image', teacher / 1e6, 'MFLOP')
+    found.add('limit of MMRazor online / ours', limit, 'x')
+    found.add('distillers', len(rows), 'distillers')
+    for name, key, unit, goal in (
+            ('plain student step', 'plain_ms', 'ms', None),
+            ('plain student step / itself, the noise', 'noise', 'x', None),
+            ('step with the bank / plain student step', 'over_plain', 'x', '<= 1.1'),
+            ('step of MMRazor online / step with the bank', 'online_over_bank', 'x',
+             f'>= {0.9 * limit:.4g}')):
+        found.add(f'{name}, median', statistics.median(row[key] for row in rows), unit, goal)
+    for name, value in (('lower', quartiles[0]), ('upper', quartiles[2])):
+        found.add(f'step with the bank / plain student step, {name} quartile', value, 'x')
+
+
+def main():
+    args = parse_args()
+    import torch
+    from parts.candidates import Candidates
+    bench = Candidates(args, test_images=1)
+    steps, found = Steps(bench), figures.Figures()
+    student, teacher = networks(bench, steps)
+    rows = compare(bench, steps, args)
+    print(f'{args.config}: batches of {bench.trainer.settings.batch_size} on '
+          f'{bench.trainer.device}, {torch.get_num_threads()} threads')
+    tell(found, rows, student, teacher)
+    found.finish(args.out)
 
 
 if __name__ == '__main__':

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long a search takes, and how much of it is not the student's own training.
 
-    python tools/benchmarks/search_speed.py [--quick] [--out speed.json]
+    python tools/benchmarks/search_speed.py [--quick] [--out FILE.json]
         [--data-root DIR --teacher-ckpt FILE]
 
 Runs `tools/search.py` as a user does, on the embedded digits with 60 trials (teacher and baseline
@@ -17,7 +17,10 @@ import sys
 import tempfile
 import time
 
+from parts import figures
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.append(ROOT)
 
 
 def search(config, trials, options):
@@ -40,37 +43,40 @@ def search(config, trials, options):
     return seconds, scalars
 
 
-def main():
+def digits(found, trials):
+    """The goal of the wall time is that of 60 trials."""
+    seconds, scalars = search('configs/search/digits.py', trials, [])
+    found.add(f'digits: search with {trials} trials, teacher and baseline included', seconds, 's',
+              '<= 240' if trials == 60 else None)
+    found.add('digits: outside forward, backward and step', 100 * scalars['search/outside_model'],
+              '%', '<= 20')
+
+
+def cifar10(found, trials, options):
+    seconds, scalars = search('configs/search/resnet56_resnet20_cifar10.py', trials, options)
+    found.add(f'CIFAR-10: search with {trials} trials, teacher evaluated first', seconds, 's')
+    found.add('CIFAR-10: outside forward, backward and step',
+              100 * scalars['search/outside_model'], '%', '<= 5')
+
+
+def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--quick', action='store_true', help='few trials, under two minutes')
-    parser.add_argument('--out', help='write a JSON list of {name, value, unit, goal}')
     parser.add_argument('--data-root', help='CIFAR-10 in its own layout')
     parser.add_argument('--teacher-ckpt', help='a published CIFAR-10 ResNet-56')
-    args = parser.parse_args()
+    parser.set_defaults(trials=60, cifar10_trials=6, cifar10_options=[])
+    return figures.parse(parser, dict(
+        trials=10, cifar10_trials=1,
+        cifar10_options=['train_cfg.proxy.images=500', 'train_cfg.proxy.held_out=250']))
 
-    rows = []
-    trials = 10 if args.quick else 60
-    seconds, scalars = search('configs/search/digits.py', trials, [])
-    rows.append(dict(name=f'digits: search with {trials} trials, teacher and baseline included',
-                     value=round(seconds, 1), unit='s', goal=240))
-    rows.append(dict(name='digits: outside forward, backward and step',
-                     value=round(100 * scalars['search/outside_model'], 2), unit='%', goal=20))
+
+def main():
+    args, found = parse_args(), figures.Figures()
+    digits(found, args.trials)
     if args.data_root and args.teacher_ckpt:
-        trials = 1 if args.quick else 6
-        seconds, scalars = search(
-            'configs/search/resnet56_resnet20_cifar10.py', trials,
-            [f'data_root={args.data_root}', f'teacher_ckpt={args.teacher_ckpt}']
-            + (['train_cfg.proxy.images=500', 'train_cfg.proxy.held_out=250'] if args.quick
-               else []))
-        rows.append(dict(name=f'CIFAR-10: search with {trials} trials, teacher evaluated first',
-                         value=round(seconds, 1), unit='s', goal=None))
-        rows.append(dict(name='CIFAR-10: outside forward, backward and step',
-                         value=round(100 * scalars['search/outside_model'], 2), unit='%', goal=5))
-    for row in rows:
-        print(f'{row["name"]}: {row["value"]} {row["unit"]} (goal {row["goal"]})')
-    if args.out:
-        with open(args.out, 'w') as file:
-            json.dump(rows, file, indent=1)
+        cifar10(found, args.cifar10_trials,
+                [f'data_root={args.data_root}', f'teacher_ckpt={args.teacher_ckpt}',
+                 *args.cifar10_options])
+    found.finish(args.out)
 
 
 if __name__ == '__main__':

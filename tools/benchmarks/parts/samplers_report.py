@@ -5,6 +5,7 @@ import os
 import numpy as np
 
 CUTS = (10, 20, 50, 100, 200)
+COMPARED = (20, 50, 100)  # trials of one worker, beside those of several
 
 
 def measure(truth, places, seen):
@@ -50,9 +51,14 @@ def _median(values, limit):
     return f'{middle:.0f}' if np.isfinite(middle) else f'> {limit}'
 
 
-def _mean(values):
+def mean_and_half(values):
+    """The mean, and half of its 95 % interval; NaN of a single value."""
     half = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-    return f'{np.mean(values):.3f} ± {half:.3f}'
+    return float(np.mean(values)), float(half)
+
+
+def _mean(values):
+    return '{:.3f} ± {:.3f}'.format(*mean_and_half(values))
 
 
 def write(lines, order, path):
@@ -76,27 +82,37 @@ def write(lines, order, path):
 
 
 def parallel_cost(lines, order):
-    """How many trials several workers need for the mean regret that one has after so many."""
-    counts = sorted({line['parallel'] for line in lines} - {1})
+    """How many trials several workers need for the mean regret that one has after so many, as rows
+    of a table."""
     text = []
     for name in order:
-        one = _mean_curve(lines, name, 1)
-        for n_parallel in counts:
-            several = _mean_curve(lines, name, n_parallel)
-            if one is None or several is None:
-                continue
-            cells = []
-            for n in (20, 50, 100):
-                if n <= len(one):
-                    reached = several <= one[n - 1]
-                    cells.append(f'{(np.argmax(reached) + 1) / n:.2f}' if reached.any()
-                                 else f'> {len(several) / n:.2f}')
-                else:
-                    cells.append('-')
+        for n_parallel, found in parallel_ratios(lines, name).items():
+            cells = [_ratio(*found[n]) if n in found else '-' for n in COMPARED]
             text.append('| ' + ' | '.join([name, str(n_parallel), *cells]) + ' |')
     head = ['\nTrials of several workers over those of one to the same mean regret:\n',
             '| sampler | workers | regret of one at 20 | at 50 | at 100 |', '|---' * 5 + '|']
     return head + text if text else []
+
+
+def parallel_ratios(lines, name):
+    """For each number of workers and of trials of one: the ratio, infinite where it was not
+    reached, and the largest that could have been seen."""
+    one, result = _mean_curve(lines, name, 1), {}
+    for n_parallel in sorted({line['parallel'] for line in lines} - {1}):
+        several = _mean_curve(lines, name, n_parallel)
+        if one is None or several is None:
+            continue
+        found = result[n_parallel] = {}
+        for n in COMPARED:
+            if n <= len(one):
+                reached = several <= one[n - 1]
+                ratio = (np.argmax(reached) + 1) / n if reached.any() else np.inf
+                found[n] = ratio, len(several) / n
+    return result
+
+
+def _ratio(ratio, largest):
+    return f'{ratio:.2f}' if np.isfinite(ratio) else f'> {largest:.2f}'
 
 
 def _mean_curve(lines, name, n_parallel):
