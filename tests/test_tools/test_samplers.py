@@ -41,7 +41,7 @@ def rows(path):
 
 def test_a_comparison_on_a_table(tools, table, tmp_path, monkeypatch, capsys):
     out = tmp_path / 'out'
-    args = ('--table', table, '--samplers', 'MCTS', 'Random', '--trials', 20, '--out', out)
+    args = ('--table', table, '--samplers', 'MCTS', 'Random', '--trials', 20, '--work-dir', out)
     run(tools, monkeypatch, *args, '--seeds', 2)
     run(tools, monkeypatch, *args, '--seeds', 3)  # goes on where it stopped
     lines = [json.loads(line) for line in (out / 'tiny.jsonl').read_text().splitlines()]

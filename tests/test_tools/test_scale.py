@@ -36,7 +36,7 @@ def test_a_turn_that_takes_a_second_feeds_one_trial_a_second(scale):
 
 def test_regret(scale, table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, 'argv', ['scale.py', 'regret', '--table', str(table), '--workers', '4',
-                                      '1', '--seeds', '2', '--trials', '12', '--out',
+                                      '1', '--seeds', '2', '--trials', '12', '--work-dir',
                                       str(tmp_path / 'out')])
     scale.main()
     one, four = json.loads((tmp_path / 'out' / 'regret.json').read_text())

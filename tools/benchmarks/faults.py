@@ -128,7 +128,7 @@ def main():
         disturb(args, work_dir, storage, server)
         numbers = check(work_dir, storage)
         tell(found, args, numbers, time.monotonic() - start)
-    found.finish(args.out)
+    found.finish(args)
 
 
 if __name__ == '__main__':

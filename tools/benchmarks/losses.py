@@ -249,7 +249,7 @@ def main():
     found = figures.Figures()
     for device in devices:
         Benchmark(device, args.quick, args.budget, found).run(args.only)
-    found.finish(args.out)
+    found.finish(args)
 
 
 if __name__ == '__main__':

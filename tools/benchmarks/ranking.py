@@ -192,7 +192,7 @@ def main():
                                           for row in about['baseline'].values()])
     names = rank(found, short, baseline, long)
     by_epoch(found, names[:args.followed], short, baseline, long)
-    found.finish(args.out)
+    found.finish(args)
 
 
 if __name__ == '__main__':

@@ -186,7 +186,7 @@ def main():
         report.write(lines, order, os.path.join(args.work_dir, args.name))
         print()
         samplers_figures.add(found, lines, order)
-    found.finish(args.out)
+    found.finish(args)
 
 
 if __name__ == '__main__':

@@ -56,9 +56,10 @@ def parse_args():
     parser.add_argument('--trials', type=int, default=200)
     parser.add_argument('--work-dir', default='./work_dirs/scale',
                         help='where costs and tables go (default: work_dirs/scale)')
-    parser.set_defaults(sizes=(100, 1000), writing=3.0)
-    return figures.parse(parser, dict(sizes=(50, 100), writing=0.5, processes=[1, 2], seconds=[5.0],
-                                      workers=[1, 4, 64], seeds=2, trials=100))
+    parser.set_defaults(sizes=(100, 1000), writing=3.0, ending='')
+    return figures.parse(parser, dict(  # the files of a full run stay what they are
+        sizes=(50, 100), writing=0.5, processes=[1, 2], seconds=[5.0], workers=[1, 4, 64], seeds=2,
+        trials=100, ending='-quick'))
 
 
 # -- measured ----------------------------------------------------------------------------------
@@ -134,7 +135,7 @@ def measure(args, found):
     why = postgres.missing() if args.postgres else ''
     if why:
         sys.exit(f'skipped: {why}')
-    path = os.path.join(args.work_dir, 'costs.json')
+    path = os.path.join(args.work_dir, f'costs{args.ending}.json')
     kept = json.load(open(path)) if os.path.isfile(path) else {}
     kind = 'postgresql' if args.postgres else 'journal'
     with postgres.Postgres() if args.postgres else nullcontext() as server, \
@@ -163,9 +164,10 @@ def measure(args, found):
 
 # -- simulated ---------------------------------------------------------------------------------
 def idle(args, found):
-    path = os.path.join(args.work_dir, 'costs.json')
+    path = os.path.join(args.work_dir, f'costs{args.ending}.json')
     if not os.path.isfile(path):
-        sys.exit(f'error: there is no {path}; make it with: scale.py measure')
+        sys.exit(f'error: there is no {path}; make it with: scale.py measure'
+                 + ' --quick' * args.quick)
     with open(path) as file:
         costs_of = json.load(file)
     rows = []
@@ -178,7 +180,7 @@ def idle(args, found):
                 share, rate = simulate(workers, max(200, 30 * workers), seconds, costs)
                 rows.append(dict(storage=kind, seconds=seconds, workers=workers,
                                  idle=round(share, 4), per_second=round(rate, 2)))
-                found.add(f'{kind}, trials of {seconds:g} s, {workers} workers: idle',
+                found.add(f'{kind}, trials of {seconds:g} s, {in_words(workers)}: idle',
                           100 * share, '%', '<= 5' if (seconds, workers) == (5, 64) else None)
     keep(args, 'idle', rows)
 
@@ -233,20 +235,25 @@ def regret(args, found):
                          chosen=round(float(np.mean(chosen)), 4),
                          one_worker_as_informed='' if alone is None or informed < 1 else
                          round(float(alone[informed - 1]), 4)))
-        found.add(f'{workers} workers, {args.trials} trials: regret, mean', rows[-1]['regret'],
+        found.add(f'{in_words(workers)}, {args.trials} trials: regret, mean', rows[-1]['regret'],
                   'best - median')
         if alone is not None and workers > 1:
-            found.add(f'{workers} workers, {args.trials} trials: regret over that of one worker',
+            found.add(f'{in_words(workers)}, {args.trials} trials: regret over that of one worker',
                       float(np.mean(last) / alone[-1]) if alone[-1] else None, 'x',
                       '<= 1.25' if args.trials == 200 else None)
     keep(args, 'regret', rows)
 
 
+def in_words(workers):
+    return f'{workers} worker{"s"[:workers > 1]}'
+
+
 def keep(args, name, rows):
     """JSON, and a table in Markdown."""
-    with whole_file(os.path.join(args.work_dir, f'{name}.json'), 'w') as file:
+    path = os.path.join(args.work_dir, name + args.ending)
+    with whole_file(f'{path}.json', 'w') as file:
         json.dump(rows, file, indent=1)
-    with whole_file(os.path.join(args.work_dir, f'{name}.md'), 'w') as file:
+    with whole_file(f'{path}.md', 'w') as file:
         file.write('| ' + ' | '.join(rows[0]) + ' |\n' + '|---' * len(rows[0]) + '|\n')
         for row in rows:
             file.write('| ' + ' | '.join(map(str, row.values())) + ' |\n')
@@ -257,7 +264,7 @@ def main():
     os.makedirs(args.work_dir, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     dict(measure=measure, idle=idle, regret=regret)[args.what](args, found)
-    found.finish(args.out)
+    found.finish(args)
 
 
 if __name__ == '__main__':

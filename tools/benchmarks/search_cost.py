@@ -163,7 +163,7 @@ def main():
     print(f'{args.config}: batches of {bench.trainer.settings.batch_size} on '
           f'{bench.trainer.device}, {torch.get_num_threads()} threads')
     tell(found, rows, student, teacher)
-    found.finish(args.out)
+    found.finish(args)
 
 
 if __name__ == '__main__':

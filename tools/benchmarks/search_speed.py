@@ -76,7 +76,7 @@ def main():
         cifar10(found, args.cifar10_trials,
                 [f'data_root={args.data_root}', f'teacher_ckpt={args.teacher_ckpt}',
                  *args.cifar10_options])
-    found.finish(args.out)
+    found.finish(args)
 
 
 if __name__ == '__main__':

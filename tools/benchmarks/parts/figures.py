@@ -58,16 +58,17 @@ class Figures:
         self.rows.append(dict(name=name, value=value, unit=unit, goal=goal))
         print(in_words(self.rows[-1]), flush=True)
 
-    def finish(self, out=None):
-        """Sum the goals up, and write all figures to the file ``out``, or none of them."""
+    def finish(self, args):
+        """Sum the goals up, and write all figures to the file ``args.out``, or none of them."""
         aimed = [row for row in self.rows if row['goal'] is not None]
         missed = [row['name'] for row in aimed if not reached(row)]
         if aimed:
             print(f'{len(missed)} of {len(aimed)} goals missed'
+                  + ' by the rough figures of a quick run' * args.quick
                   + ''.join(f'\n  {name}' for name in missed))
-        if out:
+        if args.out:
             from autokd_mm.whole_file import whole_file
-            with whole_file(out, 'w', encoding='utf-8') as file:
+            with whole_file(args.out, 'w', encoding='utf-8') as file:
                 json.dump(self.rows, file, indent=1, ensure_ascii=False, allow_nan=False)
                 file.write('\n')
 
