@@ -141,7 +141,8 @@ def test_search_speed(bench, monkeypatch):
     monkeypatch.setattr(module, 'search', search)
     found = bench('search_speed', '--data-root', 'D', '--teacher-ckpt', 'T')
     (digits, trials, options), (_, _, of_cifar) = runs
-    assert (digits, trials, options) == ('configs/search/digits.py', 10, [])
+    assert (digits, trials) == ('configs/search/digits.py', 10)
+    assert options == ['train_cfg.final_round=None']
     assert of_cifar[:2] == ['data_root=D', 'teacher_ckpt=T'] and len(of_cifar) > 2
     assert found['digits: outside forward, backward and step'] == dict(
         name='digits: outside forward, backward and step', value=25.0, unit='%', goal='<= 20')

@@ -154,8 +154,7 @@ def make_pairs(shapes, device):
 class Benchmark:
 
     def __init__(self, device, quick, budget, found):
-        import mmrazor.models  # noqa: F401 (registers its losses)
-
+        # Importing the package makes MMRazor loadable and registers its losses, too.
         from autokd_mm.models.losses import FeatureLoss, LogitsLoss
         from autokd_mm.registry import MODELS
         self.ours = {'feature': FeatureLoss, 'logits': LogitsLoss}

@@ -43,9 +43,9 @@ def search(config, trials, options):
     return seconds, scalars
 
 
-def digits(found, trials):
+def digits(found, trials, options):
     """The goal of the wall time is that of 60 trials."""
-    seconds, scalars = search('configs/search/digits.py', trials, [])
+    seconds, scalars = search('configs/search/digits.py', trials, options)
     found.add(f'digits: search with {trials} trials, teacher and baseline included', seconds, 's',
               '<= 240' if trials == 60 else None)
     found.add('digits: outside forward, backward and step', 100 * scalars['search/outside_model'],
@@ -63,15 +63,15 @@ def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--data-root', help='CIFAR-10 in its own layout')
     parser.add_argument('--teacher-ckpt', help='a published CIFAR-10 ResNet-56')
-    parser.set_defaults(trials=60, cifar10_trials=6, cifar10_options=[])
+    parser.set_defaults(trials=60, options=[], cifar10_trials=6, cifar10_options=[])
     return figures.parse(parser, dict(
-        trials=10, cifar10_trials=1,
+        trials=10, options=['train_cfg.final_round=None'], cifar10_trials=1,
         cifar10_options=['train_cfg.proxy.images=500', 'train_cfg.proxy.held_out=250']))
 
 
 def main():
     args, found = parse_args(), figures.Figures()
-    digits(found, args.trials)
+    digits(found, args.trials, args.options)
     if args.data_root and args.teacher_ckpt:
         cifar10(found, args.cifar10_trials,
                 [f'data_root={args.data_root}', f'teacher_ckpt={args.teacher_ckpt}',
