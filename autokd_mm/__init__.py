@@ -1,16 +1,17 @@
 """Distillers found by Monte Carlo tree search, as a plugin of MMRazor and MMEngine.
 
-Importing the package registers its losses, connectors, algorithms, datasets and loops in
-MMRazor's registries; ``custom_imports = dict(imports=['autokd_mm'])`` in a config does the same.
+Its losses, connectors, algorithms, datasets and loops are in MMRazor's registries before anything
+can be built from a config; ``custom_imports = dict(imports=['autokd_mm'])`` in a config sees to it
+in programs that do not import the package. :mod:`autokd_mm.search` and :mod:`autokd_mm.space` need
+NumPy and Optuna only, and import nothing else.
 
 Raises:
-    ImportError: one line that says what to install.
+    ImportError: MMEngine is imported and something that the plugin needs is missing: one line that
+        says what to install. Otherwise the first use of MMRazor says so.
 """
-from autokd_mm.compat import prepare
+from autokd_mm.registration import register_all_modules, register_in_time
 from autokd_mm.version import __version__
 
-prepare()
+__all__ = ['__version__', 'register_all_modules']
 
-from autokd_mm import datasets, engine, models  # noqa: E402,F401
-
-__all__ = ['__version__']
+register_in_time()

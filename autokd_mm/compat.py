@@ -96,10 +96,10 @@ def prepare() -> None:
                     require('mmpretrain.datasets')
         finally:
             mmcv.__version__ = real
-    _let_mmseg_bases_be_found()
+    let_mmseg_bases_be_found()
 
 
-def _let_mmseg_bases_be_found() -> None:
+def let_mmseg_bases_be_found() -> None:
     """OneDL's distribution is not called ``mmsegmentation``, which mmengine's table expects, and
     ``_base_ = 'mmseg::...'`` then asks for a package that is not there."""
     from importlib.metadata import PackageNotFoundError, distribution
