@@ -68,7 +68,7 @@ LOAD_OPS := import glob, importlib.util as u, torch; \
   folder = u.find_spec("mmcv").submodule_search_locations[0]; \
   u.module_from_spec(u.spec_from_file_location("_ext", glob.glob(folder + "/_ext*.so")[0]))
 
-$(STAMP): $(PINS) requirements/runtime.txt requirements/tests.txt setup.py autokd_mm/version.py
+$(STAMP): $(PINS) requirements/runtime.txt requirements/train.txt requirements/tests.txt setup.py autokd_mm/version.py
 	@p=$(PY); $$p -m pip --version > /dev/null 2>&1 || p='$(PYTHON)'; \
 	$$p -c 'import sys; v = sys.version_info; sys.exit(not (3, $(PYTHON_MIN)) <= v[:2] <= (3, $(PYTHON_MAX)))' 2> /dev/null || { \
 	  echo "STACK=$(STACK) needs Python 3.$(PYTHON_MIN) to 3.$(PYTHON_MAX), $$p is $$($$p -c 'import platform; print(platform.python_version())' 2> /dev/null || echo unusable): try make PYTHON=python3.11" >&2; exit 1; }; \
@@ -82,7 +82,7 @@ $(STAMP): $(PINS) requirements/runtime.txt requirements/tests.txt setup.py autok
 	  $(PY) -c '$(LOAD_OPS)' && exit 0; \
 	  echo 'these operations of mmcv do not load with this torch' >&2; \
 	done; exit 1
-	$(PIP) -r requirements/runtime.txt -r requirements/tests.txt -r $(PINS)
+	$(PIP) -r requirements/runtime.txt -r requirements/train.txt -r requirements/tests.txt -r $(PINS)
 	$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 

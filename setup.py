@@ -70,7 +70,8 @@ class BuildWithMim(build_py):
                 shutil.copy2(source, target)
 
 
-runtime, optional = read_requirements('runtime.txt'), read_requirements('optional.txt')
+runtime, train = read_requirements('runtime.txt'), read_requirements('train.txt')
+optional = read_requirements('optional.txt')
 mminstall, tests = read_requirements('mminstall.txt'), read_requirements('tests.txt')
 
 setup(
@@ -98,13 +99,15 @@ setup(
     ],
     packages=find_packages(include=['autokd_mm', 'autokd_mm.*']),
     python_requires='>=3.8',
-    # Neither torch nor the MM packages: there are two sets of them (requirements/stacks/).
+    # What the search alone imports. Neither torch nor the MM packages are in any extra but `mim`:
+    # there are two sets of them (requirements/stacks/).
     install_requires=runtime,
     extras_require={
-        'all': runtime + optional + mminstall + tests,
+        'all': runtime + train + optional + mminstall + tests,
         'optional': optional,
         'mim': mminstall,
         'tests': tests,
+        'train': train,
     },
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,

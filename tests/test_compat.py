@@ -107,7 +107,7 @@ sys.meta_path.insert(0, Block())
 
 
 def test_a_missing_package_in_a_fresh_process():
-    done = fresh(BLOCK.format(name='mmcv') + 'import autokd_mm')
+    done = fresh(BLOCK.format(name='mmcv') + 'import mmengine, autokd_mm')
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: autokd_mm cannot use mmcv (ModuleNotFoundError: No module "

@@ -21,6 +21,7 @@ FLOORS = [
     ['teacher'],
     ['task'],
     ['engine'],
+    ['registration'],
     ['__init__'],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}

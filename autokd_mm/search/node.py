@@ -24,7 +24,7 @@ class Option(NamedTuple):
 
 
 class Sums:
-    """What finished trials add up to; exact, see :mod:`autokd_mm.search.tree`.
+    """What finished trials add up to; exact, see :mod:`autokd_mm.search.scale`.
 
     Attributes:
         total, scored: sum and number of the values that lie in the range.

@@ -1,18 +1,17 @@
 """Which option leads to the best path that nobody has taken, if the effects were these.
 
 Best-first search (Hart, Nilsson and Raphael, A*, 1968) below a node: the value of a path is the
-sum of its effects; what is below an option that nobody took here is guessed from what was asked
-after it elsewhere. Options with nothing new below them are passed over.
+sum of its effects; what is below an option that nobody took here is guessed (see
+:mod:`autokd_mm.search.prospects`). Options with nothing new below them are passed over.
 """
 from heapq import heappop, heappush
 from random import Random
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, List, Optional, Sequence, Tuple
 
-import numpy as np
-
-from autokd_mm.search.grammar import Path, Table
+from autokd_mm.search.grammar import Path
 from autokd_mm.search.node import Node, Step
 from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.prospects import Prospects
 
 _MOST = 64  # nodes looked at for one question
 
@@ -31,11 +30,8 @@ class Plan:
 
     def __init__(self, model: OptionModel, effects: List[float], prior: float) -> None:
         self._model = model
-        self._effects = effects
+        self._prospects = Prospects(model, effects)
         self._prior = prior
-        self._table: Optional[Table] = None
-        self._tails: List[float] = []
-        self._known: Dict[Tuple[Path, Sequence[Optional[int]]], List[Tuple[float, float]]] = {}
         self._path: Path = ()
         self._pushed = 0
 
@@ -47,8 +43,7 @@ class Plan:
             name, choices: the question it is asked.
             rng: for choices never seen anywhere.
         """
-        # What another worker has found since the draw counts as the mean of the prior.
-        self._effects += [0.0] * (len(self._model) - len(self._effects))
+        self._prospects.grow()
         path = self._model.path(node)
         features = self._model.features(name, choices)
         branch = node.find(name, len(choices))
@@ -129,7 +124,8 @@ class Plan:
 
         ``start``: the choice that led here, None where the search begins.
         """
-        for place, (child, (effect, tail)) in enumerate(zip(children, self._worth(path, features))):
+        worth = self._prospects.worth(path, features)
+        for place, (child, (effect, tail)) in enumerate(zip(children, worth)):
             if child is not None and child.closed:
                 continue
             index = place if start is None else start
@@ -142,58 +138,6 @@ class Plan:
             elif rng is not None:
                 heappush(queue, (-tail - self._prior * normal(rng), self._pushed, index, 0.0,
                                  path, None))
-
-    def _worth(self, path: Path, features: Sequence[Optional[int]]) -> List[Tuple[float, float]]:
-        """The effect of each option behind a path, and the best that can follow it."""
-        state = self._model.grammar.state(path)
-        key = (state, tuple(features))
-        worth = self._known.get(key)
-        if worth is None:
-            tails = [None if feature is None else self._tail(state + (feature, ))
-                     for feature in features]
-            # What may follow an option that nobody took: the best that follows one beside it.
-            guess = max([tail for tail in tails if tail is not None], default=0.0)
-            worth = self._known[key] = [
-                (0.0 if feature is None else self._effect(state[-1], feature),
-                 guess if tail is None else tail) for feature, tail in zip(features, tails)]
-        return worth
-
-    def _effect(self, before: int, feature: int) -> float:
-        pair = self._model.pair(before, feature)
-        return self._effects[feature] + (0.0 if pair is None else self._effects[pair])
-
-    def _tail(self, path: Path) -> Optional[float]:
-        """The best that can follow, by what was offered after such paths elsewhere; None where
-        nobody knows."""
-        grammar = self._model.grammar
-        if not self._model.look_ahead:
-            return 0.0
-        state = grammar.state(path)
-        table = grammar.table()
-        if table is not self._table:  # at first, and when another worker has found something new
-            self._table, self._tails = table, self._look_ahead(table)
-        place = table.places.get(state)
-        if place is None:
-            return None if grammar.offered(state) is None else 0.0
-        return self._tails[place]
-
-    def _look_ahead(self, table: Table) -> List[float]:
-        """The best sum of effects behind each state, from the ends backwards."""
-        effects = np.array(self._effects)
-        tails = np.zeros(len(table.places) + 2)
-        tails[-1] = -np.inf  # nobody knows
-        for level in table.levels:
-            after = tails[level.after]
-            guess = np.maximum.reduceat(after, level.start)
-            guess[guess == -np.inf] = 0.0
-            after = np.where(after == -np.inf, np.repeat(guess, level.width), after)
-            worth = effects[level.option]
-            if self._model.pairs:
-                pairs = [self._model.pair(*two) for two in zip(level.before, level.option)]
-                worth = worth + [0.0 if pair is None else effects[pair] for pair in pairs]
-            end = level.first + len(level.start)
-            tails[level.first:end] = np.maximum.reduceat(worth + after, level.start)
-        return tails.tolist()
 
 
 def normal(rng: Random) -> float:

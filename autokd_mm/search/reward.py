@@ -53,6 +53,7 @@ class Outcome:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> 'Outcome':
+        """Inverse of :meth:`to_dict`; the terms that not every study has may be missing."""
         return cls(**dict(values, curve=tuple(values.get('curve') or ())))
 
     def at(self, epoch: int) -> 'Outcome':

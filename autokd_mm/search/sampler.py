@@ -62,7 +62,7 @@ class MCTSSampler(BaseSampler):
             some hundred trials a half finds more (as Chapelle and Li, NIPS 2011, saw too).
         look_ahead: go by the best path below a choice, not by the effect of the choice alone.
         exploration: the constant c of UCT, without unit: values are seen on a scale from the
-            lower quartile to the best value so far (see :mod:`~autokd_mm.search.tree`). 0.5 is
+            lower quartile to the best value so far (see :mod:`~autokd_mm.search.scale`). 0.5 is
             the constant of the family; smaller ones are greedier, good values from 0.1 to 0.3.
         n_warmup_trials: the first trials (by ordinal, those given by ``study.enqueue_trial``
             included) choose uniformly at each level. MCT-NAS warms up; drawn effects need not.

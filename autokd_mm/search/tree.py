@@ -2,33 +2,20 @@
 
 A node is the path of (parameter, choice) from the root, in the order in which the objective asks.
 The tree knows neither Optuna nor how a choice is made (see :mod:`autokd_mm.search.selection`).
-Values are always "higher is better": whoever fills the tree turns the sign.
-
-**One scale.** A value v is seen as ``clip((v - low) / (high - low), 0, 1)``, where ``high`` is the
-best value so far and ``low`` the lower quartile (an order statistic, not interpolated). So the
-exploration constant has no unit: ``a * v + b`` with a > 0 gives the same tree. ``low`` is not the
-minimum, because one diverged candidate (reward -1e6) would then squash all others into one point
-and the search would turn into a uniform one; a quarter of the trials may diverge without harm.
-Nothing is clipped at the upper end: an unusually good value is what we look for.
-
-**Exact sums.** Sums are :class:`fractions.Fraction`: a tree grown trial by trial, in any order of
-finishing, is bit for bit the one rebuilt from the storage, and a value can leave a sum again (when
-the quartile moves past it) without leaving rounding errors behind.
+Values are always "higher is better": whoever fills the tree turns the sign. Choices see them on one
+scale (see :mod:`autokd_mm.search.scale`).
 """
 import math
-from bisect import bisect_left, insort
-from fractions import Fraction
 from itertools import chain
 from random import Random
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from autokd_mm.search.node import Branch, Node, Option, Step, Sums, end, refresh
+from autokd_mm.search.node import Branch, Node, Option, Step, end, refresh
 from autokd_mm.search.option_model import OptionModel, Posterior
 from autokd_mm.search.planning import Plan
-
-LOW_QUANTILE = Fraction(1, 4)
+from autokd_mm.search.scale import Scale
 
 
 class Row(NamedTuple):
@@ -41,9 +28,6 @@ class Row(NamedTuple):
     mean: Optional[float]
     best: Optional[float]
     closed: bool
-
-
-Record = Tuple[float, int, List[Sums]]  # value, serial number, what the value is added to
 
 
 class Walk:
@@ -80,10 +64,7 @@ class Tree:
         self.virtual_loss = virtual_loss
         self.model = model
         self.root = Node()
-        self._squares = Fraction(0)  # of the values in the range
-        self._values: List[Record] = []  # sorted; the first ``_n_clipped`` count as worst
-        self._n_clipped = 0
-        self._low = self._width = Fraction(0)
+        self._scale = Scale()
 
     def add(self, steps: Iterable[Step], value: Optional[float], repeatable: bool = False) -> None:
         """Back a finished trial up to the root.
@@ -104,47 +85,9 @@ class Tree:
         if value is not None:
             for node in nodes:
                 node.best = value if node.best is None else max(node.best, value)
-            self._insert(float(value), [*nodes, *shared])
+            self._scale.add(float(value), [*nodes, *shared])
         if not repeatable:
             end(nodes[-1], +1)
-
-    def _insert(self, value: float, sums: List[Sums]) -> None:
-        record = (value, len(self._values), sums)
-        clipped = bisect_left(self._values, record) < self._n_clipped
-        insort(self._values, record)
-        if clipped:
-            self._n_clipped += 1
-        else:
-            self._move(record, +1)
-        self._move_range()
-
-    def _move_range(self) -> None:
-        """Let ``low`` follow the quartile; the values it passes change sides."""
-        values = self._values
-        high = values[-1][0]
-        k = int(LOW_QUANTILE * (len(values) - 1))
-        if values[k][0] == high:
-            # Most values tie at the best: keep best and second best apart.
-            k = max(bisect_left(values, (high, )) - 1, 0)
-        # A value equal to ``low`` is 0 on the scale on either side, so that ties do not matter.
-        while self._n_clipped < k:
-            self._move(values[self._n_clipped], -1)
-            self._n_clipped += 1
-        while self._n_clipped > k:
-            self._n_clipped -= 1
-            self._move(values[self._n_clipped], +1)
-        self._low = Fraction(values[k][0])
-        self._width = Fraction(high) - self._low
-
-    def _move(self, record: Record, into: int) -> None:
-        """Let a value count as itself (+1) or as the worst one (-1) on all of its path."""
-        value = Fraction(record[0])
-        change = into * value
-        self._squares += change * value
-        for sums in record[2]:
-            sums.total += change
-            sums.scored += into
-            sums.worst -= into
 
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""
@@ -156,12 +99,8 @@ class Tree:
     def posterior(self) -> Posterior:
         """What the model knows of the effects of options."""
         assert self.model is not None
-        low, width, squares = self._low, self._width, 0.0
-        if width:
-            root = self.root
-            squares = float((self._squares - 2 * low * root.total + root.scored * low * low)
-                            / (width * width))
-        return self.model.posterior(low, width, squares)
+        scale = self._scale
+        return self.model.posterior(scale.low, scale.width, scale.squares(self.root))
 
     def start(self) -> Walk:
         """A trial starts to run: virtual loss at the root."""
@@ -217,7 +156,7 @@ class Tree:
         if node is None:
             return Option(0, 0.0, False)
         visits = node.visits + self.virtual_loss * node.running
-        value = node.above(self._low, self._width)
+        value = node.above(self._scale.low, self._scale.width)
         return Option(visits, value / visits if value else 0.0, node.closed)
 
     def rows(self, max_depth: Optional[int] = None, sign: int = 1) -> Iterator[Row]:
@@ -229,9 +168,8 @@ class Tree:
         todo = [(self.root, 0, '', None)]
         while todo:
             node, depth, name, choice = todo.pop()
-            mean = None
-            if node.visits and self._values:
-                mean = sign * float((node.total + node.worst * self._low) / node.visits)
+            mean = self._scale.mean(node)
+            mean = None if mean is None else sign * mean
             best = None if node.best is None else sign * node.best
             yield Row(depth, name, choice, node.visits, node.running, mean, best, node.closed)
             if max_depth is None or depth < max_depth:

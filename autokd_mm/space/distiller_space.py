@@ -3,20 +3,14 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.space import rules
+from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
+from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
-
-# The earlier levels that decide what a level offers.
-_FEATURE_PATH = ('transform', 'region', 'intra', 'patch_grid', 'inter')
-_RULED_BY: Dict[str, Tuple[str, ...]] = dict(
-    dict.fromkeys(LEVELS, ()), region=_FEATURE_PATH[:1], intra=_FEATURE_PATH[:2],
-    patch_grid=_FEATURE_PATH[:3], inter=_FEATURE_PATH[:4], distance=_FEATURE_PATH,
-    logits=_FEATURE_PATH[:1])
 
 
 class DistillerSpace:
@@ -41,9 +35,9 @@ class DistillerSpace:
 
     def __init__(self,
                  options: Optional[Mapping[str, Sequence[Any]]] = None,
-                 shapes: Optional[rules.Shapes] = None,
+                 shapes: Optional[Shapes] = None,
                  log: Optional[Callable[[str], None]] = None) -> None:
-        self.shapes = shapes or rules.Shapes()
+        self.shapes = shapes or Shapes()
         self.options: Dict[str, Tuple[Any, ...]] = dict(DEFAULT_OPTIONS)
         if not self.shapes.boxes:
             self.options['transform'] = tuple(
@@ -52,9 +46,8 @@ class DistillerSpace:
         if not self.shapes.boxes and 'all' not in self.options['region']:
             raise ConfigError(f"space.region: {list(self.options['region'])} need boxes, which "
                               "this task has not; did you mean 'all'?")
-        self._log = log if log is not None else logging.getLogger(__name__).debug
-        self._logged: Set[Tuple[str, Any, str]] = set()
-        self._questions: Dict[Tuple[Any, ...], Tuple[str, Tuple[Any, ...]]] = {}
+        self._offers = Offers(self.options, self.shapes,
+                              log if log is not None else logging.getLogger(__name__).debug)
 
     # -- the space itself ---------------------------------------------------------------------
     def suggest(self, trial: Any) -> DistillerSpec:
@@ -94,79 +87,10 @@ class DistillerSpace:
         return chosen
 
     def _ask(self, trial: Any, level: str, chosen: Dict[str, Any]) -> Any:
-        context = (level, ) + tuple(chosen.get(name) for name in _RULED_BY[level])
-        if context not in self._questions:
-            self._questions[context] = self._question(level, chosen)
-        name, offered = self._questions[context]
+        name, offered = self._offers.question(level, chosen)
         value = offered[0] if len(offered) == 1 else trial.suggest_categorical(name, offered)
         chosen[level] = value
         return value
-
-    def _question(self, level: str, chosen: Dict[str, Any]) -> Tuple[str, Tuple[Any, ...]]:
-        offered = []
-        for option in self.options[level]:
-            reason = self._fault(level, option, chosen, self.shapes)
-            if reason is None:
-                offered.append(option)
-            elif self._fault(level, option, chosen,
-                             rules.Shapes(boxes=self.shapes.boxes)) is None:
-                self._say_once(level, option, reason, chosen)  # these tensors are the reason
-        if not offered:
-            raise ConfigError(f'space.{level}: none of {list(self.options[level])} can be used for '
-                              f'these tensors ({self._fault_of_all(level, chosen)})')
-        if len(offered) == len(self.options[level]):
-            return level, tuple(offered)
-        return f'{level}({"|".join(str(option) for option in offered)})', tuple(offered)
-
-    def _fault(self, level: str, option: Any, chosen: Dict[str, Any],
-               shapes: rules.Shapes) -> Optional[str]:
-        """Why ``option`` cannot follow what was chosen; looks ahead past options with no leaf."""
-        transform = option if level == 'transform' else chosen.get('transform', 'none')
-        if level == 'transform':
-            below = 'logits' if option in NO_FEATURE else 'region'
-            return (rules.transform_fault(option, shapes)
-                    or self._none_left(below, dict(transform=option), shapes))
-        if level == 'connector':
-            return rules.connector_fault(option, shapes)
-        if level == 'region':
-            return (rules.region_fault(option, transform, shapes)
-                    or self._none_left('intra', dict(chosen, region=option), shapes))
-        region = chosen.get('region')
-        shapes = rules.region_view(region, shapes)
-        if level == 'intra':
-            below = 'patch_grid' if option == 'local' else 'inter'
-            return (rules.intra_fault(option, transform, shapes)
-                    or self._none_left(below, dict(chosen, intra=option), shapes))
-        if level == 'patch_grid':
-            return (rules.patch_grid_fault(option, transform, shapes)
-                    or self._none_left('inter', dict(chosen, patch_grid=option), shapes))
-        if level == 'inter':
-            return self._none_left('distance', dict(chosen, inter=option), shapes)
-        if level == 'distance':
-            return rules.distance_fault(option, transform, chosen['intra'],
-                                        chosen.get('patch_grid'), chosen['inter'], shapes, region)
-        if level == 'logits':
-            return rules.logits_fault(option, transform, shapes)
-        return None
-
-    def _none_left(self, level: str, chosen: Dict[str, Any],
-                   shapes: rules.Shapes) -> Optional[str]:
-        faults = [self._fault(level, option, chosen, shapes) for option in self.options[level]]
-        return None if None in faults else faults[0]
-
-    def _fault_of_all(self, level: str, chosen: Dict[str, Any]) -> str:
-        faults = [self._fault(level, option, chosen, self.shapes)
-                  for option in self.options[level]]
-        return '; '.join(dict.fromkeys(str(fault) for fault in faults))
-
-    def _say_once(self, level: str, option: Any, reason: str, chosen: Dict[str, Any]) -> None:
-        if (level, option, reason) in self._logged:
-            return
-        self._logged.add((level, option, reason))
-        before = ', '.join(f'{name}={chosen[name]}' for name in _RULED_BY[level]
-                           if level != 'logits'
-                           and chosen.get(name, 'none') not in ('none', 'all'))
-        self._log(f'{level}={option}{" after " if before else ""}{before} is left out: {reason}')
 
     # -- walks over it ------------------------------------------------------------------------
     def count(self) -> int:
@@ -201,7 +125,7 @@ class DistillerSpace:
         except NotOffered as error:
             reason = None
             if error.value in self.options[error.level] + DEFAULT_OPTIONS[error.level]:
-                reason = self._fault(error.level, error.value, spec.to_dict(), self.shapes)
+                reason = self._offers.fault(error.level, error.value, spec.to_dict())
             raise ConfigError(f'{error}{f" ({reason})" if reason else ""}') from None
         for level in LEVELS:
             wanted, only = getattr(spec, level), getattr(reached, level)

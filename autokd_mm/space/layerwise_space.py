@@ -7,9 +7,10 @@ from itertools import product
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.space import rules
 from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_spec import LayerwiseSpec
+from autokd_mm.space.offers import Offers
+from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS, DistillerSpec
 
 Options = Mapping[str, Sequence[Any]]
@@ -36,9 +37,9 @@ class LayerwiseSpace:
             compared cannot, or nothing can be distilled.
     """
 
-    def __init__(self, options: Optional[Options], shapes: Mapping[str, rules.Shapes],
+    def __init__(self, options: Optional[Options], shapes: Mapping[str, Shapes],
                  log: Optional[Callable[[str], None]] = None) -> None:
-        self.shapes: Dict[str, rules.Shapes] = dict(shapes)
+        self.shapes: Dict[str, Shapes] = dict(shapes)
         log = log if log is not None else logging.getLogger(__name__).debug
         self._layers = {name: _LayerSpace(name, options, one, log) for name, one in shapes.items()}
         any_shapes = next(iter(self.shapes.values()))
@@ -144,15 +145,19 @@ class _LayerSpace(DistillerSpace):
         compared: the same without leaving it out.
     """
 
-    def __init__(self, name: str, options: Optional[Options], shapes: rules.Shapes,
+    def __init__(self, name: str, options: Optional[Options], shapes: Shapes,
                  log: Callable[[str], None], must: bool = False) -> None:
-        super().__init__(options, shapes, lambda line: log(f'{name}: {line}'))
+        super().__init__(options, shapes, log)
         self.options['transform'] = tuple(LEFT_OUT if option == 'logits_only' else option
                                           for option in self.options['transform'])
         self.options['logits'] = ('none', )
-        self.name, self._must = name, must
-        self.compared = self if must else _LayerSpace(name, options, shapes, log, True)
-        self.compared._logged = self._logged
+        self.name = name
+        self._offers = Offers(self.options, shapes, lambda line: log(f'{name}: {line}'),
+                              (LEFT_OUT, ) if must else ())
+        self.compared = self
+        if not must:
+            self.compared = _LayerSpace(name, options, shapes, log, True)
+            self.compared._offers.share_log(self._offers)
 
     @property
     def may_be_left_out(self) -> bool:
@@ -161,26 +166,20 @@ class _LayerSpace(DistillerSpace):
     @property
     def able(self) -> bool:
         """Its tensors can be compared in some way."""
-        return self.compared._none_left('transform', {}, self.shapes) is None
+        return self.compared._offers.any_left('transform', {})
 
     def refuse_hopeless(self) -> None:
         """Raise ``ConfigError`` if it can neither be compared nor left out."""
         if not self.able and not self.may_be_left_out:
-            reasons = self._fault_of_all('transform', {})
+            reasons = self._offers.faults('transform', {})
             raise ConfigError(f'space.transform: {list(self.options["transform"])} cannot be used '
                               f"at {self.name} ({reasons}); with 'logits_only' it may be left out")
-
-    def _fault(self, level: str, option: Any, chosen: Dict[str, Any],
-               shapes: rules.Shapes) -> Optional[str]:
-        if self._must and level == 'transform' and option == LEFT_OUT:
-            return rules.CANNOT + 'nothing would be distilled'
-        return super()._fault(level, option, chosen, shapes)
 
 
 class _LogitsSpace(DistillerSpace):
     """The logits branch, beside features or alone."""
 
-    def __init__(self, options: Optional[Options], shapes: rules.Shapes, feature: bool,
+    def __init__(self, options: Optional[Options], shapes: Shapes, feature: bool,
                  log: Callable[[str], None]) -> None:
         super().__init__(options, shapes, log)
         # One option is not asked.
@@ -188,7 +187,7 @@ class _LogitsSpace(DistillerSpace):
 
     @property
     def able(self) -> bool:
-        return self._none_left('transform', {}, self.shapes) is None
+        return self._offers.any_left('transform', {})
 
 
 class _Named:

@@ -92,6 +92,9 @@ Spec = Union[DistillerSpec, LayerwiseSpec]
 def spec_from_dict(values: Mapping[str, Any]) -> Spec:
     """The inverse of ``to_dict`` of either kind of distiller: layers are named before a slash.
 
+    Args:
+        values: options by level, as in ``leaderboard.csv`` and ``warm_start``.
+
     Raises:
         ConfigError: a name is not a level of the space, or ``transform`` is missing.
     """

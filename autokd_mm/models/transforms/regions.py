@@ -15,7 +15,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.models.transforms.padding import Size, cells_of
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
-from autokd_mm.space.rules import INSTANCE_SIDE
+from autokd_mm.space.shapes import INSTANCE_SIDE
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,128 @@
+"""What each level of the space offers, given what was chosen before."""
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple
+
+from autokd_mm.errors import ConfigError
+from autokd_mm.space import rules
+from autokd_mm.space.shapes import Shapes, region_view
+from autokd_mm.space.spec import LEVELS, NO_FEATURE
+
+# The earlier levels that decide what a level offers.
+_FEATURE_PATH = ('transform', 'region', 'intra', 'patch_grid', 'inter')
+_RULED_BY: Dict[str, Tuple[str, ...]] = dict(
+    dict.fromkeys(LEVELS, ()), region=_FEATURE_PATH[:1], intra=_FEATURE_PATH[:2],
+    patch_grid=_FEATURE_PATH[:3], inter=_FEATURE_PATH[:4], distance=_FEATURE_PATH,
+    logits=_FEATURE_PATH[:1])
+
+
+class Offers:
+    """The options of every level that can be used for given tensors.
+
+    Args:
+        options: the option list of every level.
+        shapes: the tensors that will be compared.
+        log: called once for each option that is not offered, with one line that says why.
+        refused: options of ``transform`` that are never offered, because something has to be
+            compared.
+    """
+
+    def __init__(self, options: Mapping[str, Tuple[Any, ...]], shapes: Shapes,
+                 log: Callable[[str], None], refused: Tuple[str, ...] = ()) -> None:
+        self._options = options
+        self._shapes = shapes
+        self._log = log
+        self._refused = refused
+        self._logged: Set[Tuple[str, Any, str]] = set()
+        self._questions: Dict[Tuple[Any, ...], Tuple[str, Tuple[Any, ...]]] = {}
+
+    def question(self, level: str, chosen: Mapping[str, Any]) -> Tuple[str, Tuple[Any, ...]]:
+        """Name of the parameter and what it offers behind ``chosen``, the options by level.
+
+        Raises:
+            ConfigError: nothing; says why.
+        """
+        context = (level, ) + tuple(chosen.get(name) for name in _RULED_BY[level])
+        if context not in self._questions:
+            self._questions[context] = self._look(level, chosen)
+        return self._questions[context]
+
+    def _look(self, level: str, chosen: Mapping[str, Any]) -> Tuple[str, Tuple[Any, ...]]:
+        offered = []
+        for option in self._options[level]:
+            reason = self._fault(level, option, chosen, self._shapes)
+            if reason is None:
+                offered.append(option)
+            elif self._fault(level, option, chosen, Shapes(boxes=self._shapes.boxes)) is None:
+                self._say_once(level, option, reason, chosen)  # these tensors are the reason
+        if not offered:
+            raise ConfigError(f'space.{level}: none of {list(self._options[level])} can be used '
+                              f'for these tensors ({self.faults(level, chosen)})')
+        if len(offered) == len(self._options[level]):
+            return level, tuple(offered)
+        return f'{level}({"|".join(str(option) for option in offered)})', tuple(offered)
+
+    def fault(self, level: str, option: Any, chosen: Mapping[str, Any]) -> Optional[str]:
+        """Why ``option`` cannot follow what was chosen; ``None`` if it can."""
+        return self._fault(level, option, chosen, self._shapes)
+
+    def any_left(self, level: str, chosen: Mapping[str, Any]) -> bool:
+        """Whether some option of a level can follow what was chosen."""
+        return self._none_left(level, chosen, self._shapes) is None
+
+    def faults(self, level: str, chosen: Mapping[str, Any]) -> str:
+        """Why none of a level's options can follow what was chosen."""
+        faults = [self._fault(level, option, chosen, self._shapes)
+                  for option in self._options[level]]
+        return '; '.join(dict.fromkeys(str(fault) for fault in faults))
+
+    def share_log(self, other: 'Offers') -> None:
+        """What one of both has said the other does not say again."""
+        self._logged = other._logged
+
+    def _fault(self, level: str, option: Any, chosen: Mapping[str, Any],
+               shapes: Shapes) -> Optional[str]:
+        """Why ``option`` cannot follow what was chosen; looks ahead past options with no leaf."""
+        transform = option if level == 'transform' else chosen.get('transform', 'none')
+        if level == 'transform':
+            if option in self._refused:
+                return rules.CANNOT + 'nothing would be distilled'
+            below = 'logits' if option in NO_FEATURE else 'region'
+            return (rules.transform_fault(option, shapes)
+                    or self._none_left(below, dict(transform=option), shapes))
+        if level == 'connector':
+            return rules.connector_fault(option, shapes)
+        if level == 'region':
+            return (rules.region_fault(option, transform, shapes)
+                    or self._none_left('intra', dict(chosen, region=option), shapes))
+        region = chosen.get('region')
+        shapes = region_view(region, shapes)
+        if level == 'intra':
+            below = 'patch_grid' if option == 'local' else 'inter'
+            return (rules.intra_fault(option, transform, shapes)
+                    or self._none_left(below, dict(chosen, intra=option), shapes))
+        if level == 'patch_grid':
+            return (rules.patch_grid_fault(option, transform, shapes)
+                    or self._none_left('inter', dict(chosen, patch_grid=option), shapes))
+        if level == 'inter':
+            return self._none_left('distance', dict(chosen, inter=option), shapes)
+        if level == 'distance':
+            return rules.distance_fault(option, transform, chosen['intra'],
+                                        chosen.get('patch_grid'), chosen['inter'], shapes, region)
+        if level == 'logits':
+            return rules.logits_fault(option, transform, shapes)
+        return None
+
+    def _none_left(self, level: str, chosen: Mapping[str, Any],
+                   shapes: Shapes) -> Optional[str]:
+        faults = [self._fault(level, option, chosen, shapes) for option in self._options[level]]
+        return None if None in faults else faults[0]
+
+    def _say_once(self, level: str, option: Any, reason: str, chosen: Mapping[str, Any]) -> None:
+        if (level, option, reason) in self._logged:
+            return
+        self._logged.add((level, option, reason))
+        before = ', '.join(f'{name}={chosen[name]}' for name in _RULED_BY[level]
+                           if level != 'logits'
+                           and chosen.get(name, 'none') not in ('none', 'all'))
+        self._log(f'{level}={option}{" after " if before else ""}{before} is left out: {reason}')

@@ -1,0 +1,4 @@
+"""How the reasons of :mod:`autokd_mm.space.rules` begin."""
+CANNOT = 'cannot work: '
+REPEATS = 'repeats: '
+OTHER = 'means something else: '

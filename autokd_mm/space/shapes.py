@@ -1,0 +1,59 @@
+"""The tensors that are compared, and what is left of them behind the levels of the space."""
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Optional
+
+# Bins along each side of the features that are pooled from a box.
+INSTANCE_SIDE = 7
+# The number of boxes differs from batch to batch. The rules take it for as many as a relation
+# needs; a batch with too few has a loss of 0.
+_INSTANCES = 64
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """What the rules need to know of the tensors.
+
+    Attributes:
+        batch: samples per batch, N.
+        channels, height, width: the teacher's feature, C x H x W (the student's after the
+            connector). A feature of shape N x D counts as D x 1 x 1.
+        classes: number of logits, K.
+        same: the student's feature has the teacher's shape already.
+        has_logits: teacher and student have logits that can be compared.
+        student_positions: H W of the student's feature before the connector, if not the teacher's.
+        boxes: the samples have ground-truth boxes. ``None`` where the task has none, and not
+            False: the descriptions of studies from before there were regions then stay equal.
+        logits_positions: H W of dense logits, whose positions count as samples.
+    """
+    batch: int = 64
+    channels: int = 64
+    height: int = 8
+    width: int = 8
+    classes: int = 100
+    same: bool = True
+    has_logits: bool = True
+    student_positions: Optional[int] = None
+    boxes: Optional[bool] = None
+    logits_positions: Optional[int] = None
+
+    @property
+    def positions(self) -> int:
+        return self.height * self.width
+
+
+def region_view(region: Optional[str], shapes: Shapes) -> Shapes:
+    """The shapes that a region leaves: instances are samples of 7 x 7."""
+    if region != 'instances':
+        return shapes
+    return replace(shapes, batch=_INSTANCES, height=INSTANCE_SIDE, width=INSTANCE_SIDE)
+
+
+def after_transform(transform: str, shapes: Shapes) -> Shapes:
+    """The shapes behind a global transform."""
+    if transform == 'spatial_attention':
+        return replace(shapes, channels=1)
+    if transform == 'channel_attention':
+        return replace(shapes, height=1, width=1)
+    return shapes
