@@ -1,9 +1,10 @@
 import pytest
 from mmengine.registry import MODELS as ROOT_MODELS
-from mmrazor import registry as theirs
 
 import autokd_mm
 from autokd_mm import registry as ours
+
+from mmrazor import registry as theirs  # behind ours, which makes MMRazor importable
 
 
 @pytest.mark.parametrize('name', ours.__all__)
