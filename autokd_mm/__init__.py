@@ -9,9 +9,11 @@ Raises:
     ImportError: MMEngine is imported and something that the plugin needs is missing: one line that
         says what to install. Otherwise the first use of MMRazor says so.
 """
+from autokd_mm.moved import tell_new_places
 from autokd_mm.registration import register_all_modules, register_in_time
 from autokd_mm.version import __version__
 
 __all__ = ['__version__', 'register_all_modules']
 
+tell_new_places()
 register_in_time()

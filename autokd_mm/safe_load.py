@@ -12,23 +12,14 @@ import collections
 import os
 import pickle
 from types import SimpleNamespace
-from typing import Any, Dict, Tuple
+from typing import Any, Callable
 from urllib.parse import urlparse
 
 import numpy as np
 import torch
 
-_TORCH_NAMES = {
-    ('torch._utils', '_rebuild_tensor_v2'), ('torch._utils', '_rebuild_parameter'),
-    ('torch', 'Size'), ('torch', 'device'), ('torch', 'float32'), ('torch', 'float64'),
-    ('torch', 'float16'), ('torch', 'bfloat16'), ('torch', 'int64'), ('torch', 'int32'),
-    ('torch.nn.parameter', 'Parameter'),
-}
-_PLAIN = {('collections', 'OrderedDict'): collections.OrderedDict,
-          ('collections', 'defaultdict'): collections.defaultdict,
-          ('builtins', 'set'): set, ('builtins', 'slice'): slice, ('builtins', 'dict'): dict,
-          ('builtins', 'list'): list,
-          ('_codecs', 'encode'): codecs.encode}  # how old pickles write the bytes of a scalar
+from autokd_mm.errors import CheckpointError
+from autokd_mm.restricted_unpickler import Table, of_numpy, unpickler
 
 
 def _history_method(owner: Any, name: str) -> Any:
@@ -39,18 +30,24 @@ def _history_method(owner: Any, name: str) -> Any:
     raise pickle.UnpicklingError(f'attribute {name} is not allowed in a checkpoint')
 
 
-def _allowed() -> Dict[Tuple[str, str], Any]:
+def _allowed() -> Table:
     from mmengine.logging import HistoryBuffer
-    core = np._core if np.lib.NumpyVersion(np.__version__) >= '2.0.0' else np.core
-    table: Dict[Tuple[str, str], Any] = {
+    table: Table = {
+        ('builtins', 'set'): set, ('builtins', 'slice'): slice, ('builtins', 'dict'): dict,
+        ('builtins', 'list'): list,
         ('builtins', 'getattr'): _history_method,
+        ('collections', 'OrderedDict'): collections.OrderedDict,
+        ('collections', 'defaultdict'): collections.defaultdict,
+        ('_codecs', 'encode'): codecs.encode,  # how old pickles write the bytes of a scalar
         ('mmengine.logging.history_buffer', 'HistoryBuffer'): HistoryBuffer,
-        ('numpy', 'ndarray'): np.ndarray,
-        ('numpy', 'dtype'): np.dtype,
+        ('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype,
+        **of_numpy(dict(_reconstruct='multiarray', scalar='multiarray')),
+        ('torch._utils', '_rebuild_tensor_v2'): torch._utils._rebuild_tensor_v2,
+        ('torch._utils', '_rebuild_parameter'): torch._utils._rebuild_parameter,
+        ('torch.nn.parameter', 'Parameter'): torch.nn.Parameter,
     }
-    for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
-        table[module, '_reconstruct'] = core.multiarray._reconstruct
-        table[module, 'scalar'] = core.multiarray.scalar
+    for name in ('Size', 'device', 'float32', 'float64', 'float16', 'bfloat16', 'int64', 'int32'):
+        table['torch', name] = getattr(torch, name)
     for kind in (np.uint8, np.uint32, np.int32, np.int64, np.float32, np.float64, np.bool_):
         name = type(np.dtype(kind)).__name__
         table['numpy.dtypes', name] = type(np.dtype(kind))
@@ -71,40 +68,44 @@ def load_weights(path: str, map_location: Any = 'cpu') -> Any:
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError:
+        reader = unpickler(_allowed(), '{name} is not allowed in a checkpoint')
+        # What torch.load asks of a module that stands for pickle.
+        module = SimpleNamespace(Unpickler=reader, load=lambda f, **kw: reader(f, **kw).load(),
+                                 __name__='restricted_pickle')
         return torch.load(path, map_location=map_location, weights_only=False,
-                          pickle_module=_restricted_pickle(_allowed()))
-
-
-def _restricted_pickle(table: Dict[Tuple[str, str], Any]) -> Any:
-
-    class Unpickler(pickle.Unpickler):
-
-        def find_class(self, module: str, name: str) -> Any:
-            module = 'builtins' if module == '__builtin__' else module  # as protocol 2 has it
-            if (module, name) in table:
-                return table[module, name]
-            if (module, name) in _PLAIN:
-                return _PLAIN[module, name]
-            if (module, name) in _TORCH_NAMES:
-                return super().find_class(module, name)
-            raise pickle.UnpicklingError(f'{module}.{name} is not allowed in a checkpoint')
-
-    return SimpleNamespace(Unpickler=Unpickler, load=lambda f, **kw: Unpickler(f, **kw).load(),
-                           __name__='restricted_pickle')
+                          pickle_module=module)
 
 
 def use_everywhere() -> None:
-    """Make MMEngine read every checkpoint of a local path or a URL through :func:`load_weights`.
+    """Make MMEngine read every checkpoint of a local path or a URL through :func:`load_weights`,
+    and say :class:`CheckpointError` where it cannot.
 
     MMEngine 0.10.7 unpickles freely; OneDL's falls back to that after a warning.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
     CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
-    CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=load_url, force=True)
+    CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=_load_remote,
+                                     force=True)
 
 
 def _load_local(filename: str, map_location: Any = None) -> Any:
-    return load_weights(filename, map_location)
+    return _in_one_line(load_weights, filename, map_location)
+
+
+def _load_remote(filename: str, map_location: Any = None, model_dir: Any = None) -> Any:
+    return _in_one_line(load_url, filename, map_location, model_dir)
+
+
+def _in_one_line(load: Callable[..., Any], filename: str, *how: Any) -> Any:
+    try:
+        return load(filename, *how)
+    except Exception as error:  # torn files raise nearly anything
+        raise CheckpointError(f'checkpoint: {filename} cannot be read ({why(error)})') from error
+
+
+def why(error: BaseException) -> str:
+    """The first line of what reading a file has raised."""
+    return (str(error) or type(error).__name__).splitlines()[0][:200]
 
 
 def load_url(filename: str, map_location: Any = 'cpu', model_dir: Any = None) -> Any:

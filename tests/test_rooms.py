@@ -12,7 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'autokd_mm'
 FLOORS = [
-    ['space', 'errors', 'compat', 'safe_load', 'seeding', 'whole_file', 'version'],
+    ['space', 'errors', 'compat', 'moved', 'restricted_unpickler', 'safe_load', 'seeding',
+     'whole_file', 'version'],
     ['search', 'bank', 'registry'],
     ['models', 'datasets', 'study'],
     ['layers', 'visualization', 'report'],

@@ -1,19 +1,23 @@
 """What the Python tools share: OpenMMLab's arguments, launchers, one-line errors."""
 import argparse
-import errno
 import logging
 import os
 import sys
+import traceback
 
 # A checkout that is not installed works from any folder; an installed package comes first.
 sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-_NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+# Set to 1 (or --debug given) it shows where a mistake was noticed.
+_DEBUG = 'AUTOKD_DEBUG'
 # Where each launcher says which process this is, how many there are, and which GPU is its own.
 _LAUNCHERS = dict(
     slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
+# What each launcher sets besides where a process group is made.
+_MEETING_PLACES = dict(slurm=('SLURM_NODELIST', ), pytorch=('MASTER_ADDR', 'MASTER_PORT'),
+                       mpi=('MASTER_ADDR', ))
 
 
 def parser(description, epilog=None):
@@ -26,7 +30,16 @@ def parser(description, epilog=None):
             for value in values:
                 if '=' not in value:
                     parser.error(f'{option_string} {value}: must be KEY=VALUE')
-            super().__call__(parser, namespace, values, option_string)
+            try:
+                super().__call__(parser, namespace, values, option_string)
+            except AssertionError as error:  # brackets that are not closed
+                parser.error(f'{option_string} {" ".join(values)}: {error}')
+
+    class Debug(argparse.Action):
+        """In the environment, so that it holds before and behind the arguments, and in children."""
+
+        def __call__(self, parser, namespace, values, option_string=None):
+            os.environ[_DEBUG] = '1'
 
     result = argparse.ArgumentParser(description=description, epilog=epilog)
     result.add_argument('config', help='config file')
@@ -36,6 +49,8 @@ def parser(description, epilog=None):
                         'every place in it')
     result.add_argument('--launcher', choices=['none', 'pytorch', 'slurm', 'mpi'],
                         default='none', help='job launcher')
+    result.add_argument('--debug', action=Debug, nargs=0,
+                        help=f'show the traceback of a mistake ({_DEBUG}=1: in every tool)')
     # torch.distributed.launch before 2.0 passes --local_rank, later versions --local-rank.
     result.add_argument('--local_rank', '--local-rank', type=int, default=0,
                         help=argparse.SUPPRESS)
@@ -46,6 +61,7 @@ def load(args):
     """The config of ``args``; its work dir is the command line's, the config's, or the stem's."""
     from autokd_mm.engine.config import check_writable, load_config
     config = load_config(args.config, args.cfg_options)
+    require(config, args.config, 'model')
     if args.work_dir:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):
@@ -56,12 +72,25 @@ def load(args):
     return config
 
 
+def require(config, path, *keys):
+    """Refuse a config without one of ``keys``, which MMEngine would miss later and less clearly."""
+    from autokd_mm.errors import ConfigError
+    for key in keys:
+        if config.get(key) is None:
+            raise ConfigError(f'CONFIG: {path} has no {key}')
+
+
 def start_distributed(config, launcher):
     """Set the launcher; without CUDA the processes talk through gloo, which MMEngine cannot
     start on its own."""
     config.launcher = launcher
     if launcher == 'none':
         return
+    for name in _LAUNCHERS[launcher][:2] + _MEETING_PLACES[launcher]:
+        if name not in os.environ:
+            from autokd_mm.errors import ConfigError
+            raise ConfigError(f'--launcher {launcher}: the environment has no {name}; start with '
+                              'the launcher, as tools/dist_train.sh and tools/slurm_train.sh do')
     import torch
     if torch.cuda.is_available():
         return
@@ -135,11 +164,8 @@ def leave(code):
     sys.exit(code)
 
 
-def innermost(error):
-    """The mistake as it was raised: builders of MMEngine raise it again with more words."""
-    while isinstance(error.__context__, type(error)):
-        error = error.__context__
-    return error
+def debugging():
+    return os.environ.get(_DEBUG, '') not in ('', '0')
 
 
 def fail(message):
@@ -150,30 +176,33 @@ def fail(message):
 def run(main):
     """Call ``main``; a mistake of the user's is one line on standard error and exit code 2.
 
-    Faults of the program keep their traceback.
+    A fault of the program keeps its traceback, and a line says so. Ctrl-C is 130, and 1 is a rank
+    that has lost another one or a fault.
     """
     try:
-        from autokd_mm.errors import ConfigError
+        from autokd_mm.engine.mistakes import mistake
         from autokd_mm.proxy.ranks import RankLost
         from autokd_mm.safe_load import use_everywhere
     except ImportError as error:
-        sys.exit(f'error: {error}')
+        if debugging():
+            traceback.print_exc()
+        fail(error)
     use_everywhere()
     try:
         main()
         end_distributed()
-    except ConfigError as error:
-        fail(innermost(error))
-    except PermissionError as error:
-        fail(f'{error.filename}: {error.strerror}')
-    except OSError as error:
-        if error.errno not in _NO_ROOM:
-            raise
-        fail(f'--work-dir: {error.filename or "the disk"}: {error.strerror}; what was finished is '
-             'kept, go on with --resume')
     except RankLost as lost:
         print(f'{lost}; what was finished is kept, go on with --resume', file=sys.stderr)
         leave(1)
     except KeyboardInterrupt:
         print('interrupted; what was finished is kept, go on with --resume', file=sys.stderr)
         leave(130)
+    except Exception as error:  # told apart by what has raised it
+        made = mistake(error)
+        if made is None or debugging():
+            traceback.print_exc()
+        if made is not None:
+            fail(made)
+        print('this is a defect of autokd_mm or of what it runs on, not a mistake of yours; please '
+              'report it with the lines above', file=sys.stderr)
+        leave(1)

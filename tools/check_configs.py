@@ -197,10 +197,18 @@ def line(result):
 
 def main():
     args = parse_args()
-    os.makedirs(os.path.dirname(os.path.abspath(args.out)), exist_ok=True)
+    from autokd_mm.engine.config import check_writable
+    from autokd_mm.errors import ConfigError, nearest
+    for part in args.parts:
+        if not any(part in name for name in shipped()):
+            raise ConfigError(f'PART: {nearest(part, shipped())}')
+    check_writable(os.path.dirname(os.path.abspath(args.out)), '--out')
     with open(args.out, 'a+') as file:
         file.seek(0)
-        done = {result['config']: result for result in map(json.loads, file)}
+        try:
+            done = {result['config']: result for result in map(json.loads, file)}
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f'--out: {args.out} holds something else ({error})') from None
     print('| config | images | student | distill | gradients | frozen | seconds | |\n'
           '|---|---|---|---|---|---|---|---|', flush=True)
     wrong = 0

@@ -20,7 +20,7 @@ def parse_args():
 def main():
     args = parse_args()
     from autokd_mm.engine.config import check_writable
-    from autokd_mm.errors import ConfigError
+    from autokd_mm.errors import CheckpointError
     from autokd_mm.models.algorithms.teacher import read_checkpoint
     from autokd_mm.teacher.checkpoint import save_weights
     weights = read_checkpoint(args.checkpoint, 'CHECKPOINT')
@@ -28,8 +28,8 @@ def main():
     student = {name[len(prefix):]: value.detach().cpu().clone() for name, value in weights.items()
                if name.startswith(prefix)}
     if not student:
-        raise ConfigError(f'CHECKPOINT: {args.checkpoint} has no parameter below '
-                          f"'{prefix}', so it is not of a distillation")
+        raise CheckpointError(f'CHECKPOINT: {args.checkpoint} has no parameter below '
+                              f"'{prefix}', so it is not of a distillation")
     check_writable(os.path.dirname(os.path.abspath(args.out)), 'OUT')
     save_weights(student, args.out)
     size = sum(value.numel() for value in student.values())

@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Test a checkpoint on the test dataloader. The teacher is not needed."""
+import os
+
 import _cli
 
 
@@ -14,12 +16,17 @@ def parse_args():
 def main():
     args = parse_args()
     config = _cli.load(args)
+    from autokd_mm.engine.config import check_writable
+    _cli.require(config, args.config, 'test_dataloader', 'test_cfg', 'test_evaluator')
+    if args.out:
+        check_writable(os.path.dirname(os.path.abspath(args.out)), '--out')
     _cli.start_distributed(config, args.launcher)
     from mmengine.dist import is_main_process
     from mmengine.fileio import dump
     from mmengine.runner import Runner
 
     from autokd_mm.models.algorithms.teacher import load_network
+    from autokd_mm.whole_file import whole_file
     if 'architecture' in config.model:  # a distilled student: its teacher has nothing to do here
         config.model = config.model.architecture
     config.load_from, config.resume = None, False
@@ -28,7 +35,8 @@ def main():
     load_network(model, args.checkpoint, 'CHECKPOINT')
     metrics = runner.test()
     if args.out and is_main_process():
-        dump(metrics, args.out)
+        with whole_file(args.out, 'w') as file:
+            dump(metrics, file, 'json')
 
 
 if __name__ == '__main__':

@@ -23,6 +23,7 @@ def main():
     if 'SearchLoop' in str((config.get('train_cfg') or {}).get('type')):
         raise ConfigError(f'train_cfg.type: {args.config} is a search config; run it with '
                           'tools/search.py and train with the best_distiller.py it writes')
+    _cli.require(config, args.config, 'train_dataloader', 'train_cfg', 'optim_wrapper')
     _cli.start_distributed(config, args.launcher)
     if args.teacher_bank:
         from autokd_mm.teacher.bank_config import train_from

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Tuple
 
 from autokd_mm.bank.files import write_json
 from autokd_mm.bank.plan import Plan
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import AutoKDError, ConfigError
 from autokd_mm.version import __version__
 
 MANIFEST = 'manifest.json'
@@ -18,7 +18,7 @@ FORMAT = 2
 _VERSIONS_OF = ('torch', 'mmengine', 'mmcv', 'mmpretrain', 'numpy')
 
 
-class TornBank(Exception):
+class TornBank(AutoKDError):
     """A file of the bank is missing, cut short or changed."""
 
 

@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 import numpy as np
 import torch
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 
 LABEL, BOXES, SEGMENTATION = 'label', 'boxes', 'segmentation'
 Arrays = Dict[str, np.ndarray]
@@ -145,7 +145,7 @@ def _boxes(instances: Any, size: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarra
         raise ConfigError('train_pipeline: the proxy keeps horizontal boxes (R x 4), got '
                           f'{boxes.shape}')
     if not np.isfinite(boxes).all():
-        raise ConfigError('train_dataloader: a box is not finite')
+        raise DataError('train_dataloader: a box is not finite')
     boxes = boxes.reshape(-1, 4).clip(0, np.array([size[1], size[0]] * 2, np.float32))
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return boxes[inside], labels[inside]

@@ -17,7 +17,7 @@ import numpy as np
 
 from autokd_mm.bank.files import claim, door, filled, write_file
 from autokd_mm.datasets.digit_scene_drawing import Scene, draw_scene
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 
 SPLITS = ('train', 'val')
 CLASSES = tuple('0123456789')
@@ -33,7 +33,7 @@ def ensure_scenes(root: str, **settings: Any) -> None:
     not at all.
 
     Raises:
-        ConfigError: ``root`` holds something else, or cannot be written.
+        DataError: ``root`` holds something else, or cannot be written.
     """
     if _there(root):
         return
@@ -43,15 +43,15 @@ def ensure_scenes(root: str, **settings: Any) -> None:
             if _there(root):
                 return
             if filled(root) or os.path.isfile(root):
-                raise ConfigError(f'data_root: {root} holds no digit scenes but something else; '
-                                  'name a folder that is empty or not there')
+                raise DataError(f'data_root: {root} holds no digit scenes but something else; '
+                                'name a folder that is empty or not there')
             unfinished = os.path.normpath(root) + '.unfinished'
             shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
             write_scenes(unfinished, **settings)
             os.replace(unfinished, os.path.normpath(root))  # an empty folder is replaced, too
     except OSError as error:
-        raise ConfigError(f'data_root: the digit scenes cannot be written to {root} '
-                          f'({error.strerror})') from None
+        raise DataError(f'data_root: the digit scenes cannot be written to {root} '
+                        f'({error.strerror})') from None
 
 
 def write_scenes(root: str, train: int = 400, val: int = 100, size: int = 128,

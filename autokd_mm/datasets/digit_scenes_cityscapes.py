@@ -18,7 +18,7 @@ class DigitScenesCityscapes(CityscapesDataset):
         kwargs: of :class:`mmseg.datasets.CityscapesDataset`.
 
     Raises:
-        ConfigError: ``data_root`` holds something else, or cannot be written.
+        DataError: ``data_root`` holds something else, or cannot be written.
     """
 
     METAINFO = dict(classes=('background', ) + CLASSES,

@@ -17,7 +17,7 @@ class DigitScenesCoco(CocoDataset):
         kwargs: of :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
-        ConfigError: ``data_root`` holds something else, or cannot be written.
+        DataError: ``data_root`` holds something else, or cannot be written.
     """
 
     METAINFO = dict(classes=CLASSES, palette=PALETTE)

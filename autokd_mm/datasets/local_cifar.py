@@ -13,7 +13,7 @@ from mmpretrain.datasets import CIFAR10, CIFAR100
 from mmpretrain.datasets.utils import download_and_extract_archive
 
 from autokd_mm.datasets.restricted_pickle import loads
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import DataError
 from autokd_mm.registry import DATASETS
 
 _WAIT_SECONDS = 3600
@@ -37,7 +37,7 @@ class _LocalFiles:
         """``dict(img=uint8 32 x 32 x 3 RGB, gt_label=int)`` of every image of the split.
 
         Raises:
-            ConfigError: ``data_root`` has no batch of the split, or one that cannot be read.
+            DataError: ``data_root`` has no batch of the split, or one that cannot be read.
         """
         if not self._any():
             self._fetch()
@@ -45,8 +45,8 @@ class _LocalFiles:
         files = self._files(names)
         if not files:
             wanted = ' or '.join(name for name, _ in names)
-            raise ConfigError(f'data_root={self._root!r} has no {self.split} batch of '
-                              f'{self._what}: no {wanted} in {self.base_folder}/')
+            raise DataError(f'data_root={self._root!r} has no {self.split} batch of '
+                            f'{self._what}: no {wanted} in {self.base_folder}/')
         if len(files) < len(names):
             MMLogger.get_current_instance().warning(
                 f'{self._what}: {len(files)} of {len(names)} {self.split} batches in '
@@ -86,8 +86,8 @@ class _LocalFiles:
         be built on one rank only.
         """
         if not self.download:
-            raise ConfigError(f'data_root={self._root!r} has no {self._what} batches '
-                              f'(looked for {self.base_folder}/) and download=False')
+            raise DataError(f'data_root={self._root!r} has no {self._what} batches '
+                            f'(looked for {self.base_folder}/) and download=False')
         if not dist.is_main_process():
             deadline = time.monotonic() + _WAIT_SECONDS
             while not self._any() and time.monotonic() < deadline:
@@ -102,8 +102,8 @@ class _LocalFiles:
                            osp.join(self._root, self.base_folder))
         except Exception as error:  # no network, no room, a wrong md5
             reason = f'{type(error).__name__}: {error}'.splitlines()[0]
-            raise ConfigError(f'data_root={self._root!r} has no {self._what} batches and '
-                              f'downloading {self.url} failed ({reason})') from None
+            raise DataError(f'data_root={self._root!r} has no {self._what} batches and '
+                            f'downloading {self.url} failed ({reason})') from None
 
     def _read(self, path: str) -> tuple:
         """Images N x 32 x 32 x 3 and N labels of one batch."""
@@ -119,8 +119,8 @@ class _LocalFiles:
             if not labels or not 0 <= min(labels) <= max(labels) < len(self.CLASSES):
                 raise ValueError(f'labels must lie in 0..{len(self.CLASSES) - 1}')
         except (ValueError, KeyError, TypeError, OSError) as error:
-            raise ConfigError(f'data_root={self._root!r}: {osp.basename(path)} is torn or not a '
-                              f'{self._what} batch ({error})') from None
+            raise DataError(f'data_root={self._root!r}: {osp.basename(path)} is torn or not a '
+                            f'{self._what} batch ({error})') from None
         return images.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), labels
 
 
@@ -139,7 +139,7 @@ class LocalCIFAR10(_LocalFiles, CIFAR10):
         metainfo, pipeline, indices, ...: of :class:`mmpretrain.datasets.CIFAR10`.
 
     Raises:
-        ConfigError: no batch of the split, a torn one, or a failed download.
+        DataError: no batch of the split, a torn one, or a failed download.
     """
 
 

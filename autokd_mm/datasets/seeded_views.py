@@ -12,7 +12,7 @@ from mmengine.registry import DATASETS as ALL_DATASETS
 from autokd_mm.bank.feature_bank import refuse_another
 from autokd_mm.bank.identity import arrays_digest, describe_pipeline
 from autokd_mm.bank.records import SAMPLE, VIEW, VIEW_SEED, read_made_from
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.registry import DATA_SAMPLERS, DATASETS
 from autokd_mm.seeding import derive, seeded
 
@@ -38,6 +38,7 @@ class SeededViews:
     Raises:
         ConfigError: ``views`` is less than 1; or the bank was made from other samples, another
             pipeline, seed or number of views: says what differs.
+        DataError: the dataset is empty.
     """
 
     def __init__(self, dataset: Union[Dict[str, Any], Any], views: int = 1, seed: int = 0,
@@ -51,7 +52,7 @@ class SeededViews:
         self.full_init()
         self.samples = len(self.dataset)
         if not self.samples:
-            raise ConfigError('train_dataloader.dataset: it is empty')
+            raise DataError('train_dataloader.dataset: it is empty')
         if bank:
             refuse_another(bank, read_made_from(bank, 'train_dataloader.dataset.bank')['data'],
                            self.describe())

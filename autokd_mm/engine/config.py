@@ -12,7 +12,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 from mmengine.config import Config
 from mmengine.logging import print_log
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.engine.tracebacks import first_line, frames_of, ours
+from autokd_mm.errors import ConfigError, UserError
 
 # Top-level variables of our configs that are repeated inside them. MMEngine evaluates a config
 # before it applies the command line, so setting the variable alone would change nothing.
@@ -29,12 +30,10 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     command line fits all.
 
     Raises:
-        ConfigError: the file is missing.
+        ConfigError: the file is missing or no config, or what it imports is; an option is for a
+            key that cannot be.
     """
-    try:
-        config = Config.fromfile(path)
-    except OSError as error:  # missing, a folder, not a config file
-        raise ConfigError(f'CONFIG: {error}') from None
+    config = _read(path)
     options = dict(cfg_options or {})
     for name in PATH_VARIABLES:
         if name not in config:
@@ -54,10 +53,33 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     if options:
         try:
             config.merge_from_dict(options)
-        except TypeError as error:  # a key below something that is no dict
-            reason = ' '.join(str(error).split())
+        except (KeyError, TypeError) as error:  # below something that is no dict or list so long
+            reason = ' '.join(str(error.args[0]).split())
             raise ConfigError(f'--cfg-options: {reason}') from None
     return config
+
+
+def _read(path: str) -> Config:
+    try:
+        return Config.fromfile(path)
+    except OSError as error:  # missing, a folder, not a config file
+        raise ConfigError(f'CONFIG: {error}') from error
+    except Exception as error:  # a config is a program of the user's, and may raise anything
+        if isinstance(error, UserError) or any(map(ours, frames_of(error)[1:])):
+            raise  # a fault of ours in what it imports
+        raise ConfigError(_why_unreadable(path, error)) from error
+
+
+def _why_unreadable(path: str, error: Exception) -> str:
+    cause: BaseException = error
+    # MMEngine says only that something failed to import, and prints sys.path.
+    while isinstance(error, ImportError) and (cause.__cause__ or cause.__context__):
+        cause = cause.__cause__ or cause.__context__ or cause
+    line = first_line(cause)
+    if isinstance(error, ImportError) and 'custom modules' in str(error):
+        return f'custom_imports: {line} (in {path})'
+    name = type(error).__name__
+    return f'CONFIG: {path}: {line if line.startswith(name) else f"{name}: {line}"}'
 
 
 def check_writable(folder: str, key: str = '--work-dir') -> None:

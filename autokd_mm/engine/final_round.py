@@ -13,8 +13,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.one_trial import look_on
-from autokd_mm.errors import ConfigError
-from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.report import words

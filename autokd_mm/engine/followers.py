@@ -4,7 +4,7 @@ from __future__ import annotations
 from typing import Any, Collection, List, Optional
 
 from autokd_mm.engine.one_trial import look_on
-from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.errors import CandidateFailed
 from autokd_mm.proxy.first_step import FirstStep
 from autokd_mm.proxy.ranks import CandidateOver, Ranks
 from autokd_mm.proxy.trainer import ProxyTrainer, Watch

@@ -11,8 +11,7 @@ from optuna.study import Study
 from optuna.trial import TrialState
 
 from autokd_mm.engine.pruning import CandidatePruned, Watch, looks
-from autokd_mm.errors import ConfigError
-from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.proxy.trainer import ProxyTrainer

@@ -10,12 +10,12 @@ from optuna.pruners import BasePruner, SuccessiveHalvingPruner
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.errors import AutoKDError, ConfigError, nearest
 from autokd_mm.search.reward import Outcome
 from autokd_mm.study.study import INTERRUPTED
 
 
-class CandidatePruned(Exception):
+class CandidatePruned(AutoKDError):
     """Behind the others at the same epoch.
 
     Attributes:

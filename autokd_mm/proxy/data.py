@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from autokd_mm.datasets.annotations import LABEL, Arrays, kind_of, resized, to_arrays, to_sample
 from autokd_mm.datasets.pipelines import pipeline_of
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.seeding import seeded
 
 Progress = Callable[[str, int, int], None]
@@ -83,9 +83,9 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
         with seeded(seed, index, view):
             sample = dataset[index]
     except FileNotFoundError as error:
-        raise ConfigError(f'train_dataloader.dataset: {error.filename or error} is not there, the '
-                          f'annotations name it; is data_root={_data_root(dataset)!r} right, and '
-                          'data_prefix?') from None
+        raise DataError(f'train_dataloader.dataset: {error.filename or error} is not there, the '
+                        f'annotations name it; is data_root={_data_root(dataset)!r} right, and '
+                        'data_prefix?') from None
     image = sample['inputs']
     if image.dtype != torch.uint8:
         raise ConfigError('train_pipeline: the proxy keeps images as uint8; leave the '

@@ -4,13 +4,11 @@ from __future__ import annotations
 import contextlib
 from typing import Iterator
 
+from autokd_mm.errors import CandidateFailed
+
 # What networks and losses raise when numbers, shapes or memory do not suffice; anything else is a
 # fault of the program. Out of memory is a RuntimeError on a GPU, a MemoryError from NumPy.
 _FAILURES = (RuntimeError, ValueError, ArithmeticError, AssertionError, IndexError, MemoryError)
-
-
-class CandidateFailed(Exception):
-    """A distiller that cannot be trained; the message is the reason in one line."""
 
 
 @contextlib.contextmanager

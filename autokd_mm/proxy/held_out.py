@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from autokd_mm.datasets.annotations import BOXES, SEGMENTATION
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import DataError
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
 from autokd_mm.measure.dense_metrics import BoxMAP, DenseMetric, MeanIoU
 from autokd_mm.measure.evaluation import Batch, evaluate
@@ -32,14 +32,14 @@ class HeldOut:
         labels: N classes; empty for dense tasks.
 
     Raises:
-        ConfigError: images of a detector without any box.
+        DataError: images of a detector without any box.
     """
 
     def __init__(self, images: ProxyBatches, layers: Layers, settings: ProxySettings) -> None:
         self.images, self.layers, self.settings = images, layers, settings
         if images.kind == BOXES and not images.bank.arrays['boxes'].shapes[:, 0].any():
-            raise ConfigError(f'proxy.held_out: none of the {len(images)} images has a box, so '
-                              'there is no mAP to measure; take more')
+            raise DataError(f'proxy.held_out: none of the {len(images)} images has a box, so '
+                            'there is no mAP to measure; take more')
         self._rows = list(images.in_order(settings.batch_size))
         self._grid = grid_of(len(images))
         self.teacher: Dict[str, torch.Tensor] = {}

@@ -10,8 +10,7 @@ import torch
 from mmengine.dist import get_dist_info
 from torch import distributed, nn
 
-from autokd_mm.errors import ConfigError
-from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.errors import AutoKDError, CandidateFailed, ConfigError
 from autokd_mm.space.checks import whole_number
 
 # One rank may wait long for what another does alone: for a bank, a storage, other workers' trials.
@@ -20,12 +19,12 @@ _PATIENCE = timedelta(days=7)
 _WELL, _FAILED, _OVER = 0, 1, 2
 
 
-class RankLost(Exception):
+class RankLost(AutoKDError):
     """Another rank of this worker has ended. What the worker is at is to be left as a killed
     worker leaves it. Not a RuntimeError: it is no distiller's fault."""
 
 
-class CandidateOver(Exception):
+class CandidateOver(AutoKDError):
     """Rank 0 has given the candidate up; its reason is its own."""
 
 

@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, Optional
 import torch
 from torch import nn
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.seeding import derive
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -41,8 +41,8 @@ class SparseMasks:
         masks: parameter name -> boolean tensor of the weight's shape and device.
 
     Raises:
-        ConfigError: an argument is out of range, nothing can be masked, or ``masks`` are of another
-            network.
+        ConfigError: an argument is out of range, or nothing can be masked.
+        CheckpointError: ``masks`` are of another network.
     """
 
     def __init__(self, model: nn.Module, density: float = 0.05, death_rate: float = 0.5,
@@ -72,8 +72,8 @@ class SparseMasks:
     def _given(self, masks: Mapping[str, torch.Tensor]) -> Dict[str, torch.Tensor]:
         shapes = {name: tuple(weight.shape) for name, weight in self.weights.items()}
         if shapes != {name: tuple(mask.shape) for name, mask in masks.items()}:
-            raise ConfigError('resume: the masks in the checkpoint are of another network or of '
-                              'other frozen layers')
+            raise CheckpointError('resume: the masks in the checkpoint are of another network or '
+                                  'of other frozen layers')
         return {name: masks[name].to(weight.device, torch.bool, copy=True)
                 for name, weight in self.weights.items()}
 

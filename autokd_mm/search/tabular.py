@@ -21,14 +21,14 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 
 import numpy as np
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
 
 _NUMBERS = {field.name for field in fields(Outcome) if field.name != 'curve'}
 
 
-class Failed(RuntimeError):
+class Failed(CandidateFailed, RuntimeError):
     """The distiller failed when the table was made; optimise with ``catch=(Failed, )``."""
 
 

@@ -6,7 +6,7 @@ from typing import IO, Any, Optional
 
 import optuna
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import StudyError
 
 JOURNAL = 'study.journal'
 
@@ -19,15 +19,15 @@ def open_storage(path: str) -> optuna.storages.JournalStorage:
     """Optuna's journal storage over ``path``, which is created when it is missing.
 
     Raises:
-        ConfigError: the file is not a journal.
+        StudyError: the file is not a journal.
     """
     backend = optuna.storages.journal.JournalFileBackend
     try:
         return optuna.storages.JournalStorage(backend(path, lock_obj=JournalLock(path)))
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] or type(error).__name__
-        raise ConfigError(f'work_dir: {path} is damaged ({reason}); move it away or name another '
-                          '--work-dir') from None
+        raise StudyError(f'work_dir: {path} is damaged ({reason}); move it away or name another '
+                         '--work-dir') from None
 
 
 class JournalLock:

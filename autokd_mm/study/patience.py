@@ -15,14 +15,16 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import (DataError, DBAPIError, IntegrityError, NotSupportedError,
                             PendingRollbackError, ProgrammingError, TimeoutError)
 
+from autokd_mm.errors import StudyError
+
 # Seconds for which an answer is waited for, and between two tries.
 PATIENCE, PAUSE = 600.0, 1.0
 # A full disk does not empty itself, and a file one may not write stays so.
 _FOR_GOOD = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 
 
-class StorageAway(Exception):
-    """Patience is over. Not a RuntimeError or ValueError: those may be a distiller's fault."""
+class StorageAway(StudyError):
+    """Patience is over."""
 
 
 def one_look(study: Study) -> ContextManager[None]:

@@ -16,7 +16,7 @@ from optuna.storages import BaseStorage
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, StudyError
 from autokd_mm.study import journal
 from autokd_mm.study.lock import exclusive
 from autokd_mm.study.patience import PatientStorage
@@ -103,7 +103,7 @@ def open_storage(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
         storage: URL of :func:`check_storage`; None: the journal in ``work_dir``.
 
     Raises:
-        ConfigError: the journal is damaged; or the database cannot be reached, without a word
+        StudyError: the journal is damaged; or the database cannot be reached, without a word
             of the password.
     """
     if storage is None:
@@ -123,7 +123,7 @@ def open_storage(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
                     pool_size=1, max_overflow=1, hide_parameters=True,
                     connect_args=dict(connect_timeout=10)))
     except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
-        raise ConfigError(f'storage: {storage} cannot be used: {reason_of(error, url)}') from None
+        raise StudyError(f'storage: {storage} cannot be used: {reason_of(error, url)}') from None
     return PatientStorage(optuna.storages.get_storage(backend))
 
 

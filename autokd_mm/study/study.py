@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.bank import differing
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import StudyError
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import open_storage, study_name
 
@@ -39,20 +39,20 @@ def check_study(work_dir: str, resume: bool, join: bool = False,
         storage: URL of a database that holds the study instead.
 
     Raises:
-        ConfigError: nothing to resume; or trials are there and ``resume`` was not asked for; or
+        StudyError: nothing to resume; or trials are there and ``resume`` was not asked for; or
             they are of another search, and what differs.
     """
     path, name = journal_path(work_dir), study_name(work_dir, storage)
     if storage is None and (not os.path.isfile(path) or not os.path.getsize(path)):
         if resume and not join:
-            raise ConfigError(f'--resume: there is no {JOURNAL} in {work_dir}; leave --resume out '
-                              'to start a search')
+            raise StudyError(f'--resume: there is no {JOURNAL} in {work_dir}; leave --resume out '
+                             'to start a search')
         return
     opened = open_storage(work_dir, storage)
     if name not in [study.study_name for study in opened.get_all_studies()]:
         if resume and not join and storage is not None:
-            raise ConfigError(f'--resume: there is no study {name} in {storage}; leave --resume '
-                              'out to start a search')
+            raise StudyError(f'--resume: there is no study {name} in {storage}; leave --resume '
+                             'out to start a search')
         return
     study = optuna.load_study(storage=opened, study_name=name)
     trials = study.get_trials(deepcopy=False)
@@ -61,11 +61,11 @@ def check_study(work_dir: str, resume: bool, join: bool = False,
     if description is not None:
         differences = differing(study.user_attrs.get(_SEARCH) or {}, description)
         if differences:
-            raise ConfigError(f'work_dir: {work_dir} holds the study of another search '
-                              f'({"; ".join(differences)}); name another --work-dir')
+            raise StudyError(f'work_dir: {work_dir} holds the study of another search '
+                             f'({"; ".join(differences)}); name another --work-dir')
     if trials and not resume and not join:
-        raise ConfigError(f'work_dir: {work_dir} holds {len(trials)} trials of a search; add '
-                          '--resume to go on with it or name another --work-dir')
+        raise StudyError(f'work_dir: {work_dir} holds {len(trials)} trials of a search; add '
+                         '--resume to go on with it or name another --work-dir')
 
 
 def open_study(work_dir: str, sampler: BaseSampler, description: Mapping[str, Any],

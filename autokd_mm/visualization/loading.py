@@ -11,7 +11,7 @@ from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import TRANSFORMS, init_default_scope
 
 from autokd_mm.datasets.pipelines import pipeline_of
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import CheckpointError, ConfigError, DataError
 from autokd_mm.models.algorithms.renormalise import flips_channels
 from autokd_mm.models.algorithms.teacher import load_network, read_checkpoint
 from autokd_mm.registry import MODELS
@@ -28,8 +28,8 @@ def load_model(config: Any, checkpoint: str) -> Tuple[Any, str]:
         that are not in the checkpoint, else ''.
 
     Raises:
-        ConfigError: the config is no distillation or has no teacher, or the checkpoint is of
-            something else.
+        ConfigError: the config is no distillation or has no teacher.
+        CheckpointError: the checkpoint is of something else.
     """
     if 'architecture' not in config.model or 'distiller' not in config.model:
         raise ConfigError('CONFIG: it trains one network alone; name a config of configs/distill '
@@ -55,8 +55,8 @@ def load_model(config: Any, checkpoint: str) -> Tuple[Any, str]:
         return model, AS_INITIALISED
     for name, value in own.items():
         if name not in given or given[name].shape != value.shape:
-            raise ConfigError(f'CHECKPOINT: {checkpoint} is of another distiller: its '
-                              f'{_CONNECTORS}{name} does not fit')
+            raise CheckpointError(f'CHECKPOINT: {checkpoint} is of another distiller: its '
+                                  f'{_CONNECTORS}{name} does not fit')
     model.distiller.load_state_dict({name: given[name] for name in own})
     return model, ''
 
@@ -68,17 +68,17 @@ def load_image(config: Any, model: Any, path: str) -> Tuple[Dict[str, Any], np.n
     many channels as the data preprocessor normalises.
 
     Raises:
-        ConfigError: there is no such file, or it is no image.
+        DataError: there is no such file, or it is no image.
     """
     if not os.path.isfile(path):
-        raise ConfigError(f'IMAGE: there is no file {path}')
+        raise DataError(f'IMAGE: there is no file {path}')
     preprocessor = model.data_preprocessor
     mean = getattr(preprocessor, 'mean', None)
     channels = 3 if mean is None else mean.numel()
     flips = flips_channels(preprocessor)
     pixels = mmcv.imread(path, 'grayscale' if channels == 1 else 'color')
     if pixels is None:
-        raise ConfigError(f'IMAGE: {path} cannot be read as an image')
+        raise DataError(f'IMAGE: {path} cannot be read as an image')
     pixels = pixels.reshape(*pixels.shape[:2], channels)
     steps = [step for step in pipeline_of(config.test_dataloader.dataset)
              if 'Annotations' not in step['type']]

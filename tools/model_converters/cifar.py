@@ -12,19 +12,13 @@ import argparse
 import os
 import sys
 
-import torch
-
-# A checkout that is not installed works from any folder; an installed package comes first.
-sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-
-from autokd_mm.models.backbones.convert import convert_checkpoint  # noqa: E402
-from autokd_mm.models.backbones.published import NETWORKS  # noqa: E402
-from autokd_mm.safe_load import load_weights  # noqa: E402
-from autokd_mm.whole_file import replacing  # noqa: E402
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import _cli  # noqa: E402
 
 
 def parse_args() -> argparse.Namespace:
     """SRC DST [--arch NETWORK]"""
+    from autokd_mm.models.backbones.published import NETWORKS
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('src', help='published checkpoint')
@@ -41,39 +35,39 @@ def convert(src: str, dst: str, arch: str = '') -> dict:
     ``dst`` appears whole or not at all.
 
     Raises:
-        ValueError: one line, what is wrong with ``src`` or ``dst``.
+        CheckpointError: one line, what is wrong with ``src``.
+        ConfigError: ``dst`` cannot be written.
     """
+    import torch
+
+    from autokd_mm.errors import CheckpointError, ConfigError
+    from autokd_mm.models.backbones.convert import convert_checkpoint
+    from autokd_mm.safe_load import load_weights, why
+    from autokd_mm.whole_file import replacing
     try:
         checkpoint = load_weights(src)
     except FileNotFoundError:
-        raise ValueError(f'SRC: there is no file {src}') from None
+        raise CheckpointError(f'SRC: there is no file {src}') from None
     except Exception as error:  # torn files raise nearly anything
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise ValueError(f'SRC: {src} cannot be read ({reason})') from None
+        raise CheckpointError(f'SRC: {src} cannot be read ({why(error)})') from None
     try:
         state_dict, backbone = convert_checkpoint(checkpoint, arch or None)
     except ValueError as error:
-        raise ValueError(f'SRC: {src}: {error}') from None
+        raise CheckpointError(f'SRC: {src}: {error}') from None
     meta = dict(source=os.path.basename(src), backbone=backbone)
     try:
         with replacing(dst) as unfinished:
             torch.save(dict(state_dict=state_dict, meta=meta), unfinished)
     except (OSError, RuntimeError) as error:  # torch reports a missing folder as RuntimeError
-        raise ValueError(f'DST: cannot write {dst} ({str(error).splitlines()[0]})') from None
+        raise ConfigError(f'DST: cannot write {dst} ({why(error)})') from None
     return backbone
 
 
-def main() -> int:
-    """Exit code: 0, or 1 after one line on stderr."""
+def main() -> None:
     args = parse_args()
-    try:
-        backbone = convert(args.src, args.dst, args.arch)
-    except ValueError as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
+    backbone = convert(args.src, args.dst, args.arch)
     print(f'wrote {args.dst}: backbone={backbone}')
-    return 0
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    _cli.run(main)

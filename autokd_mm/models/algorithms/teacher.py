@@ -10,10 +10,10 @@ from mmengine.logging import print_log
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import nn
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.algorithms.teachers import Teachers
 from autokd_mm.models.backbones.convert import to_classifier_state_dict
-from autokd_mm.safe_load import load_url, load_weights
+from autokd_mm.safe_load import load_url, load_weights, why
 
 # Under this share of matching parameters the checkpoint is of another network.
 _MATCH = 0.95
@@ -27,7 +27,8 @@ def load_teacher(teacher: nn.Module,
         teacher_ckpt: of :class:`Teachers` one for each, ``None`` for those that stay as they are.
 
     Raises:
-        ConfigError: of :func:`load_network`; or as many checkpoints as teachers are not given.
+        CheckpointError: of :func:`load_network`.
+        ConfigError: as many checkpoints as teachers are not given.
     """
     if not isinstance(teacher, Teachers):
         if not isinstance(teacher_ckpt, str):
@@ -53,7 +54,7 @@ def load_network(model: nn.Module, path: str, key: str) -> None:
         key: config key or argument that named the file, for the message.
 
     Raises:
-        ConfigError: the file is missing or torn, or less than 95 % of the model's parameters
+        CheckpointError: the file is missing or torn, or less than 95 % of the model's parameters
             (by number of values) are in it, or one is with another shape, as a head for other
             classes is.
     """
@@ -66,13 +67,13 @@ def load_network(model: nn.Module, path: str, key: str) -> None:
     share = sum(own[name].numel() for name in fits if name in wanted) / max(total, 1)
     missing = [name for name in wanted if name not in fits]
     if share < _MATCH:
-        raise ConfigError(
+        raise CheckpointError(
             f'{key}: {path} is of another network: {share:.0%} of the parameters of '
             f'{type(model).__name__} are in it, {_MATCH:.0%} are needed (first that is not: '
             f'{missing[0]}; the file begins with {next(iter(weights), "nothing")})')
     for name in missing:
         if name in weights:
-            raise ConfigError(
+            raise CheckpointError(
                 f'{key}: {path} is of another network: {name} has shape '
                 f'{tuple(weights[name].shape)} there and {tuple(own[name].shape)} here')
     if missing:
@@ -88,7 +89,7 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     path = str(path)
     remote = '://' in path
     if not remote and not os.path.isfile(os.path.expanduser(path)):
-        raise ConfigError(f'{key}: there is no file {path}')
+        raise CheckpointError(f'{key}: there is no file {path}')
     try:
         if not remote:
             checkpoint = load_weights(path)
@@ -97,10 +98,10 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
         else:  # openmmlab://, s3:// ...
             checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
-        raise ConfigError(f'{key}: {path} cannot be read ({reason})') from None
+        raise CheckpointError(f'{key}: {path} cannot be read ({why(error)})') from None
     if not isinstance(checkpoint, dict):
-        raise ConfigError(f'{key}: {path} holds a {type(checkpoint).__name__}, not a state dict')
+        raise CheckpointError(f'{key}: {path} holds a {type(checkpoint).__name__}, '
+                              'not a state dict')
     for inner in ('state_dict', 'model'):
         if isinstance(checkpoint.get(inner), dict):
             return checkpoint[inner]

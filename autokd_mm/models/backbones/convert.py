@@ -8,7 +8,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 import torch
 from torch import Tensor
 
-from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.errors import CheckpointError, ConfigError, nearest
 from autokd_mm.models.backbones.published import FAMILIES, NETWORKS, Family
 from autokd_mm.registry import MODELS
 
@@ -30,7 +30,7 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
     """The state dict of a checkpoint, which may lie under 'state_dict' or 'model'.
 
     Raises:
-        ConfigError: there is no state dict.
+        CheckpointError: there is no state dict.
     """
     for key in ('state_dict', 'model'):
         if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(key), Mapping):
@@ -38,7 +38,7 @@ def unwrap(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
             break
     if (not isinstance(checkpoint, Mapping) or not checkpoint
             or not all(isinstance(value, Tensor) for value in checkpoint.values())):
-        raise ConfigError('the checkpoint holds no state dict')
+        raise CheckpointError('the checkpoint holds no state dict')
     return checkpoint
 
 
@@ -88,18 +88,19 @@ def infer_arch(state_dict: Mapping[str, Any]) -> Tuple[Dict[str, Any], int]:
         Its config, such as ``dict(type='mmrazor.CifarVGG', depth=13)``, and the number of classes.
 
     Raises:
-        ConfigError: it is not the state dict of a published CIFAR network with a linear head.
+        CheckpointError: it is not the state dict of a published CIFAR network with a linear head.
     """
     return _infer(_checked(state_dict))
 
 
 def _checked(published: Mapping[str, Any]) -> _Read:
     if all(str(key).startswith(_OURS) for key in published):
-        raise ConfigError('its names are those of an ImageClassifier already: nothing to convert')
+        raise CheckpointError('its names are those of an ImageClassifier already: nothing to '
+                              'convert')
     read = _best(published)
     if not read.fits:
-        raise ConfigError(f'not a published CIFAR network: for a {read.family.title} it has '
-                          f'{len(read.strange)} unknown keys such as {read.strange[0]}')
+        raise CheckpointError(f'not a published CIFAR network: for a {read.family.title} it has '
+                              f'{len(read.strange)} unknown keys such as {read.strange[0]}')
     return read
 
 
@@ -107,8 +108,8 @@ def _infer(read: _Read) -> Tuple[Dict[str, Any], int]:
     try:
         return read.family.arch(read.weights), read.weights['head.fc.weight'].shape[0]
     except KeyError as error:
-        raise ConfigError(f'not a published {read.family.title}: no weight that would become '
-                          f'{error.args[0]}') from None
+        raise CheckpointError(f'not a published {read.family.title}: no weight that would become '
+                              f'{error.args[0]}') from None
 
 
 def convert_checkpoint(checkpoint: Mapping[str, Any],
@@ -123,7 +124,8 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
         The state dict of an ``ImageClassifier`` and the backbone's config.
 
     Raises:
-        ConfigError: in one line, what is wrong with the file.
+        CheckpointError: in one line, what is wrong with the file.
+        ConfigError: there is no such ``arch``.
     """
     if arch is not None and arch not in NETWORKS:
         raise ConfigError(f'arch: {nearest(arch, NETWORKS)}')
@@ -131,7 +133,7 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
     config, classes = _infer(read)
     label = read.family.label(config)
     if arch is not None and label != arch:
-        raise ConfigError(f'the checkpoint is a {label}, not a {arch}')
+        raise CheckpointError(f'the checkpoint is a {label}, not a {arch}')
     backbone = MODELS.build(dict(config))
     channels = getattr(backbone, 'out_channels', None) or backbone.feat_dim
     wanted = {f'backbone.{key}': value.shape for key, value in backbone.state_dict().items()}
@@ -140,10 +142,10 @@ def convert_checkpoint(checkpoint: Mapping[str, Any],
     for what, keys in (('has no', wanted.keys() - read.weights.keys()),
                        ('has an unknown', read.weights.keys() - wanted.keys())):
         if keys:
-            raise ConfigError(f'the checkpoint {what} {min(keys)} '
-                              f'({len(keys)} such keys) for a {label}')
+            raise CheckpointError(f'the checkpoint {what} {min(keys)} '
+                                  f'({len(keys)} such keys) for a {label}')
     for key, shape in wanted.items():
         if read.weights[key].shape != shape:
-            raise ConfigError(f'{key} has shape {tuple(read.weights[key].shape)}, '
-                              f'a {label} needs {tuple(shape)}')
+            raise CheckpointError(f'{key} has shape {tuple(read.weights[key].shape)}, '
+                                  f'a {label} needs {tuple(shape)}')
     return read.weights, config

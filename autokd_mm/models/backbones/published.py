@@ -23,7 +23,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from torch import Tensor
 
-from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.errors import CheckpointError, nearest
 from autokd_mm.models.backbones.cifar_resnet import DEPTHS
 from autokd_mm.models.backbones.cifar_vgg import STAGES
 
@@ -71,7 +71,7 @@ def _children(weights: Weights, module: str) -> int:
 
 def _checked(what: str, value: object, valid: Any) -> Any:
     if value not in valid:
-        raise ConfigError(f'not a published network: {what} {nearest(value, valid)}')
+        raise CheckpointError(f'not a published network: {what} {nearest(value, valid)}')
     return value
 
 

@@ -4,7 +4,7 @@ from typing import Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
-from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, DegenerateBatchWarning, nearest
 from autokd_mm.models.transforms.tensors import checked_pair, full_precision
 
 _MANY = 1 << 20
@@ -69,7 +69,8 @@ class Distance(nn.Module):
             of_any_batch = student.shape[:-4] + (_MANY, ) + student.shape[-3:]
             if self.why_undefined(of_any_batch) is not None:
                 raise ConfigError(reason)
-            warnings.warn(f'{reason}: the loss of such a batch is 0', stacklevel=2)
+            warnings.warn(f'{reason}: the loss of such a batch is 0',
+                          DegenerateBatchWarning, stacklevel=2)
             return student.sum() * 0
         with full_precision(student):
             return self.measure(student, teacher)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.backbones import CifarResNet
 
 ROOT = Path(__file__).parents[3]
@@ -71,7 +72,7 @@ def test_refusals_are_one_line_and_write_nothing(published, tmp_path):
             (other, 'out', '', 'SRC: .*other: not a published CIFAR network'),
             (published, 'out', 'resnet20', 'is a resnet8, not a resnet20'),
             (published, 'no/such/out', '', 'DST: cannot write')):
-        with pytest.raises(ValueError, match=words) as raised:
+        with pytest.raises((CheckpointError, ConfigError), match=words) as raised:
             converter.convert(str(src), str(tmp_path / dst), arch)
         assert '\n' not in str(raised.value)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -81,5 +82,5 @@ def test_refusals_are_one_line_and_write_nothing(published, tmp_path):
 
 def test_exit_code_and_message_of_the_command(tmp_path):
     done = run(tmp_path / 'none', tmp_path / 'out.pth')
-    assert done.returncode == 1
+    assert done.returncode == 2 and done.stderr.startswith('error: SRC: ')
     assert done.stderr.strip().endswith('none') and 'Traceback' not in done.stderr

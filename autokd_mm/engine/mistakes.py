@@ -1,0 +1,90 @@
+"""Which exceptions of MMEngine, torch and the system a user has caused, and in what words.
+
+A mistake that this package looks for is a :class:`~autokd_mm.errors.UserError` already. Others show
+only where MMEngine builds what a config names, reads a file it names, or asks the machine for
+something. Each is recognised by the place that raises it or by the system's own number for it;
+nothing is taken for a mistake because of its type alone.
+"""
+from __future__ import annotations
+
+import errno
+import os
+from typing import Optional
+
+import torch
+from mmengine.dataset import BaseDataset
+from mmengine.runner import Runner
+
+from autokd_mm.datasets.unreadable import OF_A_WORKER, own_words, unreadable
+from autokd_mm.engine.refused_config import refused_config
+from autokd_mm.engine.tracebacks import first_line, frames_of
+from autokd_mm.errors import AutoKDError, CheckpointError, ConfigError, DataError, UserError
+
+_NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
+# torch's words for a file that cannot be written to its end, which keep no number of the system.
+_CUT_WRITES = ('PytorchStreamWriter failed', 'basic_ios::clear', 'unexpected pos ')
+_NO_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
+_RESUMES = (Runner.resume.__code__, Runner.load_checkpoint.__code__)
+
+
+def mistake(error: BaseException) -> Optional[UserError]:
+    """What the user can mend, in one line; ``None``: a fault of the program."""
+    if isinstance(error, UserError):
+        error = innermost(error)
+        words = own_words(error)
+        return UserError(words) if OF_A_WORKER in str(error) else error
+    if isinstance(error, AutoKDError):
+        return None
+    return (_of_the_disk(error) or _of_the_machine(error) or _of_data(error)
+            or _of_a_checkpoint(error) or refused_config(error))
+
+
+def innermost(error: UserError) -> UserError:
+    """The mistake as it was raised first: builders may raise it again with more words."""
+    while isinstance(error.__context__, type(error)) and not error.__suppress_context__:
+        error = error.__context__
+    return error
+
+
+def _of_the_disk(error: BaseException) -> Optional[UserError]:
+    if isinstance(error, PermissionError):
+        return UserError(f'{error.filename}: {error.strerror}')
+    full = isinstance(error, OSError) and error.errno in _NO_ROOM
+    cut = isinstance(error, RuntimeError) and any(word in str(error) for word in _CUT_WRITES)
+    if not full and not cut:
+        return None
+    where = getattr(error, 'filename', None) or 'the disk'
+    return UserError(f'--work-dir: {where}: {error.strerror if full else first_line(error)}; what '
+                     'was finished is kept, go on with --resume')
+
+
+def _of_the_machine(error: BaseException) -> Optional[UserError]:
+    if isinstance(error, MemoryError) or (
+            isinstance(error, RuntimeError) and any(word in str(error) for word in _NO_MEMORY)):
+        where = 'the GPU' if isinstance(error, torch.cuda.OutOfMemoryError) else 'this machine'
+        return ConfigError(f'{where} has not enough memory ({first_line(error)}); make '
+                           'train_dataloader.batch_size or, of a search, proxy.batch_size smaller')
+    if isinstance(error, (RuntimeError, OSError)) and (
+            'EADDRINUSE' in str(error) or getattr(error, 'errno', None) == errno.EADDRINUSE):
+        return ConfigError(f'MASTER_PORT={os.environ.get("MASTER_PORT", "")}: another program '
+                           'listens at this port; name a free one (PORT=29501 tools/dist_train.sh)')
+    return None
+
+
+def _of_data(error: BaseException) -> Optional[UserError]:
+    """An image or its annotations, read by a dataloader in this process or in a worker."""
+    reads = OF_A_WORKER in str(error) or any(
+        frame.f_code is BaseDataset.__getitem__.__code__ for frame in frames_of(error))
+    reason = unreadable(error) if reads else ''
+    return DataError(f'dataset: {reason}; is data_root right, and are the files whole?'
+                     ) if reason else None
+
+
+def _of_a_checkpoint(error: BaseException) -> Optional[UserError]:
+    """One that MMEngine has read and cannot use: of another network or of no training at all."""
+    frame = next((each for each in frames_of(error) if each.f_code in _RESUMES), None)
+    if frame is None or not isinstance(error, (KeyError, RuntimeError, ValueError)):
+        return None
+    key = '--resume' if frame.f_code is Runner.resume.__code__ else 'load_from'
+    return CheckpointError(f'{key}: {frame.f_locals["filename"]} does not fit this training '
+                           f'({first_line(error)})')

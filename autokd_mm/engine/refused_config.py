@@ -1,0 +1,145 @@
+"""What MMEngine and the classes it builds refuse of a config, as one line that names the key.
+
+MMEngine builds everything in :func:`build_from_cfg`: an unknown type is refused there, and so are
+arguments that a class does not have. Behind it a class of another package looks at its arguments
+itself, and a dataset at its files. Whatever one of our own files raises there without being a
+:class:`UserError` is a fault of ours.
+"""
+from __future__ import annotations
+
+import inspect
+import re
+from difflib import get_close_matches
+from types import FrameType
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from mmengine.config import Config
+from mmengine.registry import Registry
+from mmengine.registry.build_functions import build_from_cfg
+from mmengine.runner import Runner
+
+from autokd_mm.datasets.unreadable import unreadable
+from autokd_mm.engine.tracebacks import first_line, frames_of, ours
+from autokd_mm.errors import ConfigError, DataError, UserError, nearest
+
+_REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, OSError,
+             TypeError, ValueError)
+_UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
+_MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
+
+
+def refused_config(error: BaseException) -> Optional[UserError]:
+    """The mistake in a config on which building something has ended; ``None``: it is another."""
+    if not isinstance(error, _REFUSALS):
+        return None
+    frames = frames_of(error)
+    builds = [at for at, frame in enumerate(frames) if frame.f_code is build_from_cfg.__code__]
+    if not builds:
+        return _of_the_runner(frames, error)
+    known, below = frames[builds[-1]].f_locals, frames[builds[-1] + 1:]
+    place = _place(_config(frames), known['cfg'])
+    if not below:
+        return ConfigError(_refused_by_mmengine(error, known, place))
+    if known['registry'].name == 'dataset':
+        return _of_a_dataset(error, known, place, below)
+    if any(map(ours, below)):
+        return None
+    return ConfigError(f'{place} ({_named(known)}): {first_line(error)}')
+
+
+def _of_the_runner(frames: List[FrameType], error: BaseException) -> Optional[UserError]:
+    """What the Runner itself misses in the config, such as one of two keys that go together."""
+    last = frames[-1].f_code.co_filename if frames else ''
+    if last != Runner.__init__.__code__.co_filename:
+        return None
+    return ConfigError(f'CONFIG: {first_line(error)}')
+
+
+def _refused_by_mmengine(error: BaseException, known: Mapping[str, Any], place: str) -> str:
+    cfg, made = known['cfg'], known.get('obj_cls')
+    if not isinstance(cfg, Mapping):
+        return f'{cfg!r}: a {known["registry"].name} is a dict with a type'
+    if 'obj_type' not in known:
+        return f'{place}.type is missing' if place else f'{dict(cfg)}: the type is missing'
+    if made is None:
+        return f'{place}.type: {_unknown_type(str(known["obj_type"]), known["registry"])}'
+    text = str(error)
+    unexpected, missing = _UNEXPECTED.search(text), _MISSING.search(text)
+    if unexpected:
+        names = list(inspect.signature(made).parameters)
+        return f'{place}.{unexpected[1]}: {nearest(unexpected[1], names)} (of {_named(known)})'
+    if missing:
+        return f'{place}.{missing[1]} is missing: {_named(known)} needs it'
+    return f'{place} ({_named(known)}): {first_line(error)}'
+
+
+def _unknown_type(name: str, registry: Registry) -> str:
+    close = get_close_matches(name, sorted(set(_registered(registry))), n=1, cutoff=0.4)
+    hint = f', did you mean {close[0]!r}?' if close else ''
+    return (f'{name!r} is unknown among the {registry.name}s of {registry.scope} and of the '
+            f'packages that are loaded{hint}')
+
+
+def _registered(registry: Registry) -> Iterator[str]:
+    """Names as a config may write them, of all packages that are loaded."""
+    root = registry
+    while root.parent is not None:
+        root = root.parent
+    todo = [root]
+    while todo:
+        one = todo.pop()
+        todo += one.children.values()
+        for name in one.module_dict:
+            yield f'{one.scope}.{name}'
+            if one in (registry, root):
+                yield name
+
+
+def _of_a_dataset(error: BaseException, known: Mapping[str, Any], place: str,
+                  below: List[FrameType]) -> Optional[UserError]:
+    files = unreadable(error)
+    # Of json's JSONDecodeError the file is not known; our datasets look at their files themselves.
+    if not files and any(map(ours, below)) and not isinstance(error, ValueError):
+        return None
+    reason = files or first_line(error)
+    if 'need at least one array to concatenate' in reason:  # BaseDataset, of an empty list
+        reason = 'it has no images'
+    given = ', '.join(f'{key}={known["cfg"][key]!r}' for key in ('data_root', 'ann_file')
+                      if known['cfg'].get(key))
+    return DataError(f'{place} ({_named(known)}): {reason}' + (f' ({given})' if given else ''))
+
+
+def _named(known: Mapping[str, Any]) -> str:
+    made = known.get('obj_cls') or known.get('obj_type')
+    return str(getattr(made, '__name__', made))
+
+
+def _config(frames: List[FrameType]) -> Optional[Config]:
+    """The config of the tool, as its outermost frame has it."""
+    return next((value for frame in frames for value in frame.f_locals.values()
+                 if isinstance(value, Config)), None)
+
+
+def _place(config: Optional[Config], made: Any) -> str:
+    """The key under which ``made`` stands in ``config``, else its type."""
+    if not isinstance(made, Mapping):
+        return ''
+    alike = [] if config is None else [
+        (path, node) for path, node in _dicts(config.to_dict(), '')
+        if node.get('type') == made.get('type')]
+    same = [path for path, node in alike
+            if all(made[key] == value for key, value in node.items() if key in made)]
+    if same:
+        return same[0]
+    return alike[0][0] if len(alike) == 1 else str(made.get('type', ''))
+
+
+def _dicts(node: Any, path: str) -> Iterator[Tuple[str, Dict[str, Any]]]:
+    """Every dict in a config with its key, such as ``train_dataloader.dataset.pipeline[0]``."""
+    if isinstance(node, dict):
+        yield path, node
+        for key, item in node.items():
+            yield from _dicts(item, f'{path}.{key}' if path else str(key))
+    elif isinstance(node, (list, tuple)):
+        for number, item in enumerate(node):
+            yield from _dicts(item, f'{path}[{number}]')

@@ -1,0 +1,30 @@
+"""Reading a traceback: the frames an exception has come through, outermost first."""
+from __future__ import annotations
+
+import os
+from types import FrameType
+from typing import List
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+def frames_of(error: BaseException) -> List[FrameType]:
+    frames, step = [], error.__traceback__
+    while step is not None:
+        frames.append(step.tb_frame)
+        step = step.tb_next
+    return frames
+
+
+def ours(frame: FrameType) -> bool:
+    """Whether the frame runs a file of this package."""
+    return os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE)
+
+
+def first_line(error: BaseException) -> str:
+    """Name and text of an exception in one short line; a KeyError's text is only the key."""
+    text = str(error).strip()
+    if not text:
+        return type(error).__name__
+    line = text.splitlines()[0][:300]
+    return f'{type(error).__name__}: {line}' if isinstance(error, KeyError) else line
