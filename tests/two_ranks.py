@@ -18,11 +18,11 @@ from torch import nn
 from autokd_mm.engine.followers import LeadingTrainer, follow
 from autokd_mm.engine.one_trial import look_on
 from autokd_mm.engine.pruning import CandidatePruned
+from autokd_mm.errors import CandidateFailed
 from autokd_mm.layers.find import find_layers
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.choice import choose_images
 from autokd_mm.proxy.data import held_out_dataset_config
-from autokd_mm.proxy.failures import CandidateFailed
 from autokd_mm.proxy.ranks import CandidateOver, RankLost, Ranks
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.proxy.trainer import ProxyTrainer

@@ -44,6 +44,8 @@ def refused_config(error: BaseException) -> Optional[UserError]:
         return _of_a_dataset(error, known, place, below)
     if any(map(ours, below)):
         return None
+    if any(frame.f_code is Runner.build_dataloader.__code__ for frame in below):
+        return ConfigError(f'dataloader: {first_line(error)}')  # torch's, not the loop's
     return ConfigError(f'{place} ({_named(known)}): {first_line(error)}')
 
 

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from autokd_mm.datasets.annotations import LABEL, Arrays, kind_of, resized, to_arrays, to_sample
 from autokd_mm.datasets.pipelines import pipeline_of
+from autokd_mm.datasets.unreadable import unreadable
 from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.seeding import seeded
 
@@ -76,8 +77,8 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
             their proportions, and it is their shorter side. 0 leaves them as they are.
 
     Raises:
-        ConfigError: the image's file is not there; pixels that are not uint8; see
-            :func:`annotations.to_arrays`.
+        DataError: the image's file is not there or cannot be read.
+        ConfigError: pixels that are not uint8; see :func:`annotations.to_arrays`.
     """
     try:
         with seeded(seed, index, view):
@@ -86,6 +87,11 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
         raise DataError(f'train_dataloader.dataset: {error.filename or error} is not there, the '
                         f'annotations name it; is data_root={_data_root(dataset)!r} right, and '
                         'data_prefix?') from None
+    except Exception as error:
+        reason = unreadable(error)
+        if not reason:
+            raise
+        raise DataError(f'train_dataloader.dataset: sample {index}: {reason}') from error
     image = sample['inputs']
     if image.dtype != torch.uint8:
         raise ConfigError('train_pipeline: the proxy keeps images as uint8; leave the '

@@ -10,7 +10,7 @@ from mmseg.structures import SegDataSample
 
 from autokd_mm.datasets.annotations import (LAYOUT, kind_in, kind_of, make_samples, resized,
                                             to_arrays, to_sample)
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 
 SIZE = (40, 60)  # height, width
 BOXES = [[2., 3., 20., 30.], [5.5, 0., 60., 40.]]
@@ -134,7 +134,6 @@ def test_resized_map_is_that_of_the_nearest_pixels(size):
     (detection(gt_sem_seg=PixelData(sem_seg=a_map())), 'keeps no gt_sem_seg'),
     (segmentation(a_map(), gt_edge_map=PixelData(data=a_map())), 'keeps no gt_edge_map'),
     (detection([[1., 2., 3., 4., 5.]], box_type=torch.as_tensor), r'\(R x 4\), got \(1, 5\)'),
-    (detection([[1., 2., float('nan'), 4.]]), 'a box is not finite'),
     (segmentation(a_map() + 1), 'as uint8; their classes are 1 to 256'),
     (segmentation(a_map()[:, 1:]), 'map is 1 x 39 x 60, its image 40 x 60'),
     (segmentation(a_map().repeat(2, 1, 1)), 'map is 2 x 40 x 60, its image'),
@@ -142,6 +141,11 @@ def test_resized_map_is_that_of_the_nearest_pixels(size):
 def test_what_is_not_kept_is_refused(sample, words):
     with pytest.raises(ConfigError, match=words):
         to_arrays(sample, SIZE)
+
+
+def test_a_box_that_is_not_finite():
+    with pytest.raises(DataError, match='a box is not finite'):
+        to_arrays(detection([[1., 2., float('nan'), 4.]]), SIZE)
 
 
 def test_instance_masks_are_refused():

@@ -11,7 +11,7 @@ from mmengine.registry import TRANSFORMS, DefaultScope
 from autokd_mm.datasets import DigitScenesCityscapes, DigitScenesCoco, digit_scenes
 from autokd_mm.datasets.digit_scene_drawing import DIGITS
 from autokd_mm.datasets.digit_scenes import ensure_scenes, write_scenes
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 
 # Of decoded pixels and annotations, so that it does not depend on how a library writes PNG.
 DIGEST = '3315a21287af38de1b5d57e8f1e820f0'
@@ -161,7 +161,7 @@ def test_nothing_is_there_after_a_failure(small, monkeypatch, tmp_path):
     def fail(*args):
         raise OSError(28, 'No space left on device')
     monkeypatch.setattr(digit_scenes, '_write_images', fail)
-    with pytest.raises(ConfigError, match='data_root: .*No space left'):
+    with pytest.raises(DataError, match='data_root: .*No space left'):
         ensure_scenes(str(tmp_path / 'scenes'))
     assert not (tmp_path / 'scenes').exists()
 
@@ -169,7 +169,7 @@ def test_nothing_is_there_after_a_failure(small, monkeypatch, tmp_path):
 def test_another_folder_is_left_alone(small, tmp_path):
     (tmp_path / 'photo.jpg').write_text('mine')
     for place in (tmp_path, tmp_path / 'photo.jpg', tmp_path / 'photo.jpg' / 'below'):
-        with pytest.raises(ConfigError, match='data_root: '):
+        with pytest.raises(DataError, match='data_root: '):
             ensure_scenes(str(place))
     assert (tmp_path / 'photo.jpg').read_text() == 'mine'
 

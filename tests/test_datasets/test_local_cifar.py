@@ -8,6 +8,7 @@ import pytest
 from mmpretrain.registry import DATASETS
 
 from autokd_mm.datasets import LocalCIFAR10, LocalCIFAR100, local_cifar
+from autokd_mm.errors import DataError
 
 
 def batch(count, classes=10, key='labels', seed=0):
@@ -87,7 +88,7 @@ class Evil:
 def test_bad_file_is_named_with_data_root(tmp_path, monkeypatch, content, words):
     monkeypatch.chdir(tmp_path)
     root = put(tmp_path / 'cifar-10-batches-py', data_batch_1=content).parent
-    with pytest.raises(ValueError, match=words) as raised:
+    with pytest.raises(DataError, match=words) as raised:
         LocalCIFAR10(str(root))
     message = str(raised.value)
     assert f"data_root='{root}'" in message and 'data_batch_1' in message
@@ -97,12 +98,12 @@ def test_bad_file_is_named_with_data_root(tmp_path, monkeypatch, content, words)
 
 def test_split_without_a_batch(tmp_path):
     put(tmp_path / 'cifar-10-batches-py', data_batch_1=batch(3))
-    with pytest.raises(ValueError, match='has no test batch of CIFAR10: no test_batch'):
+    with pytest.raises(DataError, match='has no test batch of CIFAR10: no test_batch'):
         LocalCIFAR10(str(tmp_path), 'test')
 
 
 def test_empty_folder_without_download(tmp_path):
-    with pytest.raises(ValueError, match='has no CIFAR100 batches .*download=False'):
+    with pytest.raises(DataError, match='has no CIFAR100 batches .*download=False'):
         LocalCIFAR100(str(tmp_path), download=False)
 
 
@@ -129,7 +130,7 @@ def test_empty_folder_is_downloaded_into(tmp_path, monkeypatch):
 
 def test_failed_download_is_one_line_and_leaves_no_batches(tmp_path, monkeypatch):
     monkeypatch.setattr(LocalCIFAR10, 'url', (tmp_path / 'none.tar.gz').as_uri())
-    with pytest.raises(ValueError, match='downloading file:.* failed') as raised:
+    with pytest.raises(DataError, match='downloading file:.* failed') as raised:
         LocalCIFAR10(str(tmp_path / 'data'))
     assert '\n' not in str(raised.value)
     assert list((tmp_path / 'data').iterdir()) == []

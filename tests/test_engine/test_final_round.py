@@ -7,8 +7,7 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.final_settings import FinalSettings
-from autokd_mm.errors import ConfigError
-from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.report.export import OUTCOME, SPEC
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.reward import Outcome, Reward

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine.one_trial import TrialRunner, look_on, scalars_of
 from autokd_mm.engine.pruning import build_pruner
-from autokd_mm.proxy.failures import CandidateFailed
+from autokd_mm.errors import CandidateFailed
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.search.reward import Outcome, Reward

@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.registry import DATASETS
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.proxy.choice import choose_images
 from autokd_mm.proxy.data import read_arrays, read_one
 from autokd_mm.proxy.settings import ProxySettings
@@ -82,7 +82,7 @@ def test_images_that_a_json_names_and_are_not_there(tmp_path):
     dense_tasks.write_coco_json(tmp_path, 6)
     dataset = dense_tasks.built(dense_tasks.detection_datasets(tmp_path))['train']
     assert read_one(dataset, 3, 0, 0)[0].shape[0] == 3
-    with pytest.raises(ConfigError, match=r'train_dataloader.dataset: .*images/004.png is not '
+    with pytest.raises(DataError, match=r'train_dataloader.dataset: .*images/004.png is not '
                                           r'there, .*data_root=.*' + tmp_path.name):
         read_one(dataset, 4, 0, 0)
 
@@ -91,7 +91,7 @@ def test_map_that_is_not_there(tmp_path):
     dense_tasks.write_maps(tmp_path, 4)
     dataset = dense_tasks.built(dense_tasks.segmentation_datasets(tmp_path))['train']
     (tmp_path / 'maps' / '002.png').unlink()
-    with pytest.raises(ConfigError, match='maps/002.png is not there'):
+    with pytest.raises(DataError, match='maps/002.png is not there'):
         read_one(dataset, 2, 0, 0)
 
 

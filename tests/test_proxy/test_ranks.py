@@ -11,9 +11,8 @@ import pytest
 import torch
 import two_ranks
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.proxy import ranks as module
-from autokd_mm.proxy.failures import CandidateFailed
 from autokd_mm.proxy.ranks import RankLost, Ranks, check_ranks
 
 HERE = Path(__file__).resolve().parent

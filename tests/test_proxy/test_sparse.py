@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.proxy.sparse import SparseMasks, layer_densities
 
 
@@ -188,5 +188,5 @@ def test_networks_that_cannot_be_masked():
     with pytest.raises(ConfigError, match='BatchNorm2d has no trainable convolution'):
         SparseMasks(nn.BatchNorm2d(3))
     masks = SparseMasks(network()).state_dict()
-    with pytest.raises(ConfigError, match='masks in the checkpoint are of another network'):
+    with pytest.raises(CheckpointError, match='masks in the checkpoint are of another network'):
         SparseMasks(nn.Sequential(nn.Linear(4, 4)), masks=masks)

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import DataError
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
 from autokd_mm.measure.evaluation import total_loss
 from autokd_mm.models.distillers import distiller_config
@@ -279,5 +279,5 @@ def test_held_out_images_without_boxes(task, monkeypatch):
     if task.kind == 'segmentation':
         pytest.skip('it has no boxes')
     monkeypatch.setattr(task.opened['held_out'].arrays['boxes'], 'shapes', np.zeros((3, 2), int))
-    with pytest.raises(ConfigError, match='^proxy.held_out: none of the 3 images has a box'):
+    with pytest.raises(DataError, match='^proxy.held_out: none of the 3 images has a box'):
         trainer_of(task)

@@ -6,7 +6,7 @@ import sys
 import optuna
 import pytest
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import StudyError
 from autokd_mm.study.journal import JournalLock, drop_torn_line, open_storage
 
 
@@ -86,6 +86,6 @@ def test_damaged_journal_is_one_line(tmp_path):
     path = tmp_path / 'study.journal'
     new_study(path)
     path.write_text('not a journal\n' + path.read_text())
-    with pytest.raises(ConfigError, match='study.journal is damaged') as refused:
+    with pytest.raises(StudyError, match='study.journal is damaged') as refused:
         open_storage(str(path))
     assert '\n' not in str(refused.value)

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from mmengine.config import Config
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, StudyError
 from autokd_mm.report.export import spec_of
 from autokd_mm.search import MCTSSampler
 from autokd_mm.study import storage as module
@@ -94,7 +94,7 @@ def test_unreachable_database_is_one_line_without_the_password(monkeypatch, tmp_
 
     monkeypatch.setattr(optuna.storages, 'RDBStorage', refuse)
     hide_password(config)
-    with pytest.raises(ConfigError, match='cannot be used: no route') as refused:
+    with pytest.raises(StudyError, match='cannot be used: no route') as refused:
         open_storage(str(tmp_path), config.train_cfg.storage)
     assert asked[0].startswith('postgresql+psycopg2://ann:s3cr%2Ft')
     assert not [secret for secret in SECRETS if secret in str(refused.value)]
@@ -160,20 +160,20 @@ def test_a_search_in_a_database(server, tmp_path, monkeypatch, caplog, capfd):
     hide_password(config)
     url, folder = config.train_cfg.storage, str(tmp_path)
     studies.check_study(folder, False, storage=url)
-    with pytest.raises(ConfigError, match='--resume: there is no study autokd_mm/'):
+    with pytest.raises(StudyError, match='--resume: there is no study autokd_mm/'):
         studies.check_study(folder, True, storage=url)
     study = studies.open_study(folder, MCTSSampler(seed=0), dict(a=1), storage=url)
     study.optimize(lambda trial: trial.suggest_categorical('x', (1, 2)), n_trials=2)
     again = studies.open_study(folder, MCTSSampler(seed=0), dict(a=1), storage=url)
     assert [trial.value for trial in again.trials] == [trial.value for trial in study.trials]
-    with pytest.raises(ConfigError, match='2 trials of a search'):
+    with pytest.raises(StudyError, match='2 trials of a search'):
         studies.check_study(folder, False, storage=url)
-    with pytest.raises(ConfigError, match='study of another search'):
+    with pytest.raises(StudyError, match='study of another search'):
         studies.check_study(folder, True, False, dict(a=2), url)
     wrong = url.replace('autokd@', 'autokd:wrong@')
     config = Config(dict(train_cfg=dict(storage=wrong)))
     hide_password(config)
-    with pytest.raises(ConfigError, match='password authentication failed') as refused:
+    with pytest.raises(StudyError, match='password authentication failed') as refused:
         open_storage(folder, config.train_cfg.storage)
     assert 'wrong' not in str(refused.value)
     out = ''.join(capfd.readouterr()) + caplog.text

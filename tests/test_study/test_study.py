@@ -6,7 +6,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import StudyError
 from autokd_mm.search import MCTSSampler
 from autokd_mm.study import study as studies
 from autokd_mm.study.study import (check_study, enqueue_once, finished, interrupt, open_study,
@@ -38,7 +38,7 @@ def params(study):
 def test_fresh_folder(tmp_path):
     check_study(str(tmp_path), resume=False)
     check_study(str(tmp_path), resume=True, join=True)
-    with pytest.raises(ConfigError, match='--resume: there is no study.journal in .*leave'):
+    with pytest.raises(StudyError, match='--resume: there is no study.journal in .*leave'):
         check_study(str(tmp_path), resume=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -49,7 +49,7 @@ def test_trials_are_not_gone_on_with_by_accident(open_, tmp_path):
     study.optimize(objective, n_trials=2)
     check_study(str(tmp_path), True, False, DESCRIPTION)
     check_study(str(tmp_path), False, True, DESCRIPTION)
-    with pytest.raises(ConfigError, match='2 trials of a search; add --resume'):
+    with pytest.raises(StudyError, match='2 trials of a search; add --resume'):
         check_study(str(tmp_path), resume=False)
 
 
@@ -57,7 +57,7 @@ def test_another_search_is_refused_with_what_differs(open_, tmp_path):
     open_().optimize(objective, n_trials=1)
     other = dict(DESCRIPTION, teacher='xyz', proxy=dict(images=320), space=dict(a=('x', 'y')))
     for resume in (False, True):
-        with pytest.raises(ConfigError, match='study of another search') as refused:
+        with pytest.raises(StudyError, match='study of another search') as refused:
             check_study(str(tmp_path), resume, False, other)
         assert 'proxy.images: 640 there, 320 here' in str(refused.value)
         assert 'teacher: "abc" there, "xyz" here' in str(refused.value)
@@ -71,7 +71,7 @@ def test_a_search_that_found_nothing_yet_may_be_changed(open_, tmp_path):
     study = open_study(str(tmp_path), MCTSSampler(), other)
     assert study.user_attrs['search']['teacher'] == 'xyz'
     set_baseline(study, dict(gap=1.0))
-    with pytest.raises(ConfigError, match='another search'):
+    with pytest.raises(StudyError, match='another search'):
         check_study(str(tmp_path), False, False, DESCRIPTION)
 
 

@@ -5,6 +5,7 @@ import torch
 from mmengine.logging import MMLogger
 from torch import nn
 
+from autokd_mm.errors import CheckpointError
 from autokd_mm.models.algorithms.teacher import load_network, load_teacher, read_checkpoint
 
 
@@ -53,7 +54,7 @@ def test_a_path_in_the_home_folder(net, tmp_path, monkeypatch):
 
 def message_of(net, path, key='teacher_ckpt'):
     before = {name: value.clone() for name, value in net.state_dict().items()}
-    with pytest.raises(ValueError) as info:
+    with pytest.raises(CheckpointError) as info:
         load_network(net, path, key)
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     assert '\n' not in str(info.value)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.distillers import feed_teacher
 from autokd_mm.registry import MODELS
 
@@ -113,7 +113,7 @@ def test_one_checkpoint_for_each(build, teachers, configs, tmp_path):
     assert torch.equal(model.teacher.networks()[1].head.fc.weight, kept)
     with pytest.raises(ConfigError, match='3 teachers need a list of 3'):
         build(teacher=teachers, teacher_ckpt=paths[0], distiller=listening())
-    with pytest.raises(ConfigError, match=r'teacher_ckpt\[0\].*another network'):
+    with pytest.raises(CheckpointError, match=r'teacher_ckpt\[0\].*another network'):
         build(teacher=teachers, teacher_ckpt=paths[::-1], distiller=listening())
     with pytest.raises(ConfigError, match='one teacher has one checkpoint'):
         build(teacher_ckpt=paths)

@@ -4,6 +4,7 @@ import pytest
 import references as ref
 import torch
 
+from autokd_mm.errors import DegenerateBatchWarning
 from autokd_mm.models.distances import (CorrelationDistance, CosineDistance, GramL2Distance,
                                         KLDistance, L2Distance, PearsonDistance, RKDAngle,
                                         RKDDistance)
@@ -77,7 +78,7 @@ def test_maps_that_can_never_be_compared_are_an_error(distance, shape, what):
     GramL2Distance('sample'), RKDDistance(), RKDAngle(), CorrelationDistance()], ids=repr)
 def test_a_batch_that_is_too_small_gives_zero_and_a_warning(distance):
     student = torch.randn(1, 3, 2, 2, requires_grad=True)
-    with pytest.warns(UserWarning, match='the loss of such a batch is 0'):
+    with pytest.warns(DegenerateBatchWarning, match='the loss of such a batch is 0'):
         loss = distance(student, torch.randn(1, 3, 2, 2))
     assert loss.item() == 0 and not ref.gradients(loss, student).any()
 

@@ -2,6 +2,7 @@ import pytest
 import references as ref
 import torch
 
+from autokd_mm.errors import DegenerateBatchWarning
 from autokd_mm.models.losses import LOGITS_DISTANCES, LogitsLoss
 from autokd_mm.registry import MODELS
 
@@ -72,7 +73,7 @@ def test_zero_when_equal(distance):
 
 def test_the_last_batch_of_an_epoch_may_have_one_sample():
     student, teacher = torch.randn(1, 10), torch.randn(1, 10)
-    with pytest.warns(UserWarning, match='needs at least 3, got 1'):
+    with pytest.warns(DegenerateBatchWarning, match='needs at least 3, got 1'):
         both = LogitsLoss('pearson_both')(student, teacher)
     ref.assert_close(both, float(LogitsLoss('pearson_inter')(student, teacher)))
 

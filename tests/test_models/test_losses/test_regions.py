@@ -9,7 +9,7 @@ import region_references as regions
 import torch
 from torch import nn
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DegenerateBatchWarning
 from autokd_mm.models.losses import FeatureLoss
 from autokd_mm.models.losses.feature_loss import DISTANCES, INTERS, INTRAS, TRANSFORMS
 from autokd_mm.models.transforms import BatchBoxes
@@ -280,7 +280,7 @@ def test_a_batch_with_too_few_boxes_for_a_relation(distance, inter, number):
                        (40, 40))
     student, teacher = features(shape=(1, 3, 8, 8))
     loss = build(boxes, region='instances', distance=distance, inter=inter)
-    with pytest.warns(UserWarning, match='the loss of such a batch is 0'):
+    with pytest.warns(DegenerateBatchWarning, match='the loss of such a batch is 0'):
         value = loss(student, teacher)
     value.backward()
     assert value.item() == 0 and not student.grad.any()

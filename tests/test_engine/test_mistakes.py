@@ -1,0 +1,84 @@
+"""What is a mistake of the user's and what is none, by what raises it."""
+import errno
+import socket
+
+import pytest
+import torch
+
+from autokd_mm.engine.mistakes import innermost, mistake
+from autokd_mm.errors import (CandidateFailed, CheckpointError, ConfigError, DataError,
+                              StudyError, UserError)
+from autokd_mm.proxy.ranks import RankLost
+from autokd_mm.study.patience import StorageAway
+
+
+def raised(make):
+    with pytest.raises(BaseException) as info:
+        make()
+    return info.value
+
+
+def test_those_of_the_family():
+    for cls in (ConfigError, DataError, CheckpointError, StudyError, StorageAway):
+        error = cls('key: words')
+        assert mistake(error) is error
+    for error in (CandidateFailed('x'), RankLost('x')):
+        assert mistake(error) is None
+
+
+def test_raised_again_with_more_words():
+    def build(quiet):
+        try:
+            raise ConfigError('key: words')
+        except ConfigError as error:
+            if quiet:
+                raise ConfigError(f'levels: {error}') from None
+            raise ConfigError(f'class A in a.py: {error}')  # noqa: B904  as builders do
+
+    assert str(innermost(raised(lambda: build(False)))) == 'key: words'
+    assert str(mistake(raised(lambda: build(True)))) == 'levels: key: words'
+
+
+def test_of_a_dataloaders_worker():
+    text = ('Caught ConfigError in DataLoader worker process 0.\nOriginal Traceback (most recent '
+            'call last):\n  File "x.py", line 1, in f\nautokd_mm.errors.ConfigError: key: words\n')
+    assert str(mistake(ConfigError(text))) == 'key: words'
+    text = text.replace('autokd_mm.errors.ConfigError: key: words', 'KeyError: 1')
+    assert mistake(KeyError(text)) is None
+
+
+def test_memory():
+    for error in (MemoryError(), raised(lambda: torch.empty(1 << 50)),
+                  torch.cuda.OutOfMemoryError('CUDA out of memory. Tried to allocate 2 GiB')):
+        line = str(mistake(error))
+        assert 'has not enough memory' in line and 'batch_size' in line and '\n' not in line
+    assert 'the GPU' in line
+
+
+def test_a_port_in_use(monkeypatch):
+    with socket.socket() as taken:
+        taken.bind(('127.0.0.1', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monkeypatch.setenv('MASTER_PORT', str(port))
+        error = raised(lambda: torch.distributed.TCPStore('127.0.0.1', port, is_master=True))
+    assert str(mistake(error)).startswith(f'MASTER_PORT={port}: another program listens')
+
+
+def test_the_disk():
+    for error in (OSError(errno.ENOSPC, 'No space left on device', '/x'),
+                  RuntimeError('[enforce fail at inline_container.cc:1] . PytorchStreamWriter '
+                               'failed writing file data/0: file write failed')):
+        assert '--resume' in str(mistake(error))
+    assert str(mistake(PermissionError(13, 'Permission denied', '/x'))) == '/x: Permission denied'
+
+
+@pytest.mark.parametrize('error', [
+    KeyError('x'), TypeError('x'), ValueError('x'), AssertionError('failed to load image: x'),
+    RuntimeError('x'), FileNotFoundError(2, 'No such file', '/x'), ZeroDivisionError()])
+def test_a_type_alone_makes_no_mistake(error):
+    def fails():
+        raise error
+
+    assert mistake(raised(fails)) is None
+    assert not isinstance(error, UserError)
