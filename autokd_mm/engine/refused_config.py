@@ -10,11 +10,13 @@ from __future__ import annotations
 import inspect
 import re
 from difflib import get_close_matches
+from json import JSONDecodeError
 from types import FrameType
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from mmengine.config import Config
-from mmengine.registry import Registry
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIMIZERS, Registry
 from mmengine.registry.build_functions import build_from_cfg
 from mmengine.runner import Runner
 
@@ -24,6 +26,7 @@ from autokd_mm.errors import ConfigError, DataError, UserError, nearest
 
 _REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, OSError,
              TypeError, ValueError)
+_DATALOADER = Runner.build_dataloader.__code__
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
 
@@ -34,7 +37,10 @@ def refused_config(error: BaseException) -> Optional[UserError]:
         return None
     frames = frames_of(error)
     builds = [at for at, frame in enumerate(frames) if frame.f_code is build_from_cfg.__code__]
-    if not builds:
+    optimizer = _unknown_optimizer(frames)
+    if optimizer:
+        return ConfigError(optimizer)
+    if not builds or _DATALOADER in [frame.f_code for frame in frames[builds[-1]:]]:
         return _of_the_runner(frames, error)
     known, below = frames[builds[-1]].f_locals, frames[builds[-1] + 1:]
     place = _place(_config(frames), known['cfg'])
@@ -44,15 +50,28 @@ def refused_config(error: BaseException) -> Optional[UserError]:
         return _of_a_dataset(error, known, place, below)
     if any(map(ours, below)):
         return None
-    if any(frame.f_code is Runner.build_dataloader.__code__ for frame in below):
-        return ConfigError(f'dataloader: {first_line(error)}')  # torch's, not the loop's
     return ConfigError(f'{place} ({_named(known)}): {first_line(error)}')
 
 
+def _unknown_optimizer(frames: List[FrameType]) -> str:
+    """MMEngine asks the registry for the optimizer's signature before it builds it."""
+    for frame in frames:
+        if frame.f_code is DefaultOptimWrapperConstructor.__call__.__code__:
+            known = frame.f_locals
+            if known.get('optimizer_cls', known) is None:
+                name = str(known['self'].optimizer_cfg['type'])
+                return f'optim_wrapper.optimizer.type: {_unknown_type(name, OPTIMIZERS)}'
+    return ''
+
+
 def _of_the_runner(frames: List[FrameType], error: BaseException) -> Optional[UserError]:
-    """What the Runner itself misses in the config, such as one of two keys that go together."""
-    last = frames[-1].f_code.co_filename if frames else ''
-    if last != Runner.__init__.__code__.co_filename:
+    """What the Runner itself misses in the config, such as one of two keys that go together, and
+    what torch's DataLoader, which it calls, refuses."""
+    codes = [frame.f_code for frame in frames]
+    if _DATALOADER in codes:
+        below = frames[codes.index(_DATALOADER):]
+        return None if any(map(ours, below)) else ConfigError(f'dataloader: {first_line(error)}')
+    if not codes or codes[-1].co_filename != Runner.__init__.__code__.co_filename:
         return None
     return ConfigError(f'CONFIG: {first_line(error)}')
 
@@ -104,6 +123,8 @@ def _of_a_dataset(error: BaseException, known: Mapping[str, Any], place: str,
     if not files and any(map(ours, below)) and not isinstance(error, ValueError):
         return None
     reason = files or first_line(error)
+    if isinstance(error, JSONDecodeError):
+        reason = f'its annotations are no JSON ({reason})'
     if 'need at least one array to concatenate' in reason:  # BaseDataset, of an empty list
         reason = 'it has no images'
     given = ', '.join(f'{key}={known["cfg"][key]!r}' for key in ('data_root', 'ann_file')
