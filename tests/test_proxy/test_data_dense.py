@@ -83,8 +83,18 @@ def test_images_that_a_json_names_and_are_not_there(tmp_path):
     dataset = dense_tasks.built(dense_tasks.detection_datasets(tmp_path))['train']
     assert read_one(dataset, 3, 0, 0)[0].shape[0] == 3
     with pytest.raises(DataError, match=r'train_dataloader.dataset: .*images/004.png is not '
-                                          r'there, .*data_root=.*' + tmp_path.name):
+                                        r'there, .*data_root=.*' + tmp_path.name):
         read_one(dataset, 4, 0, 0)
+
+
+def test_image_that_is_none(tmp_path):
+    dense_tasks.write_coco(tmp_path, count=4)
+    dataset = dense_tasks.built(dense_tasks.detection_datasets(tmp_path))['train']
+    (tmp_path / 'images' / '002.png').write_bytes(b'no image')
+    assert read_one(dataset, 3, 0, 0)[0].shape[0] == 3
+    with pytest.raises(DataError, match=r'train_dataloader.dataset: sample 2: failed to load '
+                                        r'image: .*images/002.png'):
+        read_one(dataset, 2, 0, 0)
 
 
 def test_map_that_is_not_there(tmp_path):
