@@ -1,4 +1,6 @@
 """A file is there when it is complete, and otherwise as it was."""
+import os
+
 import pytest
 
 from autokd_mm.whole_file import replacing, whole_file
@@ -24,3 +26,16 @@ def test_nothing_changes_where_the_block_raises(tmp_path, error):
             file.write(b'half')
             raise error
     assert path.read_text() == 'old' and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_takes_the_place_of_an_empty_one_only(tmp_path):
+    path = tmp_path / 'folder'
+    path.mkdir()
+    with replacing(str(path)) as unfinished:
+        os.mkdir(unfinished)
+        open(os.path.join(unfinished, 'one'), 'w').close()
+    assert [file.name for file in path.iterdir()] == ['one']
+    with pytest.raises(OSError):
+        with replacing(str(path)) as unfinished:
+            os.mkdir(unfinished)
+    assert [file.name for file in path.iterdir()] == ['one'] and list(tmp_path.iterdir()) == [path]

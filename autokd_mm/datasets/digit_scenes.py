@@ -8,6 +8,7 @@ Both layouts are in one folder and show the same scenes::
 """
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import numpy as np
 from autokd_mm.bank.files import claim, door, filled, write_file
 from autokd_mm.datasets.digit_scene_drawing import Scene, draw_scene
 from autokd_mm.errors import ConfigError, DataError
+from autokd_mm.whole_file import replacing
 
 SPLITS = ('train', 'val')
 CLASSES = tuple('0123456789')
@@ -45,10 +47,11 @@ def ensure_scenes(root: str, **settings: Any) -> None:
             if filled(root) or os.path.isfile(root):
                 raise DataError(f'data_root: {root} holds no digit scenes but something else; '
                                 'name a folder that is empty or not there')
-            unfinished = os.path.normpath(root) + '.unfinished'
-            shutil.rmtree(unfinished, ignore_errors=True)  # of a killed process
-            write_scenes(unfinished, **settings)
-            os.replace(unfinished, os.path.normpath(root))  # an empty folder is replaced, too
+            place = os.path.normpath(root)
+            for left in glob.glob(f'{glob.escape(place)}.unfinished-*') + [f'{place}.unfinished']:
+                shutil.rmtree(left, ignore_errors=True)  # of a killed process
+            with replacing(place) as unfinished:
+                write_scenes(unfinished, **settings)
     except OSError as error:
         raise DataError(f'data_root: the digit scenes cannot be written to {root} '
                         f'({error.strerror})') from None

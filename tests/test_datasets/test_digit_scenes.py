@@ -150,11 +150,12 @@ def test_a_data_set_writes_what_is_not_there(small, tmp_path):
 
 
 def test_what_a_killed_writer_left_is_no_obstacle(small, tmp_path):
-    (tmp_path / 'scenes.unfinished' / 'images').mkdir(parents=True)
+    for name in ('scenes.unfinished', 'scenes.unfinished-1'):
+        (tmp_path / name / 'images').mkdir(parents=True)
     (tmp_path / 'scenes').mkdir()
     ensure_scenes(str(tmp_path / 'scenes'))
     assert (tmp_path / 'scenes/annotations/instances_train.json').is_file()
-    assert not (tmp_path / 'scenes.unfinished').exists()
+    assert list(tmp_path.glob('scenes.*')) == []
 
 
 def test_nothing_is_there_after_a_failure(small, monkeypatch, tmp_path):
@@ -163,7 +164,7 @@ def test_nothing_is_there_after_a_failure(small, monkeypatch, tmp_path):
     monkeypatch.setattr(digit_scenes, '_write_images', fail)
     with pytest.raises(DataError, match='data_root: .*No space left'):
         ensure_scenes(str(tmp_path / 'scenes'))
-    assert not (tmp_path / 'scenes').exists()
+    assert list(tmp_path.glob('scenes*')) == []
 
 
 def test_another_folder_is_left_alone(small, tmp_path):
