@@ -15,7 +15,7 @@ from autokd_mm.engine.one_trial import TrialRunner, baseline_of
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.preparation import Prepared, prepare, refuse_study, show_plan
 from autokd_mm.engine.settings import SearchSettings
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, StudyError
 from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.registry import LOOPS
 from autokd_mm.report.progress import Display
@@ -89,7 +89,7 @@ class SearchLoop(BaseLoop):
             else:
                 follow(self._prepare(task, ranks).trainer, ranks)
         except StorageAway as away:
-            raise ConfigError(str(away)) from None
+            raise StudyError(str(away)) from None
         self.runner.call_hook('after_train')
         return self.runner.model
 
