@@ -190,4 +190,6 @@ def main():
 
 
 if __name__ == '__main__':
-    main()
+    sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    import _cli
+    _cli.run(main)

@@ -15,7 +15,7 @@ from autokd_mm.engine.one_trial import TrialRunner, baseline_of
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.preparation import Prepared, prepare, refuse_study, show_plan
 from autokd_mm.engine.settings import SearchSettings
-from autokd_mm.errors import ConfigError, StudyError
+from autokd_mm.errors import StudyError
 from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.registry import LOOPS
 from autokd_mm.report.progress import Display
