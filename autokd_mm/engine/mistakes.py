@@ -65,7 +65,8 @@ def _of_the_machine(error: BaseException) -> Optional[UserError]:
         return ConfigError(f'{where} has not enough memory ({first_line(error)}); make '
                            'train_dataloader.batch_size or, of a search, proxy.batch_size smaller')
     if isinstance(error, (RuntimeError, OSError)) and (
-            'EADDRINUSE' in str(error) or getattr(error, 'errno', None) == errno.EADDRINUSE):
+            os.strerror(errno.EADDRINUSE).lower() in str(error).lower()  # torch before 2.4
+            or 'EADDRINUSE' in str(error)):
         return ConfigError(f'MASTER_PORT={os.environ.get("MASTER_PORT", "")}: another program '
                            'listens at this port; name a free one (PORT=29501 tools/dist_train.sh)')
     return None
