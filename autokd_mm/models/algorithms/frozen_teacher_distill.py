@@ -25,7 +25,7 @@ from autokd_mm.registry import MODELS
 class _Held:
     """Keeps the teacher out of the module tree: no state dict, no optimiser, no EMA sees it."""
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: BaseModel) -> None:
         self.module = module
 
     def __deepcopy__(self, memo: Dict[int, Any]) -> '_Held':
@@ -125,7 +125,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._bank = BankedTeacher(bank, self.distiller) if bank else None
 
     @property
-    def teacher(self) -> nn.Module:
+    def teacher(self) -> BaseModel:
         """The frozen teacher; not a sub-module."""
         return self._held.module
 

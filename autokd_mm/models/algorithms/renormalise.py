@@ -14,6 +14,8 @@ class Renormalise(nn.Module):
     It works on the student's batch, behind crops, flips and batch mixing, so the teacher sees the
     very same pixels; means and standard deviations are in units of the raw pixel.
     """
+    scale: torch.Tensor
+    shift: torch.Tensor
 
     def __init__(self, scale: torch.Tensor, shift: torch.Tensor, swap: bool) -> None:
         super().__init__()

@@ -3,12 +3,12 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Dict, Optional, Sequence, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Union
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseModel
 from mmengine.runner.checkpoint import CheckpointLoader
-from torch import nn
 
 from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.algorithms.teachers import Teachers
@@ -19,7 +19,7 @@ from autokd_mm.safe_load import load_url, load_weights, why
 _MATCH = 0.95
 
 
-def load_teacher(teacher: nn.Module,
+def load_teacher(teacher: BaseModel,
                  teacher_ckpt: Union[str, Sequence[Optional[str]]]) -> None:
     """Load ``teacher_ckpt`` into ``teacher``; errors name the key ``teacher_ckpt``.
 
@@ -43,7 +43,7 @@ def load_teacher(teacher: nn.Module,
             load_network(network, path, f'teacher_ckpt[{number}]')
 
 
-def load_network(model: nn.Module, path: str, key: str) -> None:
+def load_network(model: BaseModel, path: str, key: str) -> None:
     """Load a checkpoint into ``model``, which must be the network it was made from.
 
     Accepts training checkpoints (``state_dict`` inside), plain state dicts, checkpoints of a
@@ -108,7 +108,7 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     return checkpoint
 
 
-def _strip(weights: Dict[str, Any]) -> Dict[str, torch.Tensor]:
+def _strip(weights: Mapping[str, Any]) -> Mapping[str, torch.Tensor]:
     tensors = {name: value for name, value in weights.items() if isinstance(value, torch.Tensor)}
     for prefix in ('module.', 'architecture.'):
         if any(name.startswith(prefix) for name in tensors):

@@ -47,8 +47,8 @@ class Teachers(BaseModel):
     def __len__(self) -> int:
         return self._count
 
-    def networks(self) -> List[nn.Module]:
-        return [self._modules[str(number)] for number in range(self._count)]  # type: ignore[misc]
+    def networks(self) -> List[BaseModel]:
+        return [self._modules[str(number)] for number in range(self._count)]
 
     def inputs(self) -> List[Optional[TeacherInput]]:
         """What each teacher's images go through; ``None`` where it sees the student's."""
@@ -114,10 +114,10 @@ class Teachers(BaseModel):
     def init_weights(self) -> None:
         for network in self.networks():
             if not getattr(network, '_is_init', False):
-                network.init_weights()  # type: ignore[operator]
+                network.init_weights()
 
 
-def each_teacher(model: Any) -> List[Tuple[nn.Module, Optional[nn.Module]]]:
+def each_teacher(model: Any) -> List[Tuple[BaseModel, Optional[TeacherInput]]]:
     """The teachers of a :class:`FrozenTeacherDistill`, one or several, with what brings the
     student's images to each; ``None`` where it sees them as they are."""
     if isinstance(model.teacher, Teachers):

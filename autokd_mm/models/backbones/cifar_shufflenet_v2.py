@@ -31,6 +31,7 @@ class CifarShuffleNetV2(ShuffleNetV2):
         ConfigError: ``in_channels`` is not a positive integer.
         ValueError: another argument is wrong (mmpretrain's own message).
     """
+    conv1: ConvModule
 
     def __init__(self, in_channels: int = 3, **others: Any) -> None:
         check_channels('CifarShuffleNetV2', in_channels=in_channels)

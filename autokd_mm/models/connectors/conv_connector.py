@@ -18,7 +18,7 @@ def resize(feature: Tensor, size: Optional[Tuple[int, int]]) -> Tensor:
     """
     if size is None or feature.shape[-2:] == size:
         return feature
-    pooled = tuple(min(have, want) for have, want in zip(feature.shape[-2:], size))
+    pooled = (min(feature.shape[-2], size[0]), min(feature.shape[-1], size[1]))
     if feature.shape[-2:] != pooled:
         feature = F.adaptive_avg_pool2d(feature, pooled)
     if pooled != size:

@@ -27,8 +27,6 @@ class Distance(nn.Module):
     """
 
     inters: Sequence[str] = ('none', 'sample', 'channel')
-    #: the smallest number of things compared for which the distance says anything
-    minimum: int = 1
 
     def __init__(self, inter: Optional[str] = None) -> None:
         super().__init__()
@@ -36,6 +34,11 @@ class Distance(nn.Module):
         if inter not in self.inters:
             raise ConfigError(f'{type(self).__name__}.inter: {nearest(inter, self.inters)}')
         self.inter = inter
+
+    @property
+    def minimum(self) -> int:
+        """The smallest number of things compared for which the distance says anything."""
+        return 1
 
     def compared(self, n: int, c: int, h: int, w: int, patches: int = 1) -> Tuple[int, str]:
         """How many things one comparison is made of, and what they are."""
@@ -53,7 +56,8 @@ class Distance(nn.Module):
         """
         shape = tuple(shape) + (1, 1) if len(shape) == 2 else tuple(shape)
         patches = shape[0] if len(shape) == 5 else 1
-        length, unit = self.compared(*shape[-4:], patches=patches)
+        n, c, h, w = shape[-4:]
+        length, unit = self.compared(n, c, h, w, patches)
         if length >= self.minimum:
             return None
         return (f'{type(self).__name__}(inter={self.inter!r}) compares the {unit} and needs at '

@@ -1,5 +1,5 @@
 """Gram-L2: the similarities within a batch (SP) or between channels (ICKD)."""
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 from torch import Tensor
@@ -20,11 +20,10 @@ class _GramRowError(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(ctx: Any, student: Tensor, teacher: Tensor) -> Tensor:
         batch, rows, _ = student.shape
         limit = min(block_size(student), max(_SMALL, student.numel()))
-        needs_grad = ctx.needs_input_grad[0]
-        gradient = torch.empty_like(student) if needs_grad else None
+        gradient = torch.empty_like(student) if ctx.needs_input_grad[0] else None
         total = student.new_zeros(())
         for of_batch in blocks(batch, rows * rows, limit):
             s, t = student[of_batch], teacher[of_batch]
@@ -34,7 +33,7 @@ class _GramRowError(torch.autograd.Function):
                 unit_t, _ = _unit_rows(t[:, part] @ t.transpose(1, 2))
                 difference = torch.sub(unit_s, unit_t, out=unit_t)
                 total += difference.square().sum()
-                if not needs_grad:
+                if gradient is None:
                     continue
                 along = (unit_s * difference).sum(2, keepdim=True)
                 of_gram = difference.addcmul_(unit_s, along, value=-1).mul_(2 * inverse)
@@ -45,14 +44,14 @@ class _GramRowError(torch.autograd.Function):
                     gradient[of_batch] = 0
                 gradient[of_batch] += of_gram.transpose(1, 2) @ s[:, part]
                 gradient[of_batch, part] += of_gram @ s
-        if needs_grad:
+        if gradient is not None:
             ctx.save_for_backward(gradient)
         ctx.count = batch * rows
         return total / ctx.count
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         gradient, = ctx.saved_tensors
         return gradient * (grad / ctx.count), None
 

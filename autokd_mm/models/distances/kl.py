@@ -1,5 +1,5 @@
 """Kullback-Leibler divergence of softmaxes at a temperature."""
-from typing import Tuple
+from typing import Any, Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -22,9 +22,10 @@ class _SoftmaxKL(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, student: Tensor, teacher: Tensor, tau: float) -> Tensor:
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, tau: float) -> Tensor:
         parts = list(blocks(len(student), student[0].numel(), block_size(student)))
-        gradient, total = None, 0
+        gradient: Optional[Tensor] = None
+        total = student.new_zeros(())
         for part in parts:
             log_q = _log_softmax(student[part], tau)
             log_p = _log_softmax(teacher[part], tau)
@@ -46,7 +47,7 @@ class _SoftmaxKL(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
         gradient, = ctx.saved_tensors
         return gradient * (grad / ctx.tau), None, None
 

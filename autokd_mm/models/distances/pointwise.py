@@ -3,7 +3,7 @@
 The vectors, by ``inter``: 'none', the C H W values of a sample; 'sample', the N values of one unit
 (c, h, w) across the batch; 'channel', the N H W values of one channel.
 """
-from typing import Tuple
+from typing import Any, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -29,9 +29,9 @@ class _DirectionError(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, student: Tensor, teacher: Tensor, dims: Tuple[int, ...],
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, dims: Tuple[int, ...],
                 centred: bool) -> Tensor:
-        axis, total, ctx.parts = _axis_of_blocks(student, dims), 0, []
+        axis, total, ctx.parts = _axis_of_blocks(student, dims), student.new_zeros(()), []
         for part in blocks(student.shape[axis], student.numel() // student.shape[axis],
                            block_size(student)):
             where = (Ellipsis, part) + (slice(None), ) * (-axis - 1)
@@ -47,7 +47,8 @@ class _DirectionError(torch.autograd.Function):
                 along = torch.where(inverse_t > 0, error / 2, error)
                 of_s = (1 - along) * inverse_s * inverse_s
                 of_t = -inverse_t * inverse_s
-                constant = -(of_s * mean_s + of_t * mean_t) if centred else None
+                constant = (None if mean_s is None or mean_t is None
+                            else -(of_s * mean_s + of_t * mean_t))
                 ctx.parts.append((where, of_s, of_t, constant))
         ctx.vectors = student.numel() // _length(student, dims)
         ctx.save_for_backward(student, teacher)
@@ -55,7 +56,7 @@ class _DirectionError(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None, None]:
         student, teacher = ctx.saved_tensors
         result = torch.empty_like(student)
         grad = grad / ctx.vectors
@@ -80,14 +81,16 @@ def _length(feature: Tensor, dims: Tuple[int, ...]) -> int:
     return length
 
 
-def _direction(vectors: Tensor, dims: Tuple[int, ...], centred: bool):
+def _direction(vectors: Tensor, dims: Tuple[int, ...],
+               centred: bool) -> Tuple[Tensor, Optional[Tensor], Tensor]:
     """Vectors (less their mean), that mean, and 1 / their length (0 if they have none)."""
-    mean, smallest = None, 1e-15
+    mean: Optional[Tensor] = None
+    smallest: Union[float, Tensor] = 1e-15
     if centred:
         mean = vectors.mean(dims, keepdim=True)
         vectors = vectors - mean
         eps = _ROUNDING * torch.finfo(vectors.dtype).eps * _length(vectors, dims)**0.5
-        smallest = (mean.abs() * eps).clamp_(min=smallest)
+        smallest = (mean.abs() * eps).clamp_(min=1e-15)
     norm = vectors.square().sum(dims, keepdim=True).sqrt_()
     return vectors, mean, inverse_or_zero(norm, smallest)
 

@@ -3,7 +3,7 @@
 All are functions of one matrix, the squared distances between L2-normalised vectors.
 """
 import math
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -27,7 +27,7 @@ class _UnitSquaredDistances(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, features: Tensor) -> Tensor:
+    def forward(ctx: Any, features: Tensor) -> Tensor:
         batch, rows, length = features.shape
         inverse = inverse_or_zero(_lengths(features))
         gram = features.new_zeros((batch, rows, rows))
@@ -46,7 +46,7 @@ class _UnitSquaredDistances(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         features, inverse = ctx.saved_tensors
         both = grad + grad.transpose(1, 2)
         laplacian = torch.diag_embed(both.sum(2)) - both
@@ -143,29 +143,28 @@ class _AngleError(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, student: Tensor, teacher: Tensor) -> Tensor:
+    def forward(ctx: Any, student: Tensor, teacher: Tensor) -> Tensor:
         batch, rows, _ = student.shape
-        needs_grad = ctx.needs_input_grad[0]
-        gradient = torch.zeros_like(student) if needs_grad else None
+        gradient = torch.zeros_like(student) if ctx.needs_input_grad[0] else None
         total = student.new_zeros(())
         for part in blocks(rows, batch * rows * rows, block_size(student)):
             cosine, scale, inverse = _angles(student, part)
             difference = _angles(teacher, part)[0].sub_(cosine).neg_()
             slope = difference.clamp(-1, 1)
             total += difference.sub_(slope, alpha=0.5).mul_(slope).sum()
-            if needs_grad:
+            if gradient is not None:
                 # With e the slope: d/d d2_jk = -e / (2 d_ij d_ik), and all else is of d2_ij.
                 along = cosine.mul_(slope).sum(3) * inverse.square()
                 of_product = slope.mul_(scale)
                 gradient[:, part] += of_product.sum(3).mul_(2).sub_(along)
                 gradient -= of_product.sum(1)
-        if needs_grad:
+        if gradient is not None:
             ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None]:
         gradient, = ctx.saved_tensors
         return gradient * grad, None
 

@@ -139,6 +139,9 @@ def _layerwise_from_config(config: Dict[str, Any], layers: Layers) -> LayerwiseS
             if not pair.factor > 0:
                 raise ConfigError(f'layers.factors: that of {pair.student} is {pair.factor}; the '
                                   f'weight of {name} says nothing of its options')
+            if branch.feature_weight is None:
+                raise ConfigError(f'model.distiller.distill_losses.{name}.loss_weight: must be a '
+                                  'number, got None')
             weight = float(f'{branch.feature_weight / pair.factor:.12g}')
             branch = replace(branch, feature_weight=weight)
         found[pair.name] = branch
@@ -206,7 +209,7 @@ def _branch_values(branch: str, found: List[str], losses: Mapping[str, Any],
                                if arg == 'loss_weight'})
 
 
-def _present(spec: DistillerSpec, names: Dict[str, str]) -> Dict[str, Any]:
+def _present(spec: Spec, names: Dict[str, str]) -> Dict[str, Any]:
     return {arg: getattr(spec, field) for field, arg in names.items()
             if getattr(spec, field) is not None}
 

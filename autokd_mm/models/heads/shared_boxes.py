@@ -1,12 +1,17 @@
 """RoI heads of a teacher and a student that judge the same boxes."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 
 from autokd_mm.errors import ConfigError
+
+if TYPE_CHECKING:  # what it is mixed into; MMDetection may be missing
+    from mmdet.models.roi_heads import StandardRoIHead as RoIHead
+else:
+    RoIHead = object
 
 FIELD = 'teacher_boxes'  # of a data sample: R x 4 in pixels of the (padded) image, R >= 1
 
@@ -16,7 +21,7 @@ class BoxLogits(nn.Identity):
     of its images: (R_1 + ... + R_N) x (classes + background)."""
 
 
-class SharedBoxes:
+class SharedBoxes(RoIHead):
     """Makes a RoI head of MMDetection judge the teacher's boxes beside its own.
 
     Each network has proposals of its own, and logits can be compared on the same boxes only. In
@@ -33,19 +38,18 @@ class SharedBoxes:
         for proposals, sample in zip(rpn_results_list, batch_data_samples or ()):
             setattr(sample, FIELD, self._first(proposals.bboxes, sample))
         self._judge(x, batch_data_samples)
-        return super().forward(x, rpn_results_list, batch_data_samples)  # type: ignore[misc]
+        return super().forward(x, rpn_results_list, batch_data_samples)
 
     def loss(self, x: Tuple[torch.Tensor, ...], rpn_results_list: List[Any],
              batch_data_samples: List[Any]) -> Dict[str, torch.Tensor]:
-        losses = super().loss(x, rpn_results_list, batch_data_samples)  # type: ignore[misc]
+        losses = super().loss(x, rpn_results_list, batch_data_samples)
         self._judge(x, batch_data_samples)
         return losses
 
     def predict(self, x: Tuple[torch.Tensor, ...], rpn_results_list: List[Any],
                 batch_data_samples: List[Any], **kwargs: Any) -> List[Any]:
         self._judge(x, batch_data_samples)
-        return super().predict(  # type: ignore[misc]
-            x, rpn_results_list, batch_data_samples, **kwargs)
+        return super().predict(x, rpn_results_list, batch_data_samples, **kwargs)
 
     def _first(self, proposals: Any, sample: Any) -> torch.Tensor:
         boxes = getattr(proposals, 'tensor', proposals)[:self.count]  # MMDetection's BaseBoxes
@@ -55,11 +59,13 @@ class SharedBoxes:
         return boxes.new_tensor([[0, 0, width, height]])
 
     def _judge(self, x: Tuple[torch.Tensor, ...], samples: Optional[Sequence[Any]]) -> None:
-        boxes = [getattr(sample, FIELD, None) for sample in samples or ()]
-        if boxes and all(found is not None for found in boxes):
+        samples = samples or ()
+        boxes = [getattr(sample, FIELD) for sample in samples
+                 if getattr(sample, FIELD, None) is not None]
+        if boxes and len(boxes) == len(samples):
             from mmdet.structures.bbox import bbox2roi
             rois = bbox2roi([found.to(x[0].device) for found in boxes])
-            self.shared_logits(self._bbox_forward(x, rois)['cls_score'])  # type: ignore[attr-defined]
+            self.shared_logits(self._bbox_forward(x, rois)['cls_score'])
 
 
 def share_boxes(detector: nn.Module, count: Any) -> nn.Module:

@@ -1,8 +1,7 @@
 """The loss of one point of the search space on one pair of features."""
 import math
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Collection, Dict, List, Mapping, Optional, Tuple, Type, Union
 
-from mmengine.utils import is_str
 from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError, nearest
@@ -19,7 +18,7 @@ from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
 from autokd_mm.space import rules
 
-TRANSFORMS = {
+TRANSFORMS: Dict[str, Optional[Type[nn.Module]]] = {
     'none': None,
     'spatial_attention': SpatialAttentionTransform,
     'channel_attention': ChannelAttentionTransform,
@@ -27,13 +26,17 @@ TRANSFORMS = {
     'random_mask': RandomMaskTransform,
     'teacher_attention_mask': TeacherAttentionMaskTransform,
 }
-REGIONS = {
+REGIONS: Dict[str, Optional[Type[nn.Module]]] = {
     'all': None,
     'foreground_background': ForegroundBackgroundTransform,
     'instances': InstancesTransform,
 }
-INTRAS = {'none': None, 'multi_scale': MultiScaleTransform, 'local': LocalTransform}
-DISTANCES = {
+INTRAS: Dict[str, Optional[Type[nn.Module]]] = {
+    'none': None,
+    'multi_scale': MultiScaleTransform,
+    'local': LocalTransform,
+}
+DISTANCES: Dict[str, Type[Distance]] = {
     'l2': L2Distance,
     'cosine': CosineDistance,
     'pearson': PearsonDistance,
@@ -48,7 +51,7 @@ INTERS = ('none', 'sample', 'channel')
 _DEFAULT_MASK_RATIO, _DEFAULT_PATCH_GRID, _DEFAULT_TEMPERATURE = 0.65, 2, 1.0
 _DEFAULT_BACKGROUND_WEIGHT = 0.5
 
-Operation = Union[str, Dict]
+Operation = Union[str, Dict[str, Any]]
 
 
 @MODELS.register_module()
@@ -160,7 +163,7 @@ class FeatureLoss(SeesSizes, nn.Module):
             student, teacher = self.region(student, teacher)
             if not len(student):
                 return self._zero(whole)
-        elif self.region is not None:
+        elif isinstance(self.region, ForegroundBackgroundTransform):
             weights = self.region.weights(student)
         groups = None
         if self.sizes is not None and not isinstance(self.region, InstancesTransform):
@@ -176,7 +179,8 @@ class FeatureLoss(SeesSizes, nn.Module):
                           None if weights is None else weights[part] * share))
         if self.inter == 'sample':
             made = [self._transformed(s, t) for s, t, _ in crops]
-            return self._compare(*(put_together(parts, groups) for parts in zip(*made)), None)
+            student, teacher = (put_together(parts, groups) for parts in zip(*made))
+            return self._compare(student, teacher, None)
         return self._mean_over_images(crops)
 
     def _mean_over_images(self, crops: List[Tuple[Tensor, Tensor, Optional[Tensor]]]) -> Tensor:
@@ -224,24 +228,25 @@ class FeatureLoss(SeesSizes, nn.Module):
         return f'loss_weight={self.loss_weight}'
 
 
-def _check_name(key: str, name: Operation, table) -> None:
+def _check_name(key: str, name: Operation, table: Collection[str]) -> None:
     if isinstance(name, dict):
         only_names = key in ('inter', 'region')
         if only_names or 'type' not in name:
             raise ConfigError(f'FeatureLoss.{key}: expects one of {", ".join(table)}'
                               f'{"" if only_names else " or a dict with a type"}, got {name!r}')
-    elif not is_str(name) or name not in table:
+    elif not isinstance(name, str) or name not in table:
         raise ConfigError(f'FeatureLoss.{key}: {nearest(name, table)}')
 
 
-def _check_only(value, key: str, level: str, owner: str, chosen: Operation) -> None:
+def _check_only(value: Optional[float], key: str, level: str, owner: str,
+                chosen: Operation) -> None:
     if value is not None and chosen != owner:
         raise ConfigError(f'FeatureLoss.{key} means something only with {level}={owner!r}, got '
                           f'{value!r} with {level}={chosen!r}')
 
 
 def _check_weighted(transform: Operation, inter: str, distance: Operation) -> None:
-    fault = rules.weights_fault(distance, inter) if is_str(distance) else None
+    fault = rules.weights_fault(distance, inter) if isinstance(distance, str) else None
     if fault:
         raise ConfigError(f"FeatureLoss.region: 'foreground_background' with inter={inter!r} and "
                           f'distance={distance!r} {fault}')
@@ -250,18 +255,24 @@ def _check_weighted(transform: Operation, inter: str, distance: Operation) -> No
                           "transform='channel_attention' leaves 1 x 1; use 'instances' or 'all'")
 
 
-def _given(condition: bool, **arguments) -> Dict:
+def _given(condition: bool, **arguments: Any) -> Dict[str, Any]:
     return arguments if condition else {}
 
 
-def _build(key: str, operation: Operation, table: Dict, **arguments) -> Optional[nn.Module]:
-    if not isinstance(operation, dict):
-        return None if table[operation] is None else table[operation](**arguments)
+def _build(key: str, operation: Operation, table: Mapping[str, Optional[Type[nn.Module]]],
+           **arguments: Any) -> Optional[nn.Module]:
+    if isinstance(operation, dict):
+        return _registered(key, operation)
+    made = table[operation]
+    return None if made is None else made(**arguments)
+
+
+def _registered(key: str, operation: Dict[str, Any]) -> nn.Module:
     # Bare names are looked up in MMRazor's registry (and MMEngine's above it) whatever the default
     # scope of the task's config is.
     with MODELS.switch_scope_and_registry('mmrazor') as registry:
         name = operation['type']
-        if is_str(name) and registry.get(name) is None:
+        if isinstance(name, str) and registry.get(name) is None:
             raise ConfigError(f'FeatureLoss.{key}.type: {nearest(name, registry.module_dict)}')
     return MODELS.build(dict(_scope_='mmrazor', **operation))
 
@@ -271,12 +282,12 @@ def _build_distance(distance: Operation, inter: str, temperature: Optional[float
         if inter != 'none':
             raise ConfigError("FeatureLoss.inter: a distance given as a dict brings its own inter, "
                               f"write it there; got {inter!r}")
-        return _build('distance', distance, DISTANCES)
+        return _registered('distance', distance)
     inters: Tuple[str, ...] = tuple(DISTANCES[distance].inters)
     if inter not in inters:
         raise ConfigError(f'FeatureLoss.inter: distance={distance!r} needs one of '
                           f'{", ".join(map(repr, inters))}, got {inter!r}')
-    arguments: Dict = dict(inter=inter) if len(inters) > 1 else {}
+    arguments: Dict[str, Any] = dict(inter=inter) if len(inters) > 1 else {}
     if distance == 'kl':
         arguments['temperature'] = _DEFAULT_TEMPERATURE if temperature is None else temperature
     return DISTANCES[distance](**arguments)

@@ -1,5 +1,6 @@
 """Distillation of the outputs: KL (KD) and Pearson (DIST)."""
 import math
+from typing import Optional
 
 from torch import Tensor, nn
 
@@ -68,8 +69,8 @@ class LogitsLoss(SeesSizes, nn.Module):
         if self.kl is not None:
             return self.kl.compare(student, teacher) * self.loss_weight
         student, teacher = (self._probabilities(logits) for logits in (student, teacher))
-        loss = sum(distance.compare(student, teacher) for distance in (self.inter, self.intra)
-                   if distance is not None)
+        loss = sum((distance.compare(student, teacher) for distance in (self.inter, self.intra)
+                    if distance is not None), student.new_zeros(()))
         return loss * (self.temperature**2 * self.loss_weight)
 
     def _probabilities(self, logits: Tensor) -> Tensor:
@@ -82,5 +83,5 @@ class LogitsLoss(SeesSizes, nn.Module):
                 f'loss_weight={self.loss_weight}')
 
 
-def _pearson(inter: str, wanted: bool):
+def _pearson(inter: str, wanted: bool) -> Optional[PearsonDistance]:
     return PearsonDistance(inter) if wanted else None

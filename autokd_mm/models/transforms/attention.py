@@ -1,5 +1,5 @@
 """Global transforms that keep where, or in which channel, a network is active."""
-from typing import Tuple
+from typing import Any, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ class _MeanSquare(torch.autograd.Function):
     """mean over C of F^2, N x C x H x W -> N x 1 x H x W, keeping no copy of F."""
 
     @staticmethod
-    def forward(ctx, feature: Tensor) -> Tensor:
+    def forward(ctx: Any, feature: Tensor) -> Tensor:
         ctx.save_for_backward(feature)
         attention = feature.new_empty((feature.shape[0], 1) + feature.shape[2:])
         for part in blocks(len(feature), feature[0].numel(), block_size(feature)):
@@ -21,7 +21,7 @@ class _MeanSquare(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
         feature, = ctx.saved_tensors
         return feature * (grad * (2 / feature.shape[1]))
 

@@ -1,5 +1,5 @@
 """Global transforms that weight, or hide, positions before the features are compared."""
-from typing import Tuple
+from typing import Callable, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -142,13 +142,12 @@ class RandomMaskTransform(nn.Module):
         return checked_pair(generated, teacher, 'RandomMaskTransform')
 
     def _generate(self, masked: Tensor) -> Tensor:
-        return self.generation(masked.to(self.generation[0].weight.dtype))
+        return self.generation(masked.to(next(self.generation.parameters()).dtype))
 
 
 def _autocasts_to_float16(tensor: Tensor) -> bool:
     device = tensor.device.type
-    if hasattr(torch, 'get_autocast_dtype'):  # torch >= 2.4
-        return torch.is_autocast_enabled(device) and \
-            torch.get_autocast_dtype(device) == torch.float16
-    return device == 'cuda' and torch.is_autocast_enabled() and \
-        torch.get_autocast_gpu_dtype() == torch.float16
+    enabled: Callable[..., bool] = torch.is_autocast_enabled  # of a device since torch 2.4
+    if hasattr(torch, 'get_autocast_dtype'):
+        return enabled(device) and torch.get_autocast_dtype(device) == torch.float16
+    return device == 'cuda' and enabled() and torch.get_autocast_gpu_dtype() == torch.float16

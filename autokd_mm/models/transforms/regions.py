@@ -5,7 +5,7 @@ W / batch width and H / batch height; cell (i, j) of the map covers [j, j + 1] x
 """
 import math
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -190,7 +190,8 @@ class InstancesTransform(_Region):
     def forward(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
         boxes = self.seen(len(student))
         size = (student.shape[-2], student.shape[-1])
-        pooled_student, pooled_teacher = [], []
+        pooled_student: List[Tensor] = []
+        pooled_teacher: List[Tensor] = []
         for index in range(len(student)):
             cells = self._at_least_a_cell(boxes, index, size, student)
             rows, columns = boxes.image_on(index, size)

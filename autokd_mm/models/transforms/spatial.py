@@ -53,7 +53,8 @@ class MultiScaleTransform(nn.Module):
         return [(0.5**i / total, *pair) for i, pair in enumerate(scales)]
 
     @staticmethod
-    def _coarsest_that_divides(scales, size: int) -> Tuple[Tensor, Tensor]:
+    def _coarsest_that_divides(scales: Sequence[Tuple[Tensor, Tensor]],
+                               size: int) -> Tuple[Tensor, Tensor]:
         """The smallest map whose average on the grid is that of the full map.
 
         Averages of averages are exact only where all bins have the same size and nest.
@@ -101,12 +102,13 @@ class LocalTransform(nn.Module):
         if min(height, width) < self.patch_grid:
             raise ConfigError(f'LocalTransform.patch_grid is {self.patch_grid}, larger than the '
                               f'{height} x {width} map')
-        parts = []
+        parts: Parts = []
         for rows, patch_rows in self._bands(height):
             for columns, patch_columns in self._bands(width):
-                stacked = [self._stack(feature[..., rows, columns], patch_rows, patch_columns)
-                           for feature in (student, teacher)]
-                parts.append((len(stacked[0]) / self.patch_grid**2, *stacked))
+                of_student, of_teacher = (
+                    self._stack(feature[..., rows, columns], patch_rows, patch_columns)
+                    for feature in (student, teacher))
+                parts.append((len(of_student) / self.patch_grid**2, of_student, of_teacher))
         return parts
 
     def _bands(self, length: int) -> List[Tuple[slice, int]]:
