@@ -53,6 +53,17 @@ class FeatureBank:
         with one array for each row."""
         return self.arrays[name].rows(rows)
 
+    def ragged(self, name: str) -> RaggedArray:
+        """An array whose rows differ in shape.
+
+        Raises:
+            TypeError: its rows have one shape.
+        """
+        array = self.arrays[name]
+        if not isinstance(array, RaggedArray):
+            raise TypeError(f'{self.path}: the rows of {name} have one shape')
+        return array
+
     @classmethod
     def open_or_build(cls, path: str, plan: Plan,
                       make: Callable[[int, int], Mapping[str, Any]],

@@ -56,7 +56,8 @@ class Plan:
     def row_bytes(self, name: str) -> int:
         """Bytes of a row; of a ragged array as estimated."""
         shape, dtype = self.arrays[name]
-        numbers = self.numbers[name] if name in self.ragged else np.prod(shape[1:], dtype=np.int64)
+        numbers = self.numbers[name] if name in self.ragged else np.prod(
+            [size for size in shape[1:] if size is not None], dtype=np.int64)
         return math.ceil(numbers * stored_dtype(dtype).itemsize)
 
     @property

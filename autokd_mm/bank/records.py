@@ -100,8 +100,10 @@ def sources_of(names: Sequence[str]) -> Dict[str, Optional[int]]:
 
 def where_from(data_samples: Any) -> Optional[Tuple[List[int], List[int], int]]:
     """Samples, views and seed of a batch; ``None`` where not all of it is from ``SeededViews``."""
-    views = [getattr(sample, VIEW, None) for sample in data_samples or []]
-    if not views or None in views:
+    data_samples = data_samples or []
+    views = [getattr(sample, VIEW) for sample in data_samples
+             if getattr(sample, VIEW, None) is not None]
+    if not views or len(views) < len(data_samples):
         return None
     samples = [getattr(sample, SAMPLE) for sample in data_samples]
     return samples, views, getattr(data_samples[0], VIEW_SEED)

@@ -171,7 +171,7 @@ def _write_shard(folder: str, plan: Plan, shard: int, make: Make,
         np.lib.format.write_array_header_1_0(
             header, np.lib.format.header_data_from_array_1_0(array))
         file = os.path.join(folder, shard_file(name, shard))
-        write_file(file, [header.getvalue(), memoryview(array.reshape(-1).view(np.uint8))])
+        write_file(file, [header.getvalue(), array.reshape(-1).view(np.uint8).data])
         checksums[name] = checksum(file)
     return checksums
 

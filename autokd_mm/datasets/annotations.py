@@ -74,9 +74,10 @@ def to_arrays(sample: Any, size: Tuple[int, int]) -> Arrays:
     """
     kind = kind_of(sample)
     if kind == LABEL:
-        return dict(labels=np.int64(int(sample.gt_label)))
-    arrays = dict(ori_shape=np.array(sample.get('ori_shape', size)[:2], np.int32),
-                  scale_factor=np.array(sample.get('scale_factor', (1.0, 1.0))[:2], np.float64))
+        return dict(labels=np.array(int(sample.gt_label), np.int64))
+    arrays: Arrays = dict(
+        ori_shape=np.array(sample.get('ori_shape', size)[:2], np.int32),
+        scale_factor=np.array(sample.get('scale_factor', (1.0, 1.0))[:2], np.float64))
     if kind == BOXES:
         arrays['boxes'], arrays['labels'] = _boxes(sample.gt_instances, size)
         arrays['ignored_boxes'], arrays['ignored_labels'] = _boxes(

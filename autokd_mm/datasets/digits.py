@@ -1,5 +1,5 @@
 """Real images that need no download."""
-from typing import List, Optional
+from typing import Any, List, Optional
 
 import numpy as np
 from mmpretrain.datasets import BaseDataset
@@ -39,7 +39,7 @@ class Digits(BaseDataset):
                  split: str = 'train',
                  metainfo: Optional[dict] = None,
                  test_mode: bool = False,
-                 **kwargs) -> None:
+                 **kwargs: Any) -> None:
         if split not in SPLITS:
             raise ConfigError(f'Digits split: {nearest(split, SPLITS)}')
         self.split = split
