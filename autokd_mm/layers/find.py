@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
+from mmengine.model import BaseModel
 from torch import nn
 
 from autokd_mm.errors import ConfigError, nearest
@@ -17,7 +18,7 @@ _KEYS = ('student', 'teacher', 'student_logits', 'teacher_logits', 'scores', 'fa
          'factor_temperature', 'shared')
 
 
-def find_layers(model: nn.Module, student: nn.Module, names: Mapping[str, Any],
+def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
                 pixels: torch.Tensor,
                 samples: Optional[Sequence[Any]] = None) -> Layers:
     """Run both networks once and read the shapes at the named layers.
@@ -137,7 +138,7 @@ def _refuse_other_classes(pair: LayerPair) -> None:
                           f'{student[1]} x {student[2]}; both must have the same size')
 
 
-def inputs_for(model: nn.Module, pixels: torch.Tensor, teacher: bool) -> torch.Tensor:
+def inputs_for(model: BaseModel, pixels: torch.Tensor, teacher: bool) -> torch.Tensor:
     """uint8 images as a :class:`FrozenTeacherDistill` gives them to its student or teacher."""
     device = next(model.parameters()).device
     preprocessor = model.data_preprocessor

@@ -7,7 +7,7 @@ from typing import Any, Dict, Iterable, List, Mapping, Optional
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from mmengine.model import BaseModel
 
 from autokd_mm.layers.capture import capture
 from autokd_mm.measure.dense_metrics import DenseMetric
@@ -40,7 +40,7 @@ def positions(feature: torch.Tensor, cells: Size, grid: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def evaluate_dense(student: nn.Module, batches: Iterable[Batch], layers: Layers,
+def evaluate_dense(student: BaseModel, batches: Iterable[Batch], layers: Layers,
                    teacher: Mapping[str, torch.Tensor], grid: int,
                    metric: Optional[DenseMetric]) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.

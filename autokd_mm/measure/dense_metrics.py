@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from mmengine.model import BaseModel
 
 _IGNORED = 255  # in MMSegmentation's maps, and what its preprocessor pads them with
 
@@ -18,7 +18,7 @@ class DenseMetric(ABC):
     """Counts batches of held-out images."""
 
     @abstractmethod
-    def add(self, student: nn.Module, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
+    def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
         """Count a batch; ``outputs``: what the student has said at the layers."""
 
@@ -41,7 +41,7 @@ class MeanIoU(DenseMetric):
         self._source = source
         self._confusion = torch.zeros(())
 
-    def add(self, student: nn.Module, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
+    def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
         truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(inputs.device)
         logits = F.interpolate(outputs[self._source].float(), truth.shape[1:], mode='bilinear',
@@ -81,7 +81,7 @@ class BoxMAP(DenseMetric):
         self._truth: List[Dict[str, Any]] = []
         self._found: List[Dict[str, Any]] = []
 
-    def add(self, student: nn.Module, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
+    def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
         for sample in student.predict(inputs, samples, rescale=False):
             image = len(self._images) + 1
@@ -120,7 +120,7 @@ class BoxMAP(DenseMetric):
 
 def _corners(boxes: Any) -> List[List[float]]:
     """R x 4 of x1, y1, x2, y2; of mmdet's BaseBoxes or of a tensor."""
-    return getattr(boxes, 'tensor', boxes).tolist()  # type: ignore[no-any-return]
+    return getattr(boxes, 'tensor', boxes).tolist()
 
 
 def _of_coco(box: Sequence[float]) -> List[float]:

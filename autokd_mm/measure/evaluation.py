@@ -14,12 +14,13 @@ Batch = Tuple[torch.Tensor, List[Any]]
 
 
 def total_loss(losses: Dict[str, Any]) -> torch.Tensor:
-    """Sum of everything with ``loss`` in its name, as MMEngine's ``parse_losses`` does it."""
-    parts = []
+    """Sum of everything with ``loss`` in its name, as MMEngine's ``parse_losses`` does it; the
+    whole number 0, which leaves the format of what it is added to, where there is nothing."""
+    parts: List[torch.Tensor] = []
     for name, value in losses.items():
         if 'loss' in name:
             parts.extend(item.mean() for item in (value if isinstance(value, list) else [value]))
-    return sum(parts)  # type: ignore[return-value]
+    return sum(parts[1:], parts[0]) if parts else torch.zeros((), dtype=torch.int64)
 
 
 @torch.no_grad()

@@ -97,8 +97,9 @@ def linear_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
     s, t = (feature.float() if feature.dim() == 4 else feature.float().flatten(1)[..., None, None]
             for feature in (student, teacher))
     if s.shape[2:] != t.shape[2:]:
-        s = F.adaptive_avg_pool2d(s, t.shape[2:]) if s.shape[2] >= t.shape[2] else F.interpolate(
-            s, t.shape[2:], mode='bilinear', align_corners=False)
+        size = (t.shape[2], t.shape[3])
+        s = F.adaptive_avg_pool2d(s, size) if s.shape[2] >= t.shape[2] else F.interpolate(
+            s, size, mode='bilinear', align_corners=False)
     s, t = (feature.movedim(1, -1).flatten(0, -2) for feature in (s, t))
     s, t = s - s.mean(0), t - t.mean(0)
     covariance, cross = (s.t() @ s).double(), (s.t() @ t).double()

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Sequence, Tuple
 
 import numpy as np
 import torch
-from torch import nn
+from mmengine.model import BaseModel
 
 from autokd_mm.bank import FeatureBank
 from autokd_mm.measure.evaluation import Batch
@@ -28,7 +28,7 @@ class ProxyBatches(ProxyImages):
         super().__init__(bank, device)
         self._channels_last = channels_last
 
-    def inputs(self, student: nn.Module, rows: np.ndarray, training: bool) -> Batch:
+    def inputs(self, student: BaseModel, rows: np.ndarray, training: bool) -> Batch:
         """Normalised inputs and data samples of some rows.
 
         Images with a class label are of one size, and their samples need no preprocessing (moving
@@ -58,7 +58,7 @@ class ProxyBatches(ProxyImages):
         """All rows in batches of at most ``size``, each of images of one size: nothing but what
         completes the divisor is padded, and no image's numbers depend on its neighbours."""
         groups: Dict[Tuple[int, ...], List[int]] = {}
-        shapes = self.bank.arrays['pixels'].shapes if self.dense else [()] * len(self)
+        shapes = self.bank.ragged('pixels').shapes if self.dense else [()] * len(self)
         for row, shape in enumerate(shapes):
             groups.setdefault(tuple(shape), []).append(row)
         for rows in groups.values():

@@ -11,9 +11,13 @@ from autokd_mm.models.distillers import RecordGuard, clear_records, feed_teacher
 
 
 class Candidate(nn.Module):
-    """What the optimiser trains: the student, and the distiller's connectors and generators."""
+    """What the optimiser trains: the student, and the distiller's connectors and generators.
 
-    def __init__(self, student: nn.Module, distiller: nn.Module) -> None:
+    Args:
+        distiller: a built ``ConfigurableDistiller``.
+    """
+
+    def __init__(self, student: nn.Module, distiller: Any) -> None:
         super().__init__()
         self.student = student
         self.distiller = distiller

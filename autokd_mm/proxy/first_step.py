@@ -40,15 +40,16 @@ def first_step(student: nn.Module, own: torch.Tensor, distilled: torch.Tensor,
     parameters = [p for p in student.parameters() if p.requires_grad]
     losses = [torch.as_tensor(loss, dtype=torch.float32, device=parameters[0].device).detach()
               for loss in (own, distilled)]
-    found = mean(_gradients(own, parameters) + _gradients(distilled, parameters) + losses,
-                 parameters + parameters + losses)
+    found = mean([*_gradients(own, parameters), *_gradients(distilled, parameters), *losses],
+                 [*parameters, *parameters, *losses])
     task, distill = found[:len(parameters)], found[len(parameters):-2]
-    return FirstStep(float(found[-2]), float(found[-1]), _norm(task), _norm(distill),
+    task_loss, distill_loss = (float(loss) for loss in found[-2:] if loss is not None)
+    return FirstStep(task_loss, distill_loss, _norm(task), _norm(distill),
                      any(gradient is not None for gradient in distill))
 
 
 def _gradients(loss: torch.Tensor, parameters: Sequence[nn.Parameter]) -> Gradients:
-    if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
+    if not loss.requires_grad:
         return [None] * len(parameters)
     return list(torch.autograd.grad(loss, list(parameters), retain_graph=True, allow_unused=True))
 

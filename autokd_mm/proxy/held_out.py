@@ -5,7 +5,7 @@ from typing import Dict, Iterator, Optional
 
 import numpy as np
 import torch
-from torch import nn
+from mmengine.model import BaseModel
 
 from autokd_mm.datasets.annotations import BOXES, SEGMENTATION
 from autokd_mm.errors import DataError
@@ -37,7 +37,7 @@ class HeldOut:
 
     def __init__(self, images: ProxyBatches, layers: Layers, settings: ProxySettings) -> None:
         self.images, self.layers, self.settings = images, layers, settings
-        if images.kind == BOXES and not images.bank.arrays['boxes'].shapes[:, 0].any():
+        if images.kind == BOXES and not images.bank.ragged('boxes').shapes[:, 0].any():
             raise DataError(f'proxy.held_out: none of the {len(images)} images has a box, so '
                             'there is no mAP to measure; take more')
         self._rows = list(images.in_order(settings.batch_size))
@@ -49,15 +49,15 @@ class HeldOut:
                 found = [positions(part, (part.shape[2], part.shape[3]), self._grid)
                          for part in found]
             self.teacher[pair.name] = torch.cat(found)
-        labels = [] if images.dense else images.bank.arrays['labels']
-        self.labels = torch.from_numpy(np.array(labels)).to(images.device)
+        labels = np.array([] if images.dense else images.bank.arrays['labels'])
+        self.labels = torch.from_numpy(labels).to(images.device)
 
-    def batches(self, student: nn.Module) -> Iterator[Batch]:
+    def batches(self, student: BaseModel) -> Iterator[Batch]:
         """(inputs, data samples) in the order of ``teacher`` and ``labels``."""
         for rows in self._rows:
             yield self.images.inputs(student, rows, False)
 
-    def measure(self, student: nn.Module) -> Dict[str, float]:
+    def measure(self, student: BaseModel) -> Dict[str, float]:
         """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`."""
         if not self.images.dense:
             return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels)

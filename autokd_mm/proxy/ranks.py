@@ -170,7 +170,8 @@ class Ranks:
         buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
         if self.size > 1 and buffers:
             for buffer, mean in zip(buffers, self.mean(buffers, buffers)):
-                buffer.copy_(mean)
+                if mean is not None:
+                    buffer.copy_(mean)
 
 
 def _first(told: Sequence[Tuple[int, str]]) -> Exception:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Sequence, Union
 
 import torch
 from mmengine.registry import PARAM_SCHEDULERS
@@ -11,7 +11,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 _POINTS = 20000
 
 
-def lr_curve(param_scheduler: Optional[Sequence[Dict[str, Any]]], epochs: int,
+def lr_curve(param_scheduler: Union[Dict[str, Any], Sequence[Dict[str, Any]], None], epochs: int,
              iterations_per_epoch: int, lr: float = 1.0) -> List[float]:
     """Learning rate over the full training as factors of the initial one.
 
@@ -28,7 +28,8 @@ def lr_curve(param_scheduler: Optional[Sequence[Dict[str, Any]]], epochs: int,
         return [1.0]
     configs = [param_scheduler] if isinstance(param_scheduler, dict) else list(param_scheduler)
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr)
-    by_epoch, by_iteration = [], []
+    by_epoch: List[Any] = []
+    by_iteration: List[Any] = []
     for config in configs:
         config = copy.deepcopy(dict(config))
         if 'Momentum' in str(config['type']):

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 import numpy as np
 import torch
-from torch import nn
+from mmengine.model import BaseModel
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import forward, inputs_for
@@ -17,7 +17,7 @@ from autokd_mm.whole_file import whole_file
 FILE = 'entropy.npz'
 
 
-def teacher_entropy(model: nn.Module, layer: str, dataset: Any, indices: np.ndarray, seed: int,
+def teacher_entropy(model: BaseModel, layer: str, dataset: Any, indices: np.ndarray, seed: int,
                     batch_size: int, input_size: int = 0,
                     progress: Progress = lambda what, done, total: None) -> np.ndarray:
     """Entropy in nats of the teacher's prediction, one forward pass over the images.
@@ -81,10 +81,8 @@ def remember(folder: Optional[str], made_from: Mapping[str, Any], indices: np.nd
     if not folder:
         return
     os.makedirs(folder, exist_ok=True)
-    arrays: Dict[str, np.ndarray] = dict(made_from=np.array(_text(made_from)), indices=indices,
-                                         entropy=values)
     with whole_file(os.path.join(folder, FILE)) as file:
-        np.savez(file, **arrays)
+        np.savez(file, made_from=np.array(_text(made_from)), indices=indices, entropy=values)
 
 
 def _text(made_from: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple
 
 import numpy as np
 import torch
-from torch import nn
+from mmengine.model import BaseModel
 from torch.nn import functional as F
 
 from autokd_mm.errors import ConfigError
@@ -44,7 +44,7 @@ class DenseTeacher:
         ConfigError: an output is no map of the image, or the teacher wants another resolution.
     """
 
-    def __init__(self, model: nn.Module, layers: Layers, pixels: np.ndarray) -> None:
+    def __init__(self, model: BaseModel, layers: Layers, pixels: np.ndarray) -> None:
         self._model, self._sources = model, layers.sources('teacher')
         self._keys = {pair.name: 'layers.teacher_logits' if pair in layers.logits
                       else 'layers.teacher' for pair in layers.all}

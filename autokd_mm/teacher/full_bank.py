@@ -71,8 +71,9 @@ class TeacherBank:
         with DefaultScope.overwrite_default_scope(config.get('default_scope')):
             self._model = _build(config, device)
             self._images = SeededViews(copy.deepcopy(config.train_dataloader.dataset), views, seed)
-        self._loader = dict(batch_size=int(config.train_dataloader.batch_size),
-                            num_workers=int(config.train_dataloader.get('num_workers', 0)))
+        self._loader: Dict[str, Any] = dict(
+            batch_size=int(config.train_dataloader.batch_size),
+            num_workers=int(config.train_dataloader.get('num_workers', 0)))
         self.dtype = dtype
         last = len(self._images) - 1
         outputs = self._outputs(pseudo_collate([self._images[0], self._images[last]]))

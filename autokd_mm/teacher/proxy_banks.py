@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import torch
-from torch import nn
+from mmengine.model import BaseModel
 
 from autokd_mm.bank import FeatureBank, Plan
 from autokd_mm.bank.files import check_room, filled
@@ -31,7 +31,7 @@ _PROBES = 8
 
 
 def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any],
-               images: Mapping[str, np.ndarray], model: nn.Module,
+               images: Mapping[str, np.ndarray], model: BaseModel,
                teacher_made_from: Mapping[str, Any], layers: Layers,
                warn: Callable[[str], None], progress: Progress) -> Dict[str, FeatureBank]:
     """The banks ``train`` and ``held_out`` below ``folder``, written where they are missing.
@@ -118,7 +118,7 @@ class _Reader:
             pixels=arrays_digest([pixels for pixels, _ in self.probes]))
 
 
-def _plan(reader: _Reader, model: nn.Module, teacher_made_from: Mapping[str, Any],
+def _plan(reader: _Reader, model: BaseModel, teacher_made_from: Mapping[str, Any],
           layers: Layers) -> Tuple[Plan, Make]:
     """What a bank of images with class labels will hold, and how to make some of its rows."""
     settings, rows = reader.settings, reader.rows
@@ -129,8 +129,8 @@ def _plan(reader: _Reader, model: nn.Module, teacher_made_from: Mapping[str, Any
         **{pair.name: ((rows, layers.classes), settings.dtype) for pair in layers.logits})
 
     def make(start: int, stop: int) -> Dict[str, np.ndarray]:
-        made = dict(pixels=np.empty((stop - start, *shape), np.uint8),
-                    labels=np.empty(stop - start, np.int64))
+        made: Dict[str, np.ndarray] = dict(pixels=np.empty((stop - start, *shape), np.uint8),
+                                           labels=np.empty(stop - start, np.int64))
         for row in range(start, stop):
             pixels, annotation = reader.read(row)
             refuse_another_size(pixels.shape, shape)
@@ -160,14 +160,13 @@ def _dense_plan(reader: _Reader, teacher: DenseTeacher, teacher_made_from: Mappi
               'pixels': ((len(reader.probes[0][0]), None, None), 'uint8')}
     arrays: Dict[str, Tuple[Shape, Any]] = {
         name: ((rows, *shape), dtype) for name, (shape, dtype) in layout.items()}
-    numbers = {name: np.mean([found.get(name, pixels).size for pixels, found in reader.probes])
-               for name in layout}
+    numbers = {name: float(np.mean([found.get(name, pixels).size
+                                    for pixels, found in reader.probes])) for name in layout}
     for name, stride in teacher.strides.items():
         channels = teacher.channels[name]
         arrays[name] = ((rows, channels, None, None), settings.dtype)
-        numbers[name] = np.mean([channels * math.prod(cells(pixels.shape[1:], stride))
-                                 for pixels, _ in reader.probes])
-
+        numbers[name] = float(np.mean([channels * math.prod(cells(pixels.shape[1:], stride))
+                                       for pixels, _ in reader.probes]))
     for name, (count, logits) in teacher.boxes.items():
         arrays[name] = ((rows, None, logits), settings.dtype)
         arrays[boxes_of(name)] = ((rows, None, 4), 'float32')
