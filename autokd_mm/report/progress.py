@@ -5,7 +5,7 @@ import io
 import sys
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
@@ -101,8 +101,8 @@ class Display:
             return
         name = what if work is None else ''
         completed, all_ = (done, total) if work is None else work
-        state = dict(description=what, total=all_, completed=completed, note=note,
-                     count=f'{done}/{total}')
+        state: Dict[str, Any] = dict(description=what, total=all_, completed=completed, note=note,
+                                     count=f'{done}/{total}')
         for task in self._progress.tasks:
             if task.fields['name'] == name:
                 if completed != task.completed:

@@ -2,11 +2,17 @@
 from __future__ import annotations
 
 import os
-from typing import IO, Any, Optional
+from typing import IO, TYPE_CHECKING, Any, Optional
 
 import optuna
+from optuna.storages.journal import JournalFileBackend
 
 from autokd_mm.errors import StudyError
+
+if TYPE_CHECKING:  # Optuna exports locks, but not what they have in common
+    from optuna.storages.journal._file import BaseJournalFileLock as FileLock
+else:
+    FileLock = object
 
 JOURNAL = 'study.journal'
 
@@ -21,16 +27,16 @@ def open_storage(path: str) -> optuna.storages.JournalStorage:
     Raises:
         StudyError: the file is not a journal.
     """
-    backend = optuna.storages.journal.JournalFileBackend
     try:
-        return optuna.storages.JournalStorage(backend(path, lock_obj=JournalLock(path)))
+        return optuna.storages.JournalStorage(
+            JournalFileBackend(path, lock_obj=JournalLock(path)))
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] or type(error).__name__
         raise StudyError(f'work_dir: {path} is damaged ({reason}); move it away or name another '
                          '--work-dir') from None
 
 
-class JournalLock:
+class JournalLock(FileLock):
     """Lets one process append at a time, and only behind a complete line.
 
     Optuna's own lock is a link beside the file. A process that is killed while it holds the link

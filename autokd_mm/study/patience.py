@@ -6,17 +6,20 @@ import errno
 import json
 import time
 from contextlib import contextmanager, nullcontext
-from typing import Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional
+from typing import (Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional,
+                    Sequence, TypeVar)
 
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import (DataError, DBAPIError, IntegrityError, NotSupportedError,
                             PendingRollbackError, ProgrammingError, TimeoutError)
 
 from autokd_mm.errors import StudyError
 
+Answer = TypeVar('Answer')
 # Seconds for which an answer is waited for, and between two tries.
 PATIENCE, PAUSE = 600.0, 1.0
 # A full disk does not empty itself, and a file one may not write stays so.
@@ -124,18 +127,75 @@ class PatientStorage(BaseStorage):
         if known is not None:
             self._own[trial_id] = dict(known, **{key: json.loads(json.dumps(value))})
 
-    def _patiently(self, *calls: Callable[[], Any]) -> Any:
+    def _patiently(self, call: Callable[[], Answer],
+                   again: Callable[[], Any] = lambda: None) -> Answer:
         try:
-            return patiently(*calls, patience=0.0 if self._given_up else None)
+            return patiently(call, again, 0.0 if self._given_up else None)
         except StorageAway:
             self._given_up = True  # what is left to be said on the way out is not waited for
             raise
 
-    # The rest of a storage's interface is put here below.
+    # All else is only asked patiently.
+
+    def create_new_study(self, directions: Sequence[StudyDirection],
+                         study_name: Optional[str] = None) -> int:
+        return self._patiently(lambda: self.backend.create_new_study(directions, study_name))
+
+    def delete_study(self, study_id: int) -> None:
+        self._patiently(lambda: self.backend.delete_study(study_id))
+
+    def get_all_studies(self) -> List[Any]:
+        return self._patiently(self.backend.get_all_studies)
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        return self._patiently(lambda: self.backend.get_best_trial(study_id))
+
+    def get_n_trials(self, study_id: int, state: Any = None) -> int:
+        return self._patiently(lambda: self.backend.get_n_trials(study_id, state))
+
+    def get_study_directions(self, study_id: int) -> List[StudyDirection]:
+        return self._patiently(lambda: self.backend.get_study_directions(study_id))
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self._patiently(lambda: self.backend.get_study_id_from_name(study_name))
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self._patiently(lambda: self.backend.get_study_name_from_id(study_id))
+
+    def get_study_system_attrs(self, study_id: int) -> Dict[str, Any]:
+        return self._patiently(lambda: self.backend.get_study_system_attrs(study_id))
+
+    def get_study_user_attrs(self, study_id: int) -> Dict[str, Any]:
+        return self._patiently(lambda: self.backend.get_study_user_attrs(study_id))
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self._patiently(lambda: self.backend.get_trial(trial_id))
+
+    def remove_session(self) -> None:
+        self._patiently(self.backend.remove_session)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._patiently(lambda: self.backend.set_study_system_attr(study_id, key, value))
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._patiently(lambda: self.backend.set_study_user_attr(study_id, key, value))
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int,
+                                     intermediate_value: float) -> None:
+        self._patiently(lambda: self.backend.set_trial_intermediate_value(
+            trial_id, step, intermediate_value))
+
+    def set_trial_param(self, trial_id: int, param_name: str, param_value_internal: float,
+                        distribution: BaseDistribution) -> None:
+        self._patiently(lambda: self.backend.set_trial_param(
+            trial_id, param_name, param_value_internal, distribution))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._patiently(lambda: self.backend.set_trial_user_attr(trial_id, key, value))
 
 
-def patiently(call: Callable[[], Any], again: Callable[[], Any] = lambda: None,
-              patience: Optional[float] = None) -> Any:
+def patiently(call: Callable[[], Answer], again: Callable[[], Any] = lambda: None,
+              patience: Optional[float] = None) -> Answer:
     """What ``call`` returns, as soon as the storage or the work dir can be reached.
 
     Args:
@@ -173,18 +233,3 @@ def is_away(error: BaseException) -> bool:
     return isinstance(cause, DBAPIError) and (
         cause.connection_invalidated or not isinstance(
             cause, (IntegrityError, ProgrammingError, DataError, NotSupportedError)))
-
-
-def _asked_patiently(name: str) -> Any:
-
-    def ask(self: PatientStorage, *args: Any, **kwargs: Any) -> Any:
-        return self._patiently(lambda: getattr(self.backend, name)(*args, **kwargs))
-
-    ask.__name__ = name
-    return ask
-
-
-for _name in sorted(set(BaseStorage.__abstractmethods__) - set(vars(PatientStorage))
-                    | {'get_best_trial', 'get_n_trials', 'remove_session'}):
-    setattr(PatientStorage, _name, _asked_patiently(_name))
-PatientStorage.__abstractmethods__ = frozenset()

@@ -124,7 +124,7 @@ def take_up_interrupted(study: Study, silent: Collection[int] = ()) -> List[int]
     """
     end_dead(study, silent)
     trials = study.get_trials(deepcopy=False)
-    first = {}  # a storage that was away may have taken the same retry twice
+    first: Dict[Any, int] = {}  # a storage that was away may have taken the same retry twice
     for trial in trials:
         number = trial.user_attrs.get(RETRY_OF)
         if number is None:

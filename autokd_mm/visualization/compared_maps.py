@@ -63,7 +63,7 @@ def compare(model: Any, data: Dict[str, Any]) -> List[ComparedMaps]:
 
 def _compared(distiller: Any, loss: str, mapping: Dict[str, Dict[str, Any]],
               share: Tuple[float, float]) -> ComparedMaps:
-    sides = {}
+    sides: Dict[str, Dict[str, Any]] = {}
     for item in mapping.values():
         who = 'student' if item['from_student'] else 'teacher'
         sides.setdefault(who, item)
@@ -72,7 +72,7 @@ def _compared(distiller: Any, loss: str, mapping: Dict[str, Dict[str, Any]],
                           'the student with one of the teacher')
     student, teacher = (_as_map(distiller.get_record(**sides[who]), loss)
                         for who in ('student', 'teacher'))
-    student = resize(student, tuple(teacher.shape[-2:]))
+    student = resize(student, (teacher.shape[-2], teacher.shape[-1]))
     if student.shape != teacher.shape:
         raise ConfigError(f'model.distiller.loss_forward_mappings.{loss}: the student has '
                           f'{student.shape[1]} channels and the teacher {teacher.shape[1]}; a '

@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 
 from autokd_mm.proxy.sparse import SparseMasks, check_sparse
 from autokd_mm.registry import HOOKS
@@ -35,7 +35,8 @@ class SparseTrainingHook(Hook):
     def __init__(self, density: float = 0.05, death_rate: float = 0.5, interval: int = 100,
                  seed: int = 0) -> None:
         check_sparse(density, death_rate, interval, 'custom_hooks.SparseTrainingHook.')
-        self.arguments = dict(density=density, death_rate=death_rate, interval=interval, seed=seed)
+        self.arguments: Dict[str, Any] = dict(density=density, death_rate=death_rate,
+                                              interval=interval, seed=seed)
         self.masks: Optional[SparseMasks] = None
         self._resumed: Optional[Dict[str, torch.Tensor]] = None
 
@@ -45,7 +46,7 @@ class SparseTrainingHook(Hook):
 
     def before_train(self, runner: Any) -> None:
         self.masks = SparseMasks(_student(runner.model), steps=runner.max_iters,
-                                 masks=self._resumed, **self.arguments)  # type: ignore[arg-type]
+                                 masks=self._resumed, **self.arguments)
         self._resumed = None
         runner.logger.info(f'sparse training: {self.masks.density:.1%} of the weights of '
                            f'{len(self.masks.masks)} layers')
@@ -60,6 +61,6 @@ class SparseTrainingHook(Hook):
             checkpoint[self._KEY] = self.masks.state_dict()
 
 
-def _student(model: torch.nn.Module) -> torch.nn.Module:
+def _student(model: BaseModel) -> torch.nn.Module:
     model = model.module if is_model_wrapper(model) else model
     return getattr(model, 'architecture', model)
