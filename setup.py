@@ -98,6 +98,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['autokd_mm', 'autokd_mm.*']),
+    package_data={'autokd_mm': ['py.typed']},
     python_requires='>=3.8',
     # What the search alone imports. Neither torch nor the MM packages are in any extra but `mim`:
     # there are two sets of them (requirements/stacks/).

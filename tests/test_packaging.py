@@ -67,6 +67,7 @@ def test_version(tree):
 def test_wheel_holds_package_and_mim_content(tree, wheel_names):
     names, _ = wheel_names
     assert files(tree, 'autokd_mm', '*.py') <= names
+    assert 'autokd_mm/py.typed' in names  # without it nobody's mypy reads our annotations
     mim = files(tree, 'configs') | files(tree, 'tools')
     if (tree / 'model-index.yml').exists():
         mim.add('model-index.yml')
@@ -96,7 +97,8 @@ def test_wheel_metadata(wheel_names):
 def test_sdist_holds_the_sources_once(tree, sdist_names):
     expected = files(tree, 'autokd_mm', '*.py').union(
         *(files(tree, folder) for folder in ('configs', 'tools', 'tests', 'requirements')))
-    expected |= {'LICENSE', 'Makefile', 'pyproject.toml', 'requirements.txt', 'setup.py'}
+    expected |= {'LICENSE', 'Makefile', 'autokd_mm/py.typed', 'pyproject.toml',
+                 'requirements.txt', 'setup.py'}
     assert expected <= sdist_names
     assert not [name for name in sdist_names if '.mim' in name or name.endswith('.pyc')]
 
