@@ -15,6 +15,7 @@ import importlib.util
 import io
 import sys
 from types import ModuleType
+from typing import Any, Optional
 
 _QUANTISATION = {
     'mmrazor.structures.quantization': ('BackendConfigs', ),
@@ -46,13 +47,14 @@ _NEEDED = {
 class _EmptyModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Serves the quantisation sub-packages as modules of inert classes."""
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: str, path: Any = None,
+                  target: Optional[ModuleType] = None) -> Optional[importlib.machinery.ModuleSpec]:
         if fullname in _QUANTISATION:
             return importlib.machinery.ModuleSpec(
                 fullname, self, is_package=True)
         return None
 
-    def create_module(self, spec):
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
         return None
 
     def exec_module(self, module: ModuleType) -> None:
@@ -84,7 +86,7 @@ def prepare() -> None:
     if not any(isinstance(finder, _EmptyModules) for finder in sys.meta_path):
         sys.meta_path.insert(0, _EmptyModules())
     if 'mmrazor' not in sys.modules:
-        mmcv = sys.modules['mmcv']
+        mmcv: Any = sys.modules['mmcv']
         real = mmcv.__version__
         mmcv.__version__ = _MMCV_SHOWN_TO_MMRAZOR
         try:

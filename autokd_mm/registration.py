@@ -9,7 +9,9 @@ import importlib
 import importlib.abc
 import sys
 import warnings
-from typing import Callable, Optional, Set
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, Callable, Optional, Set
 
 from autokd_mm import compat
 
@@ -57,7 +59,8 @@ class _FirstUse(importlib.abc.MetaPathFinder):
     def __init__(self) -> None:
         self.begun: Set[str] = set()
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(self, fullname: str, path: Any = None,
+                  target: Optional[ModuleType] = None) -> Optional[ModuleSpec]:
         first = None if fullname in self.begun else _before(fullname)
         if first is None:
             return None
@@ -75,7 +78,7 @@ class _Loader(importlib.abc.Loader):
     def __init__(self, finder: _FirstUse, first: Callable[[], None]) -> None:
         self._finder, self._first = finder, first
 
-    def create_module(self, spec):
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
         self._finder.begun.add(spec.name)
         try:
             self._first()
@@ -89,7 +92,7 @@ class _Loader(importlib.abc.Loader):
         self._spec = module.__spec__
         return module
 
-    def exec_module(self, module) -> None:
+    def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self._spec  # its own again, with the loader that has loaded it
 
 

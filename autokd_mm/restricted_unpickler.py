@@ -4,6 +4,7 @@ A pickle is a program: it names functions and calls them. Whoever reads one from
 which names he expects; any other is refused before it is imported.
 """
 import pickle
+from importlib import import_module
 from typing import Any, Dict, Tuple, Type
 
 import numpy as np
@@ -50,6 +51,6 @@ def of_numpy(names: Dict[str, str]) -> Table:
     Args:
         names: function -> its module below ``numpy.core``.
     """
-    core = np._core if np.lib.NumpyVersion(np.__version__) >= '2.0.0' else np.core
-    return {(f'numpy.{place}.{module}', name): getattr(getattr(core, module), name)
+    core = 'numpy._core' if np.lib.NumpyVersion(np.__version__) >= '2.0.0' else 'numpy.core'
+    return {(f'numpy.{place}.{module}', name): getattr(import_module(f'{core}.{module}'), name)
             for name, module in names.items() for place in ('core', '_core')}

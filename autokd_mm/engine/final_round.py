@@ -12,10 +12,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autokd_mm.engine.final_settings import FinalSettings
-from autokd_mm.engine.one_trial import look_on
+from autokd_mm.engine.one_trial import Trainer, look_on
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.proxy.ranks import RankLost
-from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.report import words
 from autokd_mm.report.export import OUTCOME, best, ranked, spec_of
 from autokd_mm.search.reward import Outcome, Reward
@@ -43,7 +42,7 @@ class FinalRound:
         first: parameters of the hand-crafted distillers.
     """
 
-    def __init__(self, settings: FinalSettings, study: Study, trainer: ProxyTrainer,
+    def __init__(self, settings: FinalSettings, study: Study, trainer: Trainer,
                  reward: Reward, first: Sequence[Mapping[str, Any]]) -> None:
         self.settings, self.search = settings, study
         self.trainer, self.reward = trainer, reward

@@ -49,13 +49,15 @@ def innermost(error: UserError) -> UserError:
 def _of_the_disk(error: BaseException) -> Optional[UserError]:
     if isinstance(error, PermissionError):
         return UserError(f'{error.filename}: {error.strerror}')
-    full = isinstance(error, OSError) and error.errno in _NO_ROOM
-    cut = isinstance(error, RuntimeError) and any(word in str(error) for word in _CUT_WRITES)
-    if not full and not cut:
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        reason = error.strerror
+    elif isinstance(error, RuntimeError) and any(word in str(error) for word in _CUT_WRITES):
+        reason = first_line(error)
+    else:
         return None
     where = getattr(error, 'filename', None) or 'the disk'
-    return UserError(f'--work-dir: {where}: {error.strerror if full else first_line(error)}; what '
-                     'was finished is kept, go on with --resume')
+    return UserError(f'--work-dir: {where}: {reason}; what was finished is kept, go on with '
+                     '--resume')
 
 
 def _of_the_machine(error: BaseException) -> Optional[UserError]:

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any, Callable, ContextManager, Dict, Optional
+from typing import Any, Callable, Collection, ContextManager, Dict, List, Optional, Protocol
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
@@ -12,14 +12,28 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine.pruning import CandidatePruned, Watch, looks
 from autokd_mm.errors import CandidateFailed, ConfigError
+from autokd_mm.proxy.first_step import FirstStep
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.proxy.rejection import Rejection
-from autokd_mm.proxy.trainer import ProxyTrainer
+from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.report.export import OUTCOME, SPEC
 from autokd_mm.report.words import measured, metric_text
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space import Space, Spec
 from autokd_mm.study import study as studies
+
+
+class Trainer(Protocol):
+    """A :class:`ProxyTrainer`, or what leads those of several ranks."""
+    settings: ProxySettings
+
+    def run(self, spec: Optional[Spec], watch: Optional[Callable[[int, Outcome], None]] = None,
+            seed: Optional[int] = None, length: int = 1,
+            looks: Optional[Collection[int]] = None) -> Outcome:
+        ...
+
+    def first_step(self, spec: Spec, batches: int = 2) -> List[FirstStep]:
+        ...
 
 
 class TrialRunner:
@@ -42,7 +56,7 @@ class TrialRunner:
         turn: one worker at a time tells a result.
     """
 
-    def __init__(self, study: Study, space: Space, trainer: ProxyTrainer, reward: Reward,
+    def __init__(self, study: Study, space: Space, trainer: Trainer, reward: Reward,
                  baseline: Outcome, rejection: Optional[Rejection], epochs: int,
                  say: Callable[[str], None],
                  scalars: Callable[[Dict[str, float], int], None],
@@ -110,7 +124,7 @@ class TrialRunner:
         return self.reward.at(epoch, outcome, self.baseline)
 
 
-def baseline_of(study: Study, trainer: ProxyTrainer, say: Callable[[str], None]) -> Outcome:
+def baseline_of(study: Study, trainer: Trainer, say: Callable[[str], None]) -> Outcome:
     """The undistilled student on the proxy, with its curve: as the study has it, or trained now.
 
     Raises:

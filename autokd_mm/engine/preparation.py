@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Union
 
 from optuna.study import Study
 
@@ -25,11 +25,11 @@ class Prepared(NamedTuple):
     Attributes:
         trainer: of candidates, on this rank.
         study: of the search; ``None`` on ranks that follow.
-        teacher_ckpt: file with the teacher's weights.
+        teacher_ckpt: file with the teacher's weights, of several teachers a list.
     """
     trainer: ProxyTrainer
     study: Optional[Study]
-    teacher_ckpt: str
+    teacher_ckpt: Union[str, List[str]]
 
 
 def refuse_study(runner: Any, settings: SearchSettings,

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields, replace
-from typing import Any, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from optuna.samplers import BaseSampler
 
@@ -56,7 +56,7 @@ class SearchSettings:
         dry_run: print what would be searched and stop.
         seed: of the sampler.
     """
-    full_training: Mapping[str, Any]
+    full_training: Dict[str, Any]
     layers: Mapping[str, Any]
     trials: int = 60
     space: Optional[Mapping[str, Any]] = None

@@ -56,7 +56,7 @@ class CandidateBuilder:
         student.to(self.device)  # its data_preprocessor hears of it only so
         candidate = Candidate(student, distiller).to(self.device)
         if self.settings.channels_last:
-            candidate.student.to(memory_format=torch.channels_last)
+            candidate.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return candidate
 
     def masks(self, candidate: Candidate, seed: int, steps: int) -> Optional[SparseMasks]:

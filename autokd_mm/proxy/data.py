@@ -64,7 +64,7 @@ def read_one(dataset: Any, index: int, view: int, seed: int,
     pixels, kind, arrays = read_arrays(dataset, index, view, seed, input_size)
     if kind == LABEL:
         return pixels, int(arrays['labels'])
-    return pixels, to_sample(kind, arrays, pixels.shape[1:])
+    return pixels, to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))
 
 
 def read_arrays(dataset: Any, index: int, view: int, seed: int,

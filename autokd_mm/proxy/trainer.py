@@ -185,7 +185,8 @@ class ProxyTrainer:
                 batch = self.training_batch(candidate, rows)
                 with self.clock.in_model():
                     with stepper.context(), self.precision():
-                        loss = sum(candidate.losses(*batch))
+                        own, distilled = candidate.losses(*batch)
+                        loss = own + distilled
                     stepper.step(loss)
             if look is not None and epoch < epochs - 1:
                 look(epoch, candidate.student)

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from optuna.trial import FrozenTrial
 
@@ -20,13 +20,14 @@ class Results:
         config: of the search.
         full_training: the ``train_cfg`` of the full training.
         layers: where the distiller listens.
-        teacher_ckpt: the teacher's weights.
+        teacher_ckpt: the teacher's weights, of several teachers a list.
         sampler: its name.
         baseline: the undistilled student on the proxy.
     """
 
     def __init__(self, work_dir: str, config: Any, full_training: Dict[str, Any], layers: Layers,
-                 teacher_ckpt: str, sampler: str, baseline: Mapping[str, Any]) -> None:
+                 teacher_ckpt: Union[str, List[str]], sampler: str,
+                 baseline: Mapping[str, Any]) -> None:
         self.leaderboard = os.path.join(work_dir, export.LEADERBOARD)
         self.best = os.path.join(work_dir, export.BEST)
         self.config, self.full_training, self.layers = config, full_training, layers

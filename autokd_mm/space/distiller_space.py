@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.space.layerwise_spec import Spec
 from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
 from autokd_mm.space.shapes import Shapes
@@ -112,12 +113,15 @@ class DistillerSpace:
             for logits in walk(rest):
                 yield DistillerSpec(**values, **logits)
 
-    def params(self, spec: DistillerSpec) -> Dict[str, Any]:
+    def params(self, spec: Spec) -> Dict[str, Any]:
         """The answers with which :meth:`suggest` returns ``spec`` (for ``study.enqueue_trial``).
 
         Raises:
             ValueError: ``spec`` is not a point of this space; names the level and what it offers.
         """
+        if not isinstance(spec, DistillerSpec):
+            raise ConfigError(f'distiller options are of the layers {", ".join(spec.names)}; the '
+                              'layers of this space have the same options')
         guided = GuidedTrial(dict(region='all', **spec.to_dict()) if spec.region is None
                              else spec.to_dict())
         try:
@@ -138,7 +142,7 @@ class DistillerSpace:
                      f'is not a point of this space; it offers {only!r} there'))
         return guided.params
 
-    def validate(self, spec: DistillerSpec) -> None:
+    def validate(self, spec: Spec) -> None:
         """Raise ``ValueError`` unless ``spec`` is a point of this space."""
         self.params(spec)
 

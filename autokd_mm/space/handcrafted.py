@@ -17,7 +17,7 @@ from autokd_mm.space.spec import DistillerSpec
 
 
 def _feature(distance: str, weight: float, transform: str = 'none', intra: str = 'none',
-             inter: str = 'none', **options) -> DistillerSpec:
+             inter: str = 'none', **options: Any) -> DistillerSpec:
     return DistillerSpec(transform=transform, connector='identity', intra=intra, inter=inter,
                          distance=distance, feature_weight=weight, **options)
 

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.space.distiller_space import DistillerSpace
-from autokd_mm.space.layerwise_spec import LayerwiseSpec
+from autokd_mm.space.layerwise_spec import LayerwiseSpec, Spec
 from autokd_mm.space.offers import Offers
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS, DistillerSpec
@@ -84,12 +84,15 @@ class LayerwiseSpace:
             for rest in logits[any(branch.has_feature for branch in branches)]:
                 yield _joined(list(zip(self._layers, branches)), rest)
 
-    def params(self, spec: LayerwiseSpec) -> Dict[str, Any]:
+    def params(self, spec: Spec) -> Dict[str, Any]:
         """The answers with which :meth:`suggest` returns ``spec`` (for ``study.enqueue_trial``).
 
         Raises:
             ConfigError: ``spec`` is not a point of this space; names the level and what it offers.
         """
+        if not isinstance(spec, LayerwiseSpec):
+            raise ConfigError('distiller options name no layer; the layers of this task are '
+                              f'{", ".join(self._layers)}')
         if spec.names != tuple(self._layers):
             raise ConfigError(f'distiller options are of the layers {", ".join(spec.names)}; the '
                               f'layers of this task are {", ".join(self._layers)}')

@@ -117,7 +117,7 @@ class SearchLoop(BaseLoop):
         """
         settings = self.settings
         task = Task(self.runner.cfg, self.dataloader, self.model, settings.layers, settings.proxy,
-                    settings.space, settings.warm_start, self.say)
+                    settings.space or {}, settings.warm_start, self.say)
         self.reward, self.final_reward = settings.rewards(task.has_metric)
         return task
 
@@ -131,6 +131,7 @@ class SearchLoop(BaseLoop):
     def _phases(self, task: Task, prepared: Prepared, trainer: LeadingTrainer) -> Phases:
         """What takes trials, with the trials queued that come first."""
         settings, study, turn = self.settings, prepared.study, self.work_dir.turn
+        assert study is not None  # rank 0 has it
         with turn():
             studies.enqueue_once(study, task.first)
             queued = studies.take_up_interrupted(study)
