@@ -198,6 +198,9 @@ def test_rows_of_different_shape(ragged, path, dtype):
     assert np.load(str(path / 'map.shape.00001.npy')).tolist() == [[2, i + 1, 3]
                                                                    for i in range(4, 8)]
     assert np.load(str(path / 'map.00002.npy')).shape == (6 * 9 + 6 * 10, )
+    assert bank.ragged('boxes').shapes.tolist() == [[row % 3, 4] for row in range(10)]
+    with pytest.raises(TypeError, match='the rows of labels have one shape'):
+        bank.ragged('labels')
 
 
 def test_shard_in_which_no_row_has_anything(path):

@@ -164,6 +164,13 @@ def test_total_loss_sums_what_is_called_loss():
     assert float(total_loss(losses)) == 2 + 5 + 1 + 3
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16, torch.float64])
+def test_no_losses_change_nothing(dtype):
+    loss, nothing = torch.tensor(3.1, dtype=dtype, requires_grad=True), total_loss({})
+    assert not nothing.requires_grad and torch.equal(loss + nothing, loss)
+    assert (loss + nothing).dtype == dtype
+
+
 def test_clock(trainer):
     trainer.run(None)
     assert 0 < trainer.clock.model <= trainer.clock.total

@@ -163,6 +163,13 @@ def test_logits_that_are_not_there():
         space.params(LayerwiseSpec(layers, 'none', 4))
 
 
+def test_options_of_the_other_kind():
+    with pytest.raises(ConfigError, match='name no layer; the layers .* feature_0, feature_1'):
+        LayerwiseSpace({}, named(MAP, MAP)).params(AT)
+    with pytest.raises(ConfigError, match='are of the layers a, b; .* have the same options'):
+        DistillerSpace().params(LayerwiseSpec((('a', AT), ('b', AT))))
+
+
 def test_what_is_left_out_is_said_with_the_layer():
     said = []
     LayerwiseSpace({}, named(MAP, POINT), said.append).count()

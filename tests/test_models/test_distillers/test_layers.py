@@ -257,6 +257,8 @@ def test_there_and_back_with_own_options(factors):
                                                     'feature_0, feature_1'),
     (own(factors=(0.0, 0.5, 0.5)), {}, r'layers.factors: that of neck\[0\] is 0'),
     (own(), dict(loss_at=dict(type='mmrazor.ATLoss')), r"\['loss_at'\] are not of the"),
+    (own(), dict(loss_feature_0=dict(type='mmrazor.FeatureLoss', loss_weight=None)),
+     'loss_feature_0.loss_weight: must be a number, got None'),
 ])
 def test_configs_that_are_no_point(layers, change, words):
     spec = LayerwiseSpec(tuple((f'feature_{i}', handcrafted(name, same_shape=False))
