@@ -2,10 +2,6 @@
 import csv
 import gzip
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import optuna
 import pytest
@@ -15,26 +11,21 @@ from autokd_mm.study.journal import journal_path, open_storage
 STRONG = dict(transform='none', connector='conv1x1', intra='none', inter='none', distance='l2',
               feature_weight=50, logits='none')
 LAYERS = ['backbone.layer2', 'backbone.layer3']
-TOOL = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks' / 'make_table.py'
 SPACE = dict(transform=['none'], connector=['conv1x1'], intra=['none'], patch_grid=[2],
              inter=['none'], distance=['l2', 'cosine'], temperature=[4], feature_weight=[1, 5],
              mask_ratio=[0.5], logits=['none'], logits_temperature=[4], logits_weight=[1])
 
 
 @pytest.fixture
-def make_table(tmp_path, tiny_config, tiny_teacher):
+def make_table(tool, tmp_path, tiny_config, tiny_teacher):
     config = tmp_path / 'four.py'
     text = (tiny_config(str(tiny_teacher)) + 'train_cfg["warm_start"] = []\n'
             + f'train_cfg["space"] = {SPACE!r}\n')
 
     def run(*args, layers=None, work_dir='work'):
         config.write_text(text + f'train_cfg["layers"] = {layers or {}!r}\n')
-        command = [sys.executable, str(TOOL), str(config), '--work-dir', str(tmp_path / work_dir),
-                   '--test-images', '50']
-        found = subprocess.run([*command, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               universal_newlines=True, env=dict(os.environ, OMP_NUM_THREADS='1'))
-        assert found.returncode == 0, found.stdout[-3000:]
-        return found.stdout
+        return tool('benchmarks/make_table', config, '--work-dir', tmp_path / work_dir,
+                    '--test-images', 50, *args)
 
     return run
 
