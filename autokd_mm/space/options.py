@@ -1,4 +1,4 @@
-"""The default options of every level (SPACE.md gives the source of each)."""
+"""The default options of every level (docs/search_space.md gives the source of each)."""
 from __future__ import annotations
 
 import math
@@ -25,7 +25,7 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     logits_weight=(0.1, 0.5, 1, 5),
 )
 
-# The relation options that SPACE.md calls extras: without them and with one connector the space
+# The relation options that docs/search_space.md calls extras: without them and with one connector the space
 # is the one of the supplement.
 RELATION_DISTANCES = ('rkd_distance', 'rkd_angle', 'correlation', 'local_correlation')
 
