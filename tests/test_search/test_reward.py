@@ -38,6 +38,8 @@ def points(term, *values):
     (dict(calibrated_loss=1), dict(calibrated_loss=1e9), -1.0),
     (DEFAULT_WITHOUT_METRIC, dict(calibrated_loss=1e9, gap=0.25), -0.25),
     (dict(metric=1), dict(metric=1.2), 1.0),
+    # already a gain of 1.5 is compressed
+    (dict(metric=1), dict(metric=1.5), 1 + math.log(1.5)),
     (dict(metric=1), dict(metric=1.8), 1 + math.log(2)),
     (dict(gap=1), dict(gap=0.0), 1.0),
 ])

@@ -222,6 +222,17 @@ def test_cells():
     assert whole.shape == (3, 1, 3, 3) and whole.sum((1, 2, 3)).tolist() == [6, 6, 6]
 
 
+def test_three_sizes_interleaved_come_back_in_the_order_of_the_batch():
+    """The order of the groups, (3, 0, 4, 1, 2), is not its own inverse."""
+    groups = [([3, 0], (1, 2)), ([4, 1], (2, 1)), ([2], (2, 2))]
+    parts = [torch.stack([torch.full((1, *size), 1.0 + place) for place in places])
+             for places, size in groups]
+    whole = put_together(parts, groups)
+    assert whole[:, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]
+    assert whole[:, 0, 0, 1].tolist() == [1, 0, 3, 4, 0]
+    assert whole[:, 0, 1, 0].tolist() == [0, 2, 3, 0, 5]
+
+
 @pytest.mark.parametrize('distance', ['kl', 'pearson_both'])
 def test_vectors_have_no_padding(distance):
     """Logits of more boxes than there are images, and of as many."""
