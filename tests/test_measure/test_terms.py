@@ -127,6 +127,43 @@ def test_no_gap_hides_what_is_not_finite(measure):
     assert not np.isfinite(measure(x, torch.randn(20, 8)))
 
 
+@pytest.mark.parametrize('measure', [linear_cka_gap, debiased_cka_gap, mse_gap, linear_gap,
+                                     relation_gap])
+@pytest.mark.parametrize('scale', [1e-4, 1e3])
+def test_gaps_know_no_scale(measure, scale):
+    s, t = (torch.from_numpy(RNG.normal(0, 1, (40, 6))).float() for _ in range(2))
+    t += s
+    assert 0.02 < measure(s, t) < 0.98
+    for pair in ((scale * s, t), (s, scale * t), (scale * s, scale * t)):
+        assert measure(*pair) == pytest.approx(measure(s, t), abs=1e-4)
+
+
+def test_debiased_cka_over_several_batches():
+    """128 samples a batch; of the rest only 4 or more count."""
+    x = torch.from_numpy(RNG.normal(0, 1, (260, 5))).float()
+    y = x + torch.from_numpy(RNG.normal(0, 2, (260, 5))).float()
+    assert debiased_cka_gap(x, y) == debiased_cka_gap(x, y, batch=128)
+    assert debiased_cka_gap(x, y) != debiased_cka_gap(x[:256], y[:256])
+    assert debiased_cka_gap(x[:259], y[:259]) == debiased_cka_gap(x[:256], y[:256])
+    assert np.isfinite(debiased_cka_gap(x[:4], y[:4]))
+    assert np.isnan(debiased_cka_gap(x[:3], y[:3]))
+
+
+def test_relations_of_three_samples():
+    """The least that has a correlation; of two there is one similarity only."""
+    s = torch.tensor([[1., 0.], [1., 1.], [0., 1.]])
+    assert relation_gap(s, s) == pytest.approx(0, abs=1e-6) and np.isnan(relation_gap(s[:2], s[:2]))
+
+
+def test_linear_gap_of_a_smaller_map_interpolates_it():
+    """Bilinear, corners not aligned, as MMSegmentation does it; pooled where the map is larger."""
+    s = torch.from_numpy(RNG.normal(0, 1, (20, 3, 2, 4))).float()
+    larger = torch.nn.functional.interpolate(s, (4, 8), mode='bilinear', align_corners=False)
+    assert linear_gap(s, larger) == pytest.approx(0, abs=1e-4)
+    assert linear_gap(larger, s) == pytest.approx(
+        linear_gap(torch.nn.functional.adaptive_avg_pool2d(larger, (2, 4)), s), abs=1e-6)
+
+
 def cross_entropy(logits, labels, temperature):
     scaled = logits.astype(np.float64) / temperature
     scaled -= scaled.max(1, keepdims=True)
