@@ -138,6 +138,14 @@ def test_gaps_know_no_scale(measure, scale):
         assert measure(*pair) == pytest.approx(measure(s, t), abs=1e-4)
 
 
+@pytest.mark.parametrize('measure', [linear_cka_gap, debiased_cka_gap, mse_gap, linear_gap,
+                                     relation_gap])
+def test_gaps_of_rounded_features_are_not_rounded(measure):
+    s, t = (torch.from_numpy(RNG.normal(0, 1, (40, 6, 2, 2))).bfloat16() for _ in range(2))
+    t[:, :3] += s[:, :3]
+    assert measure(s, t) == measure(s.float(), t.float())
+
+
 def test_debiased_cka_over_several_batches():
     """128 samples a batch; of the rest only 4 or more count."""
     x = torch.from_numpy(RNG.normal(0, 1, (260, 5))).float()
@@ -162,6 +170,8 @@ def test_linear_gap_of_a_smaller_map_interpolates_it():
     assert linear_gap(s, larger) == pytest.approx(0, abs=1e-4)
     assert linear_gap(larger, s) == pytest.approx(
         linear_gap(torch.nn.functional.adaptive_avg_pool2d(larger, (2, 4)), s), abs=1e-6)
+    narrow = torch.nn.functional.adaptive_avg_pool2d(s, (2, 2))  # as many rows, fewer columns
+    assert linear_gap(s, narrow) == pytest.approx(0, abs=1e-4)
 
 
 def cross_entropy(logits, labels, temperature):
