@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from autokd_mm.bank.arrays import RaggedArray, ShardedArray, decode, encode, stored_dtype
+from autokd_mm.bank.arrays import (RaggedArray, ShardedArray, decode, encode, open_array, starts,
+                                   stored_dtype)
 
 
 @pytest.fixture
@@ -96,3 +97,23 @@ def test_rows_of_different_shape_are_copies(ragged):
     rows, array = ragged
     array.rows([0])[0][:] = 0
     assert np.array_equal(array.rows([0])[0], rows[0]) and rows[0].any()
+
+
+@pytest.mark.parametrize('numbers, mapped', [(10, False), (1 << 16, True)])
+def test_large_files_are_mapped_and_small_ones_read(tmp_path, numbers, mapped):
+    np.save(str(tmp_path / 'file.npy'), np.arange(numbers, dtype=np.uint8))
+    array = open_array(str(tmp_path / 'file.npy'))
+    assert array[-1] == (numbers - 1) % 256 and isinstance(array.base, np.memmap) == mapped
+
+
+def test_where_rows_start():
+    assert starts(np.array([[2, 3], [0, 5], [1, 4]], np.int32)).tolist() == [0, 6, 6, 10]
+    # more numbers in a shard than 32 bits can count
+    assert starts(np.array([[1 << 16, 1 << 16]] * 2, np.int32)).tolist() == [0, 1 << 32, 1 << 33]
+
+
+def test_a_number_too_large_for_its_format_is_infinite():
+    import warnings
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        assert encode(np.array([1e6, -1e6]), 'float16').tolist() == [np.inf, -np.inf]
