@@ -7,6 +7,7 @@ mutant a process that has imported torch and the OpenMMLab packages only is fork
 file is imported there. Seconds are of the processor: other work on the machine does not count.
 """
 import contextlib
+import ctypes
 import gc
 import importlib
 import importlib.machinery
@@ -27,6 +28,7 @@ _HEAVY = ('hypothesis', 'optuna', 'torch', 'mmengine', 'mmdet.apis', 'mmseg.apis
           'mmpretrain.apis', 'sklearn.datasets', 'pycocotools.cocoeval', 'cv2', 'scipy.stats')
 _OPTIONS = ['-x', '-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', '-p', 'no:unraisableexception',
             '-W', 'ignore', '-o', 'timeout=0', '--rootdir', ROOT]
+_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 _WAIT = 25  # a process may wait for so many times its seconds
 
 
@@ -246,6 +248,8 @@ def forked(work, seconds, log):
     if not child:
         try:
             os.setsid()
+            # ends with its parent, whatever ends that
+            ctypes.CDLL(None).prctl(_DEATH_SIGNAL, signal.SIGKILL)
             if seconds:
                 used = time.process_time()
                 limit = int(used + seconds) + 1
