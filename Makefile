@@ -26,12 +26,14 @@ PINS := requirements/stacks/$(STACK).txt
 STAMP := $(VENV)/.installed
 PIP := $(PY) -m pip --disable-pip-version-check install -c $(PINS)
 
-.PHONY: help venv search test check-configs lint clean
+.PHONY: help venv search test mutants check-configs lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make search   set up, then search a distiller on handwritten digits (again: it resumes)'
 	@echo 'make test     set up, then run the tests'
+	@echo 'make mutants  small faults in the core that no test notices (hours; it resumes);'
+	@echo '              ARGS="--sample 60 --room search" for a few of them'
 	@echo 'make check-configs  one training iteration of every config at full size (an hour; it resumes)'
 	@echo 'make lint     set up, then ruff and mypy'
 	@echo 'make venv     set up only: $(VENV) from $(PINS)'
@@ -50,6 +52,9 @@ search: $(STAMP)
 # Two processes of one thread: on tensors this small, threads wait longer than they work.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests -n 2 --dist loadfile $(ARGS)
+
+mutants: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) tools/mutants.py $(ARGS)
 
 check-configs: $(STAMP)
 	$(PY) tools/check_configs.py $(ARGS)

@@ -23,7 +23,7 @@ from types import CodeType, FunctionType
 
 import pytest
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _HEAVY = ('hypothesis', 'optuna', 'torch', 'mmengine', 'mmdet.apis', 'mmseg.apis',
           'mmpretrain.apis', 'sklearn.datasets', 'pycocotools.cocoeval', 'cv2', 'scipy.stats')
 _OPTIONS = ['-x', '-q', '-p', 'no:cacheprovider', '-p', 'no:xdist', '-p', 'no:unraisableexception',

@@ -5,7 +5,7 @@
     make mutants ARGS="--sample 80 --seed 0"        # 80 of each room, drawn at random
     make mutants ARGS="--room measure --room bank"
 
-A mutant is a file with one small change (`mutations.py`). It is killed when a test of its room
+A mutant is a file with one small change (`_mutations.py`). It is killed when a test of its room
 fails; one that survives is either the same program (these stand, each with its reason, in
 `mutants_equivalent.txt`), or asks for a test. Only the tests beside the room run, of these only
 those that call the changed function, and the fastest first. What was found is kept in the work
@@ -20,15 +20,15 @@ import random
 import sys
 from collections import Counter
 
-import mutant_runs
-import mutations
-from mutant_runs import ROOT
+import _mutant_runs as mutant_runs
+import _mutations as mutations
+from _mutant_runs import ROOT
 
 # The tests of a room are tests/test_<room>, and what is named here.
 ROOMS = {'space': [], 'search': [], 'measure': [], 'bank': [], 'models/losses': [],
          'models/distances': [],
          'models/transforms': ['tests/test_models/test_losses/test_padding.py']}
-EQUIVALENT = os.path.join('tools', 'benchmarks', 'mutants_equivalent.txt')
+EQUIVALENT = os.path.join('tools', 'mutants_equivalent.txt')
 _HEAD = '| room | mutants | killed | timeout | survived | equivalent | noticed |'
 
 
