@@ -266,8 +266,9 @@ def forked(work, seconds, log):
             os._exit(0)
     os.close(writing)
     os.set_blocking(reading, False)
-    start, parts = time.monotonic(), []
-    while seconds is None or time.monotonic() - start < _WAIT * seconds:
+    start, parts, late = time.monotonic(), [], False
+    while not late:
+        late = seconds is not None and time.monotonic() - start > _WAIT * seconds
         try:
             part = os.read(reading, 1 << 16)
         except BlockingIOError:
@@ -280,8 +281,7 @@ def forked(work, seconds, log):
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child, signal.SIGKILL)  # and whatever the tests have left running
     status = os.waitpid(child, 0)[1]
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL) \
-            and not parts:
+    if late or os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
         return None
     try:
         return json.loads(b''.join(parts).decode())
