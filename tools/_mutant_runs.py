@@ -260,7 +260,8 @@ def forked(work, seconds, log):
             with os.fdopen(writing, 'w') as pipe:
                 json.dump(work(), pipe)
         except BaseException:
-            traceback.print_exc()
+            with open(log, 'a') as file:
+                traceback.print_exc(file=file)
         finally:
             sys.stdout.flush()
             os._exit(0)

@@ -61,6 +61,13 @@ def test_each_box_weighs_1_and_all_background_its_weight():
     assert weights[3, 3] == 1 and float(weights.sum()) == pytest.approx(2.5)
 
 
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_weights_have_the_precision_of_the_feature(dtype):
+    transform = shown(ForegroundBackgroundTransform(), one_image([[0, 0, 20, 10]]))
+    feature = torch.ones(1, 2, 4, 4, dtype=dtype)
+    assert transform.weights(feature).dtype == transform(feature, feature)[0].dtype == dtype
+
+
 def test_the_smallest_box_decides():
     weights = weights_of(one_image([[0, 0, 40, 40], [0, 0, 10, 20], [0, 0, 20, 20]]))
     assert weights[:, 0].tolist() == [0.5, 0.5, 1 / 16, 1 / 16]

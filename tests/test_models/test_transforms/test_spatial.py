@@ -84,3 +84,16 @@ def test_errors_name_the_argument():
         LocalTransform(0)
     with pytest.raises(ValueError, match='MultiScaleTransform.sizes must be grid sizes'):
         MultiScaleTransform((1, 2, 4))
+
+
+@pytest.mark.parametrize('sizes', [(), (1, 2, 4), (4, 4, 2), (2.5, 1), (2, 0), (2, -1), ('4', )])
+def test_grids_go_from_fine_to_coarse(sizes):
+    with pytest.raises(ValueError, match='MultiScaleTransform.sizes must be grid sizes'):
+        MultiScaleTransform(sizes)
+
+
+def test_sizes_are_its_own():
+    sizes = [4, 2]
+    transform = MultiScaleTransform(sizes)
+    sizes.append(1)
+    assert transform.sizes == (4, 2)

@@ -42,3 +42,26 @@ def test_full_precision_switches_autocast_off():
         assert (a @ a).dtype == torch.bfloat16
         with full_precision(a):
             assert (a @ a).dtype == torch.float32
+
+
+def test_full_precision_where_there_is_no_autocast():
+    with full_precision(torch.empty(1, device='meta')):
+        pass
+
+
+@pytest.mark.parametrize('shape', [(4, ), (2, 3, 4), (1, ) * 6])
+def test_what_is_no_feature_is_refused(shape):
+    with pytest.raises(ValueError, match='here: expects N x C x H x W or N x D, got shape'):
+        checked_pair(torch.ones(shape), torch.ones(shape), 'here')
+
+
+def test_empty_is_refused_and_one_number_is_not():
+    for shape in ((0, 3), (2, 0, 4, 4), (2, 3, 0, 4)):
+        with pytest.raises(ValueError, match='here: got an empty batch or map'):
+            checked_pair(torch.ones(shape), torch.ones(shape), 'here')
+    assert checked_pair(torch.ones(1, 1), torch.ones(1, 1), 'here')[0].shape == (1, 1, 1, 1)
+
+
+def test_blocks_hold_at_least_one_item_and_as_many_as_fit():
+    assert [(part.start, part.stop) for part in blocks(4, 3, 6)] == [(0, 2), (2, 4)]
+    assert list(blocks(0, 3, 6)) == [] and list(blocks(2, 0, 1)) == [slice(0, 1), slice(1, 2)]
