@@ -90,3 +90,9 @@ def test_only_what_a_bank_has_written_is_removed(tmp_path, name, own):
 def test_the_door_stands_beside_the_bank(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert door('bank/train') == door('bank/train/') == str(tmp_path / 'bank' / '.train.lock')
+
+
+def test_the_first_by_name_is_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, 'listdir', lambda folder: ['c', 'b', 'manifest.json'])
+    with pytest.raises(ConfigError, match='it holds b; name another'):
+        remove_bank(str(tmp_path))

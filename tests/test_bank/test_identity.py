@@ -9,6 +9,7 @@ def test_weights_are_known_by_name_and_value():
     torch.manual_seed(0)
     one = nn.Linear(3, 2)
     digest = weights_digest(one.state_dict())
+    assert digest == weights_digest(dict(one.named_parameters()))
     assert digest == weights_digest(dict(reversed(list(one.state_dict().items()))))
     assert digest != weights_digest({f'a.{name}': value for name, value in
                                      one.state_dict().items()})
@@ -33,3 +34,6 @@ def test_pipeline_in_words_below_wrappers():
     assert describe_pipeline(outer) == describe_pipeline(inner)
     assert describe_pipeline(inner).endswith('Step object> 1')
     assert describe_pipeline(object()) == ''
+    own = type('Mixed', (), dict(dataset=outer, pipeline=type('Compose', (), dict(
+        transforms=[2]))()))()
+    assert describe_pipeline(own) == '2'

@@ -37,3 +37,9 @@ def test_ragged_array_has_its_shapes_beside_it():
     assert again.to_dict() == plan.to_dict() and again.ragged == ['map']
     fixed = Plan({}, dict(labels=((10, ), 'int64'))).to_dict()
     assert fixed['arrays'] == dict(labels=dict(shape=[10], dtype='int64'))
+
+
+@pytest.mark.parametrize('rows, shards', [(0, 1), (1, 1), (4, 1), (5, 2), (8, 2)])
+def test_shards(rows, shards):
+    plan = Plan({}, dict(labels=((rows, ), 'int64')), rows_per_shard=4)
+    assert plan.shards == shards and plan.span(shards - 1)[1] == rows

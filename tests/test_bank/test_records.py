@@ -26,6 +26,7 @@ def records(tmp_path):
 def test_read_by_sample_and_view(records):
     assert (records.samples, records.views, records.seed) == (5, 2, 3)
     assert records.read('fc', [4, 0, 2], [1, 0, 1]).tolist() == [[9, -9], [0, 0], [7, -7]]
+    assert isinstance(records.read('neck', [0], [0]), tuple)
     one, other = records.read('neck', [4, 0], [1, 1])
     assert one.tolist() == [9, 5] and other.tolist() == [109, 105]
 

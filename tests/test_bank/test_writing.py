@@ -120,6 +120,41 @@ def test_damage_of_the_time_of_writing_is_found(path, plan, make, warnings):
     assert bank.arrays['feature'][0, 1, 2] == 5
 
 
+def test_half_a_note_is_none(path, plan, make):
+    """Of a writer that was killed while it wrote the note: the block is made again."""
+
+    def stop(start, end):
+        if start:
+            raise KeyboardInterrupt
+        return make(start, end)
+
+    with pytest.raises(KeyboardInterrupt):
+        writing.write(str(path), plan(), stop)
+    note = path.parent / 'train.unfinished' / 'block-00000.json'
+    note.write_text(note.read_text()[:9])
+    bank = FeatureBank.open_or_build(str(path), plan(), make, pytest.fail)
+    assert make.spans == [(0, 4), (0, 4), (4, 8), (8, 10)]
+    assert bank.arrays['labels'][:].tolist() == list(range(10))
+
+
+def test_a_block_of_a_bank_that_was_finished_meanwhile(path, plan, make, monkeypatch):
+    """The folder is renamed while this process waits for the block: it makes nothing."""
+    from contextlib import contextmanager
+    unfinished = path.parent / 'train.unfinished'
+    unfinished.mkdir(parents=True)
+
+    @contextmanager
+    def waits(note, wait):
+        with claim(note, wait) as file:
+            unfinished.rename(path)
+            yield file
+
+    monkeypatch.setattr(writing, 'claim', waits)
+    with pytest.raises(FileNotFoundError):
+        writing._block(str(unfinished), plan(), 0, make)
+    assert make.spans == []
+
+
 @pytest.mark.parametrize('error', [RuntimeError, KeyboardInterrupt])
 def test_no_bank_is_there_before_it_is_complete(path, plan, error):
 
