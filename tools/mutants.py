@@ -8,8 +8,8 @@
 A mutant is a file with one small change (`_mutations.py`). It is killed when a test of its room
 fails; one that survives is either the same program (these stand, each with its reason, in
 `mutants_equivalent.txt`), or asks for a test. Only the tests beside the room run, of these only
-those that call the changed function, and the fastest first. What was found is kept in the work
-dir: of a killed mutant until its file changes, of a survivor until a test of the room does, too.
+those that call the changed function, the fastest first. What was found is kept in the work dir: of
+a killed mutant until its file changes, of a survivor until a test of the room does, too.
 """
 import argparse
 import glob
@@ -89,15 +89,15 @@ class Kept:
 class Room:
     """The mutants of a room and what its tests say of them."""
 
-    def __init__(self, name, work_dir, slowest):
-        self.name, self._slowest = name, slowest
+    def __init__(self, name, work_dir, slowest=3.0, budget=20.0):
+        self.name, self._slowest, self._budget = name, slowest, budget
         sources = files_of(f'autokd_mm/{name}')
         self._beside = 'tests/' + '/'.join(f'test_{part}' for part in name.split('/'))
         files = files_of(self._beside, *ROOMS[name])
         self._tests = [path for path in files if os.path.basename(path).startswith('test_')]
         self._texts = {path: read(path) for path in sources}
         self._around = digest(sources + [path for path in files if path not in self._tests])
-        self._state = f'{digest(files)} {slowest}'
+        self._state = f'{digest(files)} {slowest} {budget}'
         self._folder = os.path.join(work_dir, name.replace('/', '_'))
         self._log = os.path.join(self._folder, 'log')
         os.makedirs(self._folder, exist_ok=True)
@@ -167,7 +167,8 @@ class Room:
         return reach
 
     def _tests_of(self, path, change, reach):
-        """The file beside the changed one first, then the room's, the fastest first."""
+        """The file beside the changed one first, then the room's, the fastest first, as many as
+        the budget allows."""
         chosen = [test for test, (_, calls) in reach.items()
                   if change.function is None or f'{path}:{change.function}' in calls]
         cost = Counter()
@@ -179,7 +180,13 @@ class Room:
             return (os.path.basename(file) != f'test_{os.path.basename(path)}',
                     not file.startswith(self._beside), cost[file], file, reach[test][0])
 
-        return sorted(chosen, key=rank)
+        tests, seconds = [], 0.0
+        for test in sorted(chosen, key=rank):
+            seconds += reach[test][0]
+            if seconds > self._budget:
+                break
+            tests.append(test)
+        return tests
 
     def _key(self, path, change):
         digest_of = hashlib.sha256(self._texts[path].encode()).hexdigest()[:16]
@@ -218,6 +225,8 @@ def main():
     parser.add_argument('--seed', type=int, default=0, help='of the sample')
     parser.add_argument('--slowest', type=float, default=3, metavar='SECONDS',
                         help='tests that take longer are left out')
+    parser.add_argument('--budget', type=float, default=20, metavar='SECONDS',
+                        help='of tests for each mutant')
     parser.add_argument('--work-dir', default=os.path.join('work_dirs', 'mutants'))
     parser.add_argument('--verbose', action='store_true', help='print what was killed, too')
     args = parser.parse_args()
@@ -230,7 +239,7 @@ def main():
     mutant_runs.preload()
     same, rows = equivalents(), []
     for name in args.room or ROOMS:
-        rows.append(measure(Room(name, work_dir, args.slowest), args, same))
+        rows.append(measure(Room(name, work_dir, args.slowest, args.budget), args, same))
         print('\n'.join([_HEAD, '|---' * 7 + '|']
                         + ['| ' + ' | '.join(map(str, row)) + ' |' for row in rows]), flush=True)
 

@@ -157,11 +157,11 @@ def test_what_is_kept(mutants, tmp_path):
 
 
 def test_a_survivor_is_tried_again_when_a_test_has_changed(mutants, tmp_path):
-    room = mutants.Room('bank', str(tmp_path), 3)
+    room = mutants.Room('bank', str(tmp_path))
     killed, survivor, new = room.mutants()[:3]
     room._add(*killed, 'killed', 'test')
     room._add(*survivor, 'survived', '')
-    again = mutants.Room('bank', str(tmp_path), 3)
+    again = mutants.Room('bank', str(tmp_path))
     assert again.known(*killed) == ('killed', 'test')
     assert again.known(*survivor) == ('survived', '') and again.known(*new) is None
     again._state = 'of other tests'
@@ -169,7 +169,7 @@ def test_a_survivor_is_tried_again_when_a_test_has_changed(mutants, tmp_path):
 
 
 def test_the_nearest_and_fastest_tests_come_first(mutants, tmp_path):
-    room = mutants.Room('bank', str(tmp_path), 3)
+    room = mutants.Room('bank', str(tmp_path))
     path = 'autokd_mm/bank/plan.py'
     calls = {f'{path}:7'}
     reach = {'tests/test_bank/test_plan.py::slow': (2, calls),
@@ -178,3 +178,5 @@ def test_the_nearest_and_fastest_tests_come_first(mutants, tmp_path):
              'tests/test_bank/test_plan.py::other': (0.1, {f'{path}:8'})}
     tests = room._tests_of(path, SimpleNamespace(function=7), reach)
     assert [test.split('::')[1] for test in tests] == ['fast', 'slow', 'quick']
+    room = mutants.Room('bank', str(tmp_path), budget=3.05)
+    assert len(room._tests_of(path, SimpleNamespace(function=7), reach)) == 2
