@@ -196,6 +196,33 @@ def test_progress(path, plan, make):
     assert seen == [(4, 10), (8, 10), (10, 10)]
 
 
+def test_a_block_that_somebody_is_at_is_not_there_yet(path, plan, make):
+    folder = path.parent
+    folder.mkdir()
+    assert writing._rows_there(str(folder), plan()) == 0
+    (folder / 'block-00000.json').write_text('{}')
+    (folder / 'block-00001.json').write_text('')
+    assert writing._rows_there(str(folder), plan()) == 4
+    (folder / 'block-00002.json').write_text('{}')
+    assert writing._rows_there(str(folder), plan()) == 6
+
+
+def test_a_note_is_whole_before_it_is_on_the_disk(path, plan, make, monkeypatch):
+    seen = []
+
+    def fsync(number):
+        with open(f'/proc/self/fd/{number}') as file:
+            seen.append((os.path.basename(file.name), file.read()))
+        sync(number)
+
+    sync = os.fsync
+    monkeypatch.setattr(os, 'fsync', lambda number: fsync(number) if os.readlink(
+        f'/proc/self/fd/{number}').endswith('00001.json') else sync(number))
+    writing.write(str(path), plan(), make)
+    (_, text), = seen
+    assert set(json.loads(text)) == {'feature', 'labels'}
+
+
 def test_small_disk_is_refused_before_anything_is_written(path, plan, make, monkeypatch):
     monkeypatch.setattr(shutil, 'disk_usage', lambda folder: Usage(0, 0, 1 << 20))
     with pytest.raises(ConfigError, match='--out: the feature bank needs 0 MiB and 64 MiB to '

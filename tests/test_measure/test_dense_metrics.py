@@ -73,6 +73,13 @@ def test_map_by_hand():
     assert value([sample_of([BOX + [0]])], [OTHER + [0, 0.9], BOX + [0, 0.5]]) == pytest.approx(0.5)
 
 
+def test_width_and_height_of_boxes_anywhere():
+    """IoU 0.72 again, of boxes far from the corner, in either direction."""
+    for low, high in (([30, 50, 40, 60], [30, 50, 40, 57.2]), ([50, 30, 60, 40],
+                                                               [50, 30, 57.2, 40])):
+        assert value([sample_of([low + [0]])], [high + [0, 1]]) == pytest.approx(0.5)
+
+
 def test_map_of_several_images():
     """The same class in two images, found in one: recall 1/2, 51 of the 101 points of recall."""
     images = [sample_of([BOX + [4]]), sample_of([OTHER + [4]])]

@@ -1,4 +1,6 @@
 """The measured terms are those of the whole held-out set, whatever the batches."""
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -37,6 +39,15 @@ def test_loss_and_accuracy(parts, banks):
 def test_without_logits():
     terms = task_terms(2.0, None, torch.zeros(3).long())
     assert terms['held_out_loss'] == terms['calibrated_loss'] == 2 and np.isnan(terms['metric'])
+
+
+def test_a_student_without_layers_of_logits(parts, banks):
+    held_out = parts.trainer(banks).held_out
+    terms = evaluate(parts.student, held_out.batches(parts.student),
+                     replace(parts.layers, logits=(), scores=None), held_out.teacher,
+                     held_out.labels)
+    assert terms['calibrated_loss'] == terms['held_out_loss'] and np.isnan(terms['metric'])
+    assert terms['gap'] == pytest.approx(parts.trainer(banks).measure(parts.student)['gap'])
 
 
 def test_each_gap_is_its_measure():
