@@ -168,3 +168,21 @@ def test_names_do_not_collide_with_mmrazor():
     import mmrazor.models  # noqa: F401
     for name in ('FeatureLoss', 'L2Distance', 'ConvConnector'):
         assert MODELS.get(f'mmrazor.{name}').__module__.startswith('autokd_mm')
+
+
+def test_what_is_not_given_has_its_default():
+    assert FeatureLoss(transform='random_mask', channels=3).transform.mask_ratio == 0.65
+    assert FeatureLoss(intra='local').intra.patch_grid == 2
+    assert FeatureLoss(distance='kl').distance.temperature == 1
+    weighted = FeatureLoss(region='foreground_background')
+    assert weighted.region.background_weight == 0.5
+    assert FeatureLoss(loss_weight=2).extra_repr() == 'loss_weight=2.0'
+
+
+def test_a_batch_that_is_too_small_is_said_once_for_all_scales():
+    """Two samples in three scales have no relations of three."""
+    loss = FeatureLoss(intra='multi_scale', inter='sample', distance='rkd_distance')
+    student = torch.randn(2, 3, 8, 8, requires_grad=True)
+    with pytest.warns(UserWarning, match='needs at least 3, got 2') as said:
+        assert loss(student, torch.randn(2, 3, 8, 8)) == 0
+    assert len(said) == 1

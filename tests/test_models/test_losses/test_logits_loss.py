@@ -78,6 +78,17 @@ def test_the_last_batch_of_an_epoch_may_have_one_sample():
     ref.assert_close(both, float(LogitsLoss('pearson_inter')(student, teacher)))
 
 
+def test_whole_numbers_are_numbers():
+    for loss in (LogitsLoss('pearson_both', 2, 3), LogitsLoss('pearson_both', 2.0, 3.0)):
+        assert loss.extra_repr() == "distance='pearson_both', temperature=2.0, loss_weight=3.0"
+
+
+@pytest.mark.parametrize('weight', ['1', None, float('inf')])
+def test_a_weight_that_is_no_number(weight):
+    with pytest.raises(ValueError, match='LogitsLoss.loss_weight must be a number'):
+        LogitsLoss(loss_weight=weight)
+
+
 def test_errors_name_the_argument():
     with pytest.raises(ValueError, match="LogitsLoss.distance: 'pearson' is unknown, did you "
                                          "mean 'pearson_"):
