@@ -258,12 +258,12 @@ def forked(work, seconds, log):
             for stream in (1, 2):
                 os.dup2(output, stream)
             with os.fdopen(writing, 'w') as pipe:
-                json.dump(work(), pipe)
-        except BaseException:
-            with open(log, 'a') as file:
-                traceback.print_exc(file=file)
+                try:
+                    json.dump(work(), pipe)
+                except BaseException:  # told before the pipe ends, which is when the parent kills
+                    with open(log, 'a') as file:
+                        traceback.print_exc(file=file)
         finally:
-            sys.stdout.flush()
             os._exit(0)
     os.close(writing)
     os.set_blocking(reading, False)
