@@ -96,3 +96,12 @@ def test_one_position_is_enough_where_it_can_be():
 def test_the_teacher_sets_no_precision():
     student, teacher = torch.randn(3, 4, 2, 2), torch.randn(3, 4, 2, 2, dtype=torch.float64)
     assert L2Distance()(student, teacher).dtype == torch.float32
+
+
+@pytest.mark.parametrize('distance, words', [
+    (L2Distance('sample'), "L2Distance(inter='sample')"),
+    (GramL2Distance(), "GramL2Distance(inter='sample')"),  # one of two
+    (KLDistance(4), "KLDistance(temperature=4.0, inter='none')"),
+    (RKDDistance(), 'RKDDistance()')])
+def test_in_words(distance, words):
+    assert repr(distance) == words

@@ -111,3 +111,30 @@ def test_angle_needs_neither_n3_d_nor_n2_d():
     with Watch():
         RKDAngle()(student, teacher).backward()
     assert max(sizes) <= student.numel()
+
+
+def test_rows_that_are_equal_but_for_rounding_have_no_distance():
+    for seed in range(10):
+        row, other = torch.randn(2, 40, generator=torch.Generator().manual_seed(seed))
+        rows = torch.stack([row, 3 * row, 0.1 * row, other])[None]
+        squared = relation.unit_squared_distances(rows)
+        assert not squared[0, :3, :3].any() and (squared[0, 3, :3] > 0.1).all()
+
+
+@pytest.mark.parametrize('gamma, order', [(0, 2), (-1, 2), (float('nan'), 2), (0.4, 0), (0.4, 1.5)])
+def test_a_kernel_that_is_none(gamma, order):
+    with pytest.raises(ValueError, match='CorrelationDistance.gamma must be above 0 and order at '
+                                         'least 1, got'):
+        CorrelationDistance(gamma, order)
+
+
+def test_temporaries_are_bounded_by_the_block(monkeypatch):
+    """Of 6 rows of 4000 numbers 1000 numbers at a time: 166 columns."""
+    widths = []
+    real = relation.blocks
+    monkeypatch.setattr(relation, 'block_size', lambda _: 1000)
+    monkeypatch.setattr(relation, 'blocks', lambda *args: widths.append(
+        max(part.stop - part.start for part in real(*args))) or real(*args))
+    rows = torch.randn(2, 3, 4000, requires_grad=True)
+    relation.unit_squared_distances(rows).sum().backward()
+    assert widths == [166, 166]
