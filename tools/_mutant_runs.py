@@ -69,24 +69,38 @@ class Reach:
     def run(self, items, slowest):
         """Tests that take longer than ``slowest`` are left out of ``tests``."""
         for item, after in zip(items, items[1:] + [None]):
-            self._calls, slow = set(), []
-
-            def stop(number, frame, slow=slow):
-                slow.append(True)
-                raise TooSlow
-
-            signal.signal(signal.SIGVTALRM, stop)
-            signal.setitimer(signal.ITIMER_VIRTUAL, 2 * slowest)
-            start = time.process_time()
-            sys.settrace(self.trace)
-            try:
-                _run_item(item, after)
-            finally:
-                sys.settrace(None)
-                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+            self._calls, start = set(), time.process_time()
+            with _limited(2 * slowest) as slow:
+                sys.settrace(self.trace)
+                try:
+                    _run_item(item, after)
+                finally:
+                    sys.settrace(None)
             seconds = time.process_time() - start
             if not slow and seconds < 2 * slowest:
                 self.tests[item.nodeid] = [round(seconds, 3), sorted(self._calls)]
+
+
+@contextlib.contextmanager
+def _limited(seconds):
+    """Let the block fail after so many seconds; yields a list with something in it if it did."""
+    late = []
+
+    def stop(number, frame):
+        late.append(True)
+        raise TooSlow
+
+    signal.signal(signal.SIGVTALRM, stop)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield late
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+
+
+def _limit(seconds):
+    """What tests that take so long as they are may take with a change: endless loops are many."""
+    return 3 + 5 * seconds
 
 
 def _run_item(item, after):
@@ -131,7 +145,7 @@ class Session:
 
         return forked(work, 3600, log)
 
-    def run(self, path, body_of, text, tests, seconds, log):
+    def run(self, path, body_of, text, tests, log):
         """As :func:`run`, for a change in the body of a function; None where it cannot be made."""
         items = [self.items[name] for name in tests]
 
@@ -139,12 +153,13 @@ class Session:
             if not self._change(os.path.join(ROOT, path), body_of, text):
                 return dict(code=None)
             for item, after in zip(items, items[1:] + [None]):
-                _run_item(item, after)
+                with _limited(_limit(tests[item.nodeid])) as late:
+                    _run_item(item, after)
                 if self.found.failed:
                     break
-            return dict(code=bool(self.found.failed), failed=self.found.failed)
+            return dict(code=bool(self.found.failed), failed=self.found.failed, late=bool(late))
 
-        return _outcome(forked(work, seconds, log))
+        return _outcome(forked(work, _limit(sum(tests.values())), log))
 
     def _change(self, path, line, text):
         """Give the functions that begin in ``line`` of a file the code that they have in ``text``;
@@ -200,8 +215,11 @@ def _pytest(files, plugins, folder):
                            plugins=plugins))
 
 
-def run(path, text, tests, seconds, folder):
+def run(path, text, tests, folder):
     """Import the package with ``text`` in the place of a file, and run ``tests`` until one fails.
+
+    Args:
+        tests: name -> its seconds, in the order to be run.
 
     Returns:
         ('killed', the test that failed), ('survived', '') or ('timeout', '').
@@ -229,11 +247,12 @@ def run(path, text, tests, seconds, folder):
         code = _pytest(files, [Chosen, found], folder)
         return dict(code=code, failed=found.failed)
 
-    return _outcome(forked(work, 10 + seconds, os.path.join(folder, 'log')))
+    seconds = 10 + _limit(sum(tests.values()))
+    return _outcome(forked(work, seconds, os.path.join(folder, 'log')))
 
 
 def _outcome(found):
-    if found is None:
+    if found is None or found.get('late'):
         return 'timeout', ''
     if found.get('code', 1) is None:
         return None

@@ -133,7 +133,7 @@ class Room:
             found = self._found.get(self._key(path, change))
             if found['outcome'] == 'import':
                 self._add(path, change, *mutant_runs.run(
-                    path, change.apply(self._texts[path]), *found['by'], self._folder))
+                    path, change.apply(self._texts[path]), found['by'], self._folder))
 
     def _try_in(self, session, mutants):
         """In the process that holds the tests: those that change the body of a function, and the
@@ -144,10 +144,9 @@ class Room:
             if not tests:
                 self._add(path, change, 'survived', '')
                 continue
-            seconds = 5 + 5 * sum(reach[test][0] for test in tests)
             found = change.body_of and session.run(
-                path, change.body_of, change.apply(self._texts[path]), tests, seconds, self._log)
-            self._add(path, change, *(found or ('import', [tests, seconds])))
+                path, change.body_of, change.apply(self._texts[path]), tests, self._log)
+            self._add(path, change, *(found or ('import', tests)))
 
     def _reach(self, session):
         """{test: (seconds, functions)}; runs the tests as they are where that is not known."""
@@ -167,8 +166,8 @@ class Room:
         return reach
 
     def _tests_of(self, path, change, reach):
-        """The file beside the changed one first, then the room's, the fastest first, as many as
-        the budget allows."""
+        """{test: seconds}: the file beside the changed one first, then the room's, the fastest
+        first, as many as the budget allows."""
         chosen = [test for test, (_, calls) in reach.items()
                   if change.function is None or f'{path}:{change.function}' in calls]
         cost = Counter()
@@ -180,12 +179,12 @@ class Room:
             return (os.path.basename(file) != f'test_{os.path.basename(path)}',
                     not file.startswith(self._beside), cost[file], file, reach[test][0])
 
-        tests, seconds = [], 0.0
+        tests, seconds = {}, 0.0
         for test in sorted(chosen, key=rank):
             seconds += reach[test][0]
             if seconds > self._budget:
                 break
-            tests.append(test)
+            tests[test] = reach[test][0]
         return tests
 
     def _key(self, path, change):

@@ -112,6 +112,7 @@ def test_a_trial_sees_one_seed_decided_by_its_number(whole):
     assert set(seen) == set(whole.rewards[4]) and 60 < seen.count(seen[0]) < 140
     assert seen == [objective.value(4, n) for n in range(200)]
     assert seen != [other.value(4, n) for n in range(200)]
+    assert type(objective.duration(4, 0)) is type(objective.value(4, 0)) is float
     spent = [objective.duration(4, n) for n in range(200)]
     assert [s == 5 for s in spent] == [v == whole.rewards[4][0] for v in seen]
 

@@ -180,3 +180,13 @@ def test_the_nearest_and_fastest_tests_come_first(mutants, tmp_path):
     assert [test.split('::')[1] for test in tests] == ['fast', 'slow', 'quick']
     room = mutants.Room('bank', str(tmp_path), budget=3.05)
     assert len(room._tests_of(path, SimpleNamespace(function=7), reach)) == 2
+
+
+def test_an_endless_loop_is_left(runs):
+    with pytest.raises(runs.TooSlow), runs._limited(0.2) as late:
+        while True:
+            pass
+    assert late
+    with runs._limited(100) as late:
+        pass
+    assert not late
