@@ -112,6 +112,23 @@ def test_pairs_count_where_one_follows_the_other():
     assert choose(plan_of(tree, q=1, bp=3), tree, 'y', PQ, node) == 0
 
 
+def test_a_trial_that_goes_elsewhere_is_planned_anew():
+    """The best path is a-p. Behind b, which somebody else has chosen, q is better."""
+    tree = tree_of([x('a'), y('q')], [x('b'), y('p'), z('v')], pairs=True)
+    tree.add([Step('x', AB, 1), Step('y', PQ, 1), Step('z', VW, 0)], 1.0)
+    plan = plan_of(tree, a=1, ap=3, bq=2)
+    first, second = tree.root.branches[0].children
+    assert choose(plan, tree) == 0 and choose(plan, tree, 'y', PQ, first) == 0
+    assert choose(plan, tree, 'y', PQ, second) == 1
+
+
+def test_a_plan_past_a_node_with_two_questions():
+    tree = tree_of([x('a'), y('p')], [x('a'), z('v')], [x('b')])
+    plan = plan_of(tree, a=3, w=5)
+    assert choose(plan, tree) == 0
+    assert plan.ahead(tree.root) == [Step('x', AB, 0), Step('z', VW, 1)]
+
+
 def test_options_never_seen_anywhere_are_drawn_from_the_prior():
     tree = tree_of([x('a')])
     picks = Counter(choose(plan_of(tree, prior=1.0), tree, 'new', PQ, seed=s) for s in range(400))

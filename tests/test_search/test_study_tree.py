@@ -7,6 +7,7 @@ from optuna.storages import InMemoryStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState, create_trial
 
+from autokd_mm.search import MCTSSampler
 from autokd_mm.search.study_tree import StudyTree
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -214,3 +215,23 @@ def test_numeric_and_single_parameters_are_no_part_of_the_path():
 def test_two_objectives_are_refused():
     with pytest.raises(ValueError, match='one objective, this one has 2'):
         StudyTree.of(optuna.create_study(directions=['maximize', 'minimize']))
+
+
+def test_one_visit_of_virtual_loss_for_reports_too():
+    assert StudyTree.of(new_study()).tree.virtual_loss == 1
+    assert StudyTree.of(new_study(), 3).tree.virtual_loss == 3
+
+
+def test_another_question_than_the_one_planned_for():
+    """The objective asks what nobody has been asked there, though the way was planned."""
+    study = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=0))
+
+    def objective(trial):
+        trial.suggest_categorical('x', (0, 1))
+        for name in ('new', 'newer') if trial.number == 6 else ('y', 'z'):
+            trial.suggest_categorical(name, (0, 1, 2))
+        return float(trial.number)
+
+    study.optimize(objective, n_trials=9)
+    assert 'mcts:plan' in study.trials[6].system_attrs and 'newer' in study.trials[6].params
+    assert len({tuple(trial.params.items()) for trial in study.trials}) == 9

@@ -235,6 +235,16 @@ def test_a_leaf_under_evaluation_is_closed_only_while_it_runs():
     assert not tree.root.closed and not child(tree, x(1)).closed
 
 
+def test_the_first_trial_has_the_root_for_itself():
+    tree = Tree()
+    walk = tree.start()
+    assert tree.root.closed and tree.root.ends == tree.root.running == 1
+    tree.step(walk, x(0))
+    assert not tree.root.closed and tree.root.ends == 0
+    tree.drop(walk)
+    assert tree.root.ends == tree.root.running == 0 and not child(tree, x(0)).closed
+
+
 def test_a_planned_leaf_is_closed_before_the_trial_gets_there():
     tree = Tree()
     tree.add([x(0), y(0)], 1.0)
