@@ -211,3 +211,12 @@ def test_the_cost_of_a_question_does_not_grow_with_finished_trials(monkeypatch):
     monkeypatch.setattr(study_tree, '_steps', lambda t, *a: read.append(t.number) or real(t, *a))
     proposals(new_study(seed=0), 50)
     assert max(read.count(n) for n in range(50)) <= 2  # as running if at all, and as finished
+
+
+@pytest.mark.parametrize('policy', ['thompson', 'uct'])
+def test_a_trial_that_has_finished_does_not_run_again(policy):
+    study = optuna.create_study(sampler=MCTSSampler(seed=0, policy=policy))
+    study.optimize(lambda trial: trial.suggest_categorical('x', (0, 1)), n_trials=1)
+    study.sampler.before_trial(study, study.trials[0])
+    rows = list(study.sampler.view(study).tree.rows())
+    assert [(row.visits, row.running) for row in rows] == [(1, 0), (1, 0)]

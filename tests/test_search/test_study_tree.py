@@ -235,3 +235,25 @@ def test_another_question_than_the_one_planned_for():
     study.optimize(objective, n_trials=9)
     assert 'mcts:plan' in study.trials[6].system_attrs and 'newer' in study.trials[6].params
     assert len({tuple(trial.params.items()) for trial in study.trials}) == 9
+
+
+def test_two_levels_are_described():
+    study = new_study()
+    add(study, 1.0, x=0, y=1, z=1)
+    view = StudyTree.of(study)
+    assert 'y=1' in view.describe() and 'z=1' not in view.describe()
+    assert 'z=1' in view.describe(3) and 'z=1' in view.describe(None)
+
+
+def test_an_interrupted_trial_is_counted_once_however_often_it_is_seen():
+    study = new_study()
+    dead = [study.ask() for _ in range(3)]
+    for trial in dead:
+        trial.set_user_attr('interrupted', True)
+    later, view = study.ask(), StudyTree(study.direction)
+    for _ in range(3):
+        view.sync(study.get_trials(deepcopy=False))
+    study.tell(dead[1], state=TrialState.FAIL)
+    view.sync(study.get_trials(deepcopy=False))
+    assert view.ordinal(study.get_trials()[later.number]) == 0
+    assert view.ordinal(study.get_trials()[2]) == 0
