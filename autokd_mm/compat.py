@@ -103,7 +103,8 @@ def prepare() -> None:
 
 def let_mmseg_bases_be_found() -> None:
     """OneDL's distribution is not called ``mmsegmentation``, which mmengine's table expects, and
-    ``_base_ = 'mmseg::...'`` then asks for a package that is not there."""
+    ``_base_ = 'mmseg::...'`` then asks for a package that is not there. ``'mmcls::...'``, as
+    MMRazor's configs have it, is MMPretrain since its 1.0."""
     from importlib.metadata import PackageNotFoundError, distribution
 
     from mmengine.config import utils
@@ -111,3 +112,5 @@ def let_mmseg_bases_be_found() -> None:
         distribution('mmsegmentation')
     except PackageNotFoundError:
         utils.MODULE2PACKAGE['mmseg'] = 'mmseg'
+    if importlib.util.find_spec('mmcls') is None:
+        utils.MODULE2PACKAGE['mmcls'] = utils.MODULE2PACKAGE.get('mmpretrain', 'mmpretrain')

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'autokd_mm'
 FLOORS = [
-    ['space', 'errors', 'compat', 'moved', 'restricted_unpickler', 'safe_load', 'seeding',
+    ['space', 'pairs', 'errors', 'compat', 'moved', 'restricted_unpickler', 'safe_load', 'seeding',
      'whole_file', 'version'],
     ['search', 'bank', 'registry'],
     ['models', 'datasets', 'study'],

@@ -60,8 +60,10 @@ def parser(description, epilog=None):
 def load(args):
     """The config of ``args``; its work dir is the command line's, the config's, or the stem's."""
     from autokd_mm.engine.config import check_writable, load_config
+    from autokd_mm.pairs.forms import read_forms
     config = load_config(args.config, args.cfg_options)
     require(config, args.config, 'model')
+    read_forms(config)
     if args.work_dir:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):

@@ -26,9 +26,10 @@ def main():
     from mmengine.runner import Runner
 
     from autokd_mm.models.algorithms.teacher import load_network
+    from autokd_mm.pairs.images import student_alone
     from autokd_mm.whole_file import whole_file
     if 'architecture' in config.model:  # a distilled student: its teacher has nothing to do here
-        config.model = config.model.architecture
+        config.model, config.data_preprocessor = student_alone(config), None
     config.load_from, config.resume = None, False
     runner = Runner.from_cfg(config)
     model = getattr(runner.model, 'module', runner.model)

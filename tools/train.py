@@ -20,10 +20,12 @@ def main():
     args = parse_args()
     config = _cli.load(args)
     from autokd_mm.errors import ConfigError
+    from autokd_mm.pairs.forms import refuse_without_launcher
     if 'SearchLoop' in str((config.get('train_cfg') or {}).get('type')):
         raise ConfigError(f'train_cfg.type: {args.config} is a search config; run it with '
                           'tools/search.py and train with the best_distiller.py it writes')
     _cli.require(config, args.config, 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    refuse_without_launcher(config, args.launcher)
     _cli.start_distributed(config, args.launcher)
     if args.teacher_bank:
         from autokd_mm.teacher.bank_config import train_from

@@ -25,7 +25,9 @@ def mixing(config: Any, student: Any) -> Optional[str]:
         config: of a search or a training.
         student: as built from ``config.model.architecture``.
     """
-    own = config.model.architecture
+    own, whole = config.model.architecture, config.model.get('data_preprocessor')
+    if whole:  # the algorithm's own: the student's is not asked
+        return 'model.data_preprocessor.batch_augments' if whole.get('batch_augments') else None
     places = {'model.architecture.train_cfg': (own.get('train_cfg') or {}).get('augments'),
               'model.architecture.data_preprocessor.batch_augments':
                   (own.get('data_preprocessor') or {}).get('batch_augments'),

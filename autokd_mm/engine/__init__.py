@@ -8,9 +8,9 @@ from autokd_mm.engine.one_trial import TrialRunner
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.preparation import Prepared, prepare, prepare_trainer
 from autokd_mm.engine.pruning import build_pruner
-from autokd_mm.engine.runner import SearchLoop
+from autokd_mm.engine.runner import SearchLoop, SingleTeacherDistillValLoop
 from autokd_mm.engine.settings import SearchSettings
 
 __all__ = ['Ending', 'FinalRound', 'FinalSettings', 'Phases', 'Prepared', 'SearchLoop',
-           'SearchSettings', 'SparseTrainingHook', 'TrialRunner', 'ViewReportHook', 'build_pruner',
-           'load_config', 'prepare', 'prepare_trainer']
+           'SearchSettings', 'SingleTeacherDistillValLoop', 'SparseTrainingHook', 'TrialRunner',
+           'ViewReportHook', 'build_pruner', 'load_config', 'prepare', 'prepare_trainer']

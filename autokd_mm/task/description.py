@@ -20,6 +20,8 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
         curve: learning-rate factors of the full training; 16 of them are kept.
     """
     shapes = space.shapes
+    own = config.model.get('data_preprocessor')  # of the algorithm, see autokd_mm.pairs
+    more = dict(images=repr(own.to_dict())) if own and own != config.get('data_preprocessor') else {}
     return dict(space={level: list(options) for level, options in space.levels()},
                 shapes=_plain(shapes) if isinstance(shapes, Shapes) else
                 {name: _plain(one) for name, one in shapes.items()},
@@ -27,7 +29,7 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
                 proxy=proxy.to_dict(),
                 student=repr(config.model.architecture.to_dict()),
                 optim_wrapper=repr(config.optim_wrapper.to_dict()),
-                learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)])
+                learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)], **more)
 
 
 def _plain(shapes: Shapes) -> Dict[str, Any]:

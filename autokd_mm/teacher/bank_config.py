@@ -7,6 +7,7 @@ from mmengine.config import Config
 
 from autokd_mm.bank.records import read_made_from
 from autokd_mm.errors import ConfigError
+from autokd_mm.pairs.forms import kind_of
 
 # Scopes whose images differ in size.
 _VARIABLE_SIZES = ('mmdet', 'mmdet3d', 'mmseg', 'mmpose', 'mmocr')
@@ -17,14 +18,13 @@ def refuse_unfit(config: Config) -> None:
         ConfigError: no bank can be made for this config.
     """
     model = config.get('model') or {}
-    if str(model.get('type')).split('.')[-1] != 'FrozenTeacherDistill':
+    if kind_of(model) != 'FrozenTeacherDistill':
         raise ConfigError(f'model.type: {model.get("type")} has no teacher that a bank could stand '
                           'for; it must be mmrazor.FrozenTeacherDistill')
     for name in ('architecture', 'teacher'):
         own = model.get(name) or {}
         scope = (str(own.get('type') or '').rpartition('.')[0]
-                 or str(own.get('cfg_path') or '').rpartition('::')[0]
-                 or config.get('default_scope'))
+                 or own.get('_scope_') or config.get('default_scope'))
         if scope in _VARIABLE_SIZES:
             raise ConfigError(f'model.{name}: there is no bank for networks of {scope}, whose '
                               'images differ in size; train with the teacher itself')
@@ -42,6 +42,11 @@ def refuse_unfit(config: Config) -> None:
 def recorded(config: Config) -> List[str]:
     """Names of the teacher's modules that the distiller of a config records."""
     recorders = (config.model.get('distiller') or {}).get('teacher_recorders') or {}
+    for name, recorder in recorders.items():
+        if str(recorder.get('type')).split('.')[-1] != 'ModuleOutputs':
+            raise ConfigError(f'model.distiller.teacher_recorders.{name}: a bank holds what '
+                              f'modules return, and {recorder.get("type")} is something else; '
+                              'train without a bank')
     return [recorder['source'] for recorder in recorders.values()]
 
 

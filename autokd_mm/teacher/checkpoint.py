@@ -14,7 +14,8 @@ from torch import nn
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms import Teachers, load_teacher
-from autokd_mm.models.algorithms.teachers import each_teacher, one_for_each, speaks_of_images
+from autokd_mm.models.algorithms.teachers import each_teacher, one_for_each
+from autokd_mm.pairs.images import as_one_dict, listed, several, teachers_alone
 from autokd_mm.whole_file import replacing
 
 CHECKPOINT = 'teacher.pth'
@@ -30,7 +31,7 @@ def made_from(teacher: nn.Module, config: Config) -> Dict[str, Any]:
     """JSON values that identify a teacher: its weights, and what a config adds to them, such as
     the normalisation of its images, which is no part of a state dict."""
     described = []
-    for own in own_configs(config):
+    for own in map(as_one_dict, own_configs(config)):
         own.pop('init_cfg', None)  # where weights came from; they are known by their digest
         described.append(repr(_plain(own)))
     more = {key: config.model.teacher[key] for key in ('mean_logits', )
@@ -44,23 +45,15 @@ def made_from(teacher: nn.Module, config: Config) -> Dict[str, Any]:
 def own_configs(config: Config) -> List[Any]:
     """The config of each teacher in ``config.model.teacher``; where it says nothing of how images
     are normalised, as the student's are."""
-    found = []
-    for teacher in _listed(config):
-        own = copy.deepcopy(teacher)
-        if not speaks_of_images(own):
-            own.data_preprocessor = copy.deepcopy(
-                config.get('data_preprocessor')
-                or config.model.architecture.get('data_preprocessor'))
-        found.append(own)
-    return found
+    return teachers_alone(config)
 
 
 def _listed(config: Config) -> List[Any]:
-    return config.model.teacher.teachers if _several(config) else [config.model.teacher]
+    return listed(config.model.teacher)
 
 
 def _several(config: Config) -> bool:
-    return str(config.model.teacher.get('type')).split('.')[-1] == 'Teachers'
+    return several(config.model.teacher)
 
 
 def _plain(value: Any) -> Any:

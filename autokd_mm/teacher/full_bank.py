@@ -20,6 +20,7 @@ from autokd_mm.datasets import SeededViews
 from autokd_mm.datasets.mixing import refuse_mixing
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.layers.capture import find_layer
+from autokd_mm.pairs.forms import read_forms
 from autokd_mm.registry import MODELS
 from autokd_mm.teacher.bank_config import recorded, refuse_unfit
 from autokd_mm.teacher.checkpoint import made_from
@@ -178,10 +179,10 @@ def _held(path: str, manifest: Mapping[str, Any], layers: Sequence[str]) -> List
 
 def _build(config: Config, device: Optional[torch.device]) -> Any:
     """The algorithm of a config with its teacher, in evaluation mode."""
-    own = copy.deepcopy(config.model)
+    config = copy.deepcopy(config)
+    read_forms(config)
+    own = config.model
     own.pop('bank', None)
-    if config.get('data_preprocessor'):
-        own.setdefault('data_preprocessor', copy.deepcopy(config.data_preprocessor))
     if not own.get('teacher_ckpt') and not any(
             word in repr(own.get('teacher')) for word in ('Pretrained', 'pretrained=True',
                                                           "'pretrained': True")):

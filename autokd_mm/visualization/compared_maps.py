@@ -4,11 +4,12 @@ from __future__ import annotations
 from typing import Any, Dict, List, NamedTuple, Tuple
 
 import torch
+from mmrazor.models.task_modules import ParameterRecorder
 from torch import Tensor
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.conv_connector import resize
-from autokd_mm.models.distillers import clear_records
+from autokd_mm.models.distillers import clear_records, recording
 
 
 class ComparedMaps(NamedTuple):
@@ -50,9 +51,9 @@ def compare(model: Any, data: Dict[str, Any]) -> List[ComparedMaps]:
     inputs, samples = ready['inputs'], ready['data_samples']
     try:
         with torch.no_grad():
-            model.run_teacher(inputs, samples)  # it sees what it sees in training
             # Prediction runs every head as often as training does, and wants no labels.
-            with distiller.student_recorders:
+            model.run_teacher(inputs, samples, labels=False)  # it sees what it sees in training
+            with recording(distiller, 'student'):
                 model.architecture(inputs, samples, mode='predict')
             share = height / inputs.shape[-2], width / inputs.shape[-1]
             return [_compared(distiller, name, mapping, share)
@@ -70,7 +71,7 @@ def _compared(distiller: Any, loss: str, mapping: Dict[str, Dict[str, Any]],
     if len(sides) < 2:
         raise ConfigError(f'model.distiller.loss_forward_mappings.{loss}: it compares no tensor of '
                           'the student with one of the teacher')
-    student, teacher = (_as_map(distiller.get_record(**sides[who]), loss)
+    student, teacher = (_as_map(_recorded(distiller, sides[who], loss), loss)
                         for who in ('student', 'teacher'))
     student = resize(student, (teacher.shape[-2], teacher.shape[-1]))
     if student.shape != teacher.shape:
@@ -84,6 +85,18 @@ def _compared(distiller: Any, loss: str, mapping: Dict[str, Dict[str, Any]],
     names = [_layer(distiller, sides[who]) for who in ('teacher', 'student')]
     return ComparedMaps(f'{loss}: {" | ".join(dict.fromkeys(names))}',
                         *[tensor[0].float().abs().mean(0).cpu() for tensor in maps])
+
+
+def _recorded(distiller: Any, item: Dict[str, Any], loss: str) -> Any:
+    managers = distiller.teacher_recorders, distiller.student_recorders
+    recorder = managers[item['from_student']].recorders[item['recorder']]
+    if isinstance(recorder, ParameterRecorder):
+        raise ConfigError(f'model.distiller.loss_forward_mappings.{loss}: {recorder.source} is a '
+                          'parameter, only maps and logits can be drawn')
+    if len(recorder.data_buffer) <= item.get('record_idx', 0):
+        raise ConfigError(f'model.distiller.loss_forward_mappings.{loss}: {recorder.source!r} is '
+                          'called in training alone, so nothing of it can be drawn')
+    return distiller.get_record(**item)
 
 
 def _as_map(record: Any, loss: str) -> Tensor:

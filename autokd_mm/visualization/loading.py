@@ -14,6 +14,7 @@ from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.errors import CheckpointError, ConfigError, DataError
 from autokd_mm.models.algorithms.renormalise import flips_channels
 from autokd_mm.models.algorithms.teacher import load_network, read_checkpoint
+from autokd_mm.pairs.forms import as_frozen, read_forms
 from autokd_mm.registry import MODELS
 
 AS_INITIALISED = 'The checkpoint has no connectors: they are as initialised.'
@@ -38,11 +39,11 @@ def load_model(config: Any, checkpoint: str) -> Tuple[Any, str]:
         raise ConfigError('teacher_ckpt is not set: name the checkpoint of the trained teacher '
                           '(--cfg-options teacher_ckpt=FILE)')
     init_default_scope(config.get('default_scope', 'mmengine'))
-    settings = copy.deepcopy(config.model)
-    settings.pop('bank', None)  # the picture may be of any image
-    if settings.get('data_preprocessor') is None:
-        settings.data_preprocessor = config.get('data_preprocessor')
-    model = MODELS.build(settings)
+    config = copy.deepcopy(config)
+    read_forms(config)
+    as_frozen(config)
+    config.model.pop('bank', None)  # the picture may be of any image
+    model = MODELS.build(config.model)
     model.init_weights()
     load_network(model.architecture, checkpoint, 'CHECKPOINT')
     own = model.distiller.state_dict()

@@ -15,7 +15,9 @@ from autokd_mm.engine.one_trial import TrialRunner, baseline_of
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.preparation import Prepared, prepare, refuse_study, show_plan
 from autokd_mm.engine.settings import SearchSettings
-from autokd_mm.errors import StudyError
+from autokd_mm.errors import ConfigError, StudyError
+from autokd_mm.models.algorithms import FrozenTeacherDistill
+from autokd_mm.pairs.forms import read_forms
 from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.registry import LOOPS
 from autokd_mm.report.progress import Display
@@ -56,9 +58,13 @@ class SearchLoop(BaseLoop):
         self.settings = SearchSettings.from_config(
             settings, int(runner.cfg.train_dataloader.batch_size), get_world_size())
         super().__init__(runner, dataloader)
+        read_forms(runner.cfg)  # our tools have, before the model was built
         if self.settings.proxy.threads:
             torch.set_num_threads(self.settings.proxy.threads)
         self.model = getattr(runner.model, 'module', runner.model)  # launchers wrap it
+        if not isinstance(self.model, FrozenTeacherDistill):
+            raise ConfigError(f'model.type: a {type(self.model).__name__} cannot be searched; it '
+                              'must be mmrazor.FrozenTeacherDistill')
         self.work_dir = WorkDir(runner.work_dir)
         self.display = Display(enabled=lock.worker() == 0 and is_main_process())
         # The runner steps no optimiser here, and its schedulers could not be built for a loop

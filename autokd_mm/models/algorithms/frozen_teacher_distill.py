@@ -16,8 +16,11 @@ from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.teacher import load_teacher
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
-from autokd_mm.models.distillers import (RecordGuard, as_far_as_recorded, bring_to_one_grid,
-                                         clear_records, disable_inplace, feed_teacher, show_samples)
+from autokd_mm.models.distillers import (RecordGuard, bring_to_one_grid, clear_records,
+                                         disable_inplace, feed_teacher, hear_teacher,
+                                         hook_to_teacher, recording, refuse_unknown_sources,
+                                         runs_teacher, show_samples, unknown_module)
+from autokd_mm.models.distillers.listening import Modes
 from autokd_mm.models.heads.shared_boxes import share_boxes
 from autokd_mm.registry import MODELS
 
@@ -46,8 +49,11 @@ class FrozenTeacherDistill(SingleTeacherDistill):
       and at its own resolution (``teacher_input``);
     - it may be several (see :class:`Teachers`);
     - it runs forward only (``mode='tensor'``) and no further than the last module that is
-      recorded, never computes a loss, and does not run at all
-      once distillation has stopped or when the distiller records nothing of it;
+      recorded, computes a loss only where the distiller records what is called for that alone
+      (see :func:`hear_teacher`), and does not run at all once distillation has stopped or when the
+      distiller records nothing of it;
+    - ``student_trainable=False`` lets no gradient reach the student, whatever
+      ``calculate_student_loss`` says;
     - activations of both networks write to new tensors (``inplace`` is switched off on every
       torch), records are released after every step, and a record that was overwritten in place
       nevertheless is an error.
@@ -74,7 +80,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         kwargs: ``architecture`` and the other arguments of ``SingleTeacherDistill``.
 
     Raises:
-        ConfigError: ``teacher_trainable``, or a checkpoint or a bank that does not fit.
+        ConfigError: ``teacher_trainable``; a checkpoint or a bank that does not fit; a recorder of
+            what is not there.
     """
 
     def __init__(self,
@@ -93,7 +100,15 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             for key, network in networks.items():
                 networks[key] = share_boxes(MODELS.build(network) if isinstance(network, dict)
                                             else network, shared_boxes)
-        super().__init__(distiller=distiller, teacher_ckpt=None, **networks, **kwargs)
+        if isinstance(distiller, dict):
+            refuse_unknown_sources(distiller)
+        try:
+            super().__init__(distiller=distiller, teacher_ckpt=None, **networks, **kwargs)
+        except AssertionError as error:
+            raise self._mistake(error) from None
+        if not self.student_trainable and not any(True for _ in self.distiller.parameters()):
+            raise ConfigError('model.student_trainable=False: then only connectors learn, and '
+                              'model.distiller has none with parameters')
         self._held = _Held(self._modules.pop('teacher'))
         self._teacher_needs_init = (isinstance(teacher, dict)
                                     and not getattr(self.teacher, '_is_init', False))
@@ -115,6 +130,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
         self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
         self._listening = True
+        self._modes: Modes = ()  # in which the teacher runs, once it is known
         if shared_boxes is not None and self.to_teacher is not None and (
                 self.to_teacher.size or self.to_teacher.scale):
             raise ConfigError('model.shared_boxes: boxes are shared by networks that see images of '
@@ -123,6 +139,14 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             raise ConfigError('model.bank: a bank of tools/cache_teacher.py holds images of one '
                               'size; leave it out or give model.teacher_input a size')
         self._bank = BankedTeacher(bank, self.distiller) if bank else None
+
+    def _mistake(self, error: AssertionError) -> Exception:
+        """What of the config has stopped MMRazor."""
+        built = self.__dict__.get('_modules', {})
+        if not {'architecture', 'distiller', 'teacher'} <= set(built):
+            return error
+        return unknown_module(built['distiller'], built['architecture'],
+                              built['teacher']) or error
 
     @property
     def teacher(self) -> BaseModel:
@@ -153,10 +177,10 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             return self._student_losses(batch_inputs, data_samples)
         self._listen()
         try:
-            if self.distiller.teacher_recorders.recorders or self.distiller.deliveries.deliveries:
+            if runs_teacher(self.distiller):
                 self._ask_teacher(batch_inputs, data_samples)
             self.distiller.set_deliveries_override(True)
-            with self.distiller.student_recorders, self.distiller.deliveries:
+            with recording(self.distiller, 'student'):
                 losses = self._student_losses(batch_inputs, data_samples)
             for guard in self._guards:
                 guard.check()
@@ -172,8 +196,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
 
     def _student_losses(self, batch_inputs: torch.Tensor,
                         data_samples: Optional[List[Any]]) -> Dict[str, torch.Tensor]:
-        frozen = not (self.student_trainable or self.calculate_student_loss)
-        with torch.no_grad() if frozen else contextlib.nullcontext():
+        with contextlib.nullcontext() if self.student_trainable else torch.no_grad():
             losses = self.student(batch_inputs, data_samples, mode='loss')
         return add_prefix(losses, 'student') if self.calculate_student_loss else {}
 
@@ -192,21 +215,22 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         self._bank.compare_once(self.teacher, online, batch_inputs, data_samples or [], records)
         feed_teacher(self.distiller, records)
 
-    def run_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
+    def run_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]],
+                    labels: bool = True) -> None:
         """Let the teacher fill its recorders with what it says of a batch.
 
         Args: as :meth:`loss`.
+            labels: ``False``: the samples have none, so what is called for a loss is not heard.
         """
         inputs = batch_inputs if self.to_teacher is None else self.to_teacher(batch_inputs)
-        self.distiller.set_deliveries_override(False)
-        with torch.no_grad(), self.distiller.teacher_recorders, self.distiller.deliveries, \
-                as_far_as_recorded(self.teacher, self.distiller):
-            self.teacher(inputs, data_samples, mode='tensor')
+        found = hear_teacher(self.distiller, self.teacher, inputs, data_samples,
+                             self._modes if labels else (), labels)
+        self._modes = found if labels else self._modes
 
     def _listen(self) -> None:
         """Hook a copy's recorders to the shared teacher, when it first asks for a loss."""
         if not self._listening:
-            self.distiller.prepare_from_teacher(self.teacher)
+            hook_to_teacher(self.distiller, self.teacher)
             self._guards[1].watch(self.teacher)
             self._listening = True
 

@@ -2,8 +2,9 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import Any, Callable, ContextManager, Iterator, Sequence
+from typing import Any, Callable, ContextManager, Dict, Iterator, Sequence
 
+from mmrazor.models.task_modules import ModuleOutputsRecorder, ParameterRecorder
 from torch import nn
 
 
@@ -41,23 +42,30 @@ def stop_when(modules: Sequence[nn.Module], enough: Callable[[], bool]) -> Itera
 def as_far_as_recorded(teacher: nn.Module, distiller: Any) -> ContextManager[None]:
     """A forward pass of the teacher inside ends when its recorders have all that the losses read.
 
-    The whole network runs where the distiller has deliveries, or records anything but outputs of
-    modules.
+    The whole network runs where the distiller has deliveries, or records anything but inputs and
+    outputs of modules, and parameters.
 
     Args:
         teacher: to which the recorders listen already (``prepare_from_teacher``).
         distiller: a built ``ConfigurableDistiller``.
     """
-    recorders = distiller.teacher_recorders.recorders
-    if distiller.deliveries.deliveries or not recorders or any(
-            type(recorder).__name__ != 'ModuleOutputsRecorder' for recorder in recorders.values()):
+    recorders = {name: recorder for name, recorder in distiller.teacher_recorders.recorders.items()
+                 if not isinstance(recorder, ParameterRecorder)}  # they are there before
+    if distiller.deliveries.deliveries or not recorders or not all(
+            isinstance(recorder, ModuleOutputsRecorder) for recorder in recorders.values()):
         return nullcontext()
-    needed = dict.fromkeys(recorders, 1)
+    needed = dict(dict.fromkeys(recorders, 1), **calls_read(distiller))
+    return stop_when([teacher.get_submodule(recorder.source) for recorder in recorders.values()],
+                     lambda: all(len(recorder.data_buffer) >= needed[name]
+                                 for name, recorder in recorders.items()))
+
+
+def calls_read(distiller: Any) -> Dict[str, int]:
+    """How many records the losses read of each of the teacher's recorders that they read."""
+    needed: Dict[str, int] = {}
     for mapping in distiller.loss_forward_mappings.values():
         for record in mapping.values():
             if not record['from_student']:
                 calls = record.get('record_idx', 0) + 1
-                needed[record['recorder']] = max(needed[record['recorder']], calls)
-    return stop_when([teacher.get_submodule(recorder.source) for recorder in recorders.values()],
-                     lambda: all(len(recorders[name].data_buffer) >= calls
-                                 for name, calls in needed.items()))
+                needed[record['recorder']] = max(needed.get(record['recorder'], 1), calls)
+    return needed

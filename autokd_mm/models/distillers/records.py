@@ -18,6 +18,8 @@ from autokd_mm.models.distillers.regions import forget_samples
 def clear_records(distiller: Any) -> None:
     """Forget what all recorders hold, and the boxes that the losses were shown."""
     forget_samples(distiller)
+    for delivery in distiller.deliveries.deliveries.values():
+        delivery.data_queue.clear()
     for manager in (distiller.student_recorders, distiller.teacher_recorders):
         for recorder in manager.recorders.values():
             recorder.reset_data_buffer()
