@@ -25,8 +25,8 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     logits_weight=(0.1, 0.5, 1, 5),
 )
 
-# The relation options that docs/search_space.md calls extras: without them and with one connector the space
-# is the one of the supplement.
+# The relation options that docs/search_space.md calls extras: without them and with one connector
+# the space is the one of the supplement.
 RELATION_DISTANCES = ('rkd_distance', 'rkd_angle', 'correlation', 'local_correlation')
 
 # What a task with boxes has and others have not: levels that they are not asked, and options.

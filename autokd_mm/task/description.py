@@ -21,7 +21,8 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
     """
     shapes = space.shapes
     own = config.model.get('data_preprocessor')  # of the algorithm, see autokd_mm.pairs
-    more = dict(images=repr(own.to_dict())) if own and own != config.get('data_preprocessor') else {}
+    differs = own and own != config.get('data_preprocessor')
+    more = dict(images=repr(own.to_dict())) if differs else {}
     return dict(space={level: list(options) for level, options in space.levels()},
                 shapes=_plain(shapes) if isinstance(shapes, Shapes) else
                 {name: _plain(one) for name, one in shapes.items()},
