@@ -107,6 +107,18 @@ def test_a_part_of_a_table_offers_what_it_has(tmp_path, space):
         assert '(' not in name or name == f'{level}({"|".join(map(str, choices))})'
 
 
+def test_a_question_is_named_by_what_has_a_row(tmp_path, space):
+    specs = list(space.enumerate())
+    kept = [i for i, spec in enumerate(specs) if spec.distance != 'cosine']
+    table = Table(write(tmp_path / 't.csv.gz', [row(i, s) for i in kept for s in (0, 1)]))
+    objective, names = TabularObjective(table), set()
+    for index in kept:
+        asked = Asked(specs[index])
+        objective.place(asked)
+        names.update(name for name in asked.asked if name[0].startswith('distance'))
+    assert names == {('distance(l2|kl)', ('l2', 'kl'))}
+
+
 def test_a_trial_sees_one_seed_decided_by_its_number(whole):
     objective, other = TabularObjective(whole, seed=0), TabularObjective(whole, seed=1)
     seen = [objective.value(4, n) for n in range(200)]
