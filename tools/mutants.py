@@ -198,7 +198,11 @@ class Room:
 def measure(room, args, same):
     """Try the room's mutants; prints the survivors and returns its row of the table."""
     mutants = room.mutants()
-    possible = len(mutants)
+    possible, lines = len(mutants), {(path, *room.lines(path, change)) for path, change in mutants}
+    for entry in sorted(same - lines):
+        if os.path.dirname(entry[0]) == f'autokd_mm/{room.name}':
+            print('{}: {!r} -> {!r} is no change of it any more, take it out'.format(
+                EQUIVALENT, *entry[1:]))
     if args.sample and args.sample < possible:
         mutants = random.Random(f'{args.seed} {room.name}').sample(mutants, args.sample)
     equal = {mutant for mutant in mutants if (mutant[0], *room.lines(*mutant)) in same}
