@@ -26,8 +26,8 @@ model = dict(
         loss_forward_mappings=dict(loss_kl=dict(
             preds_S=dict(from_student=True, recorder='fc'),
             preds_T=dict(from_student=False, recorder='fc')))))
-train_cfg = dict(max_epochs=1, val_interval=1)
-default_hooks = dict(checkpoint=dict(interval=1))
+train_cfg = dict(max_epochs=2, val_interval=1)
+default_hooks = dict(checkpoint=dict(interval=2))
 test_dataloader = {{{{_base_.val_dataloader}}}}
 '''
 SEARCH = '''
@@ -118,7 +118,7 @@ def test_one_accuracy(tool, form, tiny_teacher, networks, of_the_teacher, tmp_pa
     said = tool('train', config, '--work-dir', tmp_path / 'train')
     validated = float(re.findall(r'\(val\).*? accuracy/top1: ([\d.]+)', said)[-1])
     assert validated > 12  # it has learned something, so that a wrong image shows
-    assert accuracy(tool, config, tmp_path / 'train/epoch_1.pth', tmp_path) == pytest.approx(
+    assert accuracy(tool, config, tmp_path / 'train/epoch_2.pth', tmp_path) == pytest.approx(
         validated, abs=1e-3)
     for found in re.findall(r'teacher\.accuracy/top1: ([\d.]+)', said):
         assert float(found) == pytest.approx(of_the_teacher['alone'], abs=1e-3)
