@@ -15,14 +15,19 @@ def derive(*keys: int) -> int:
     return int(np.random.SeedSequence((len(keys), *keys)).generate_state(1)[0])
 
 
+def seed_all(seed: int) -> None:
+    """Seed ``random``, NumPy and torch (CPU); best in a :func:`seeded` block, which puts them
+    aside."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.default_generator.manual_seed(seed)
+
+
 @contextmanager
 def seeded(*keys: int) -> Iterator[None]:
     """Inside, ``random``, NumPy and torch (CPU) draw what the keys say, whatever came before."""
     before = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    seed = derive(*keys)
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
+    seed_all(derive(*keys))
     try:
         yield
     finally:

@@ -29,6 +29,11 @@ def describe_pipeline(dataset: Any) -> str:
     """The transforms of a dataset, below wrappers such as RepeatDataset, in words."""
     while getattr(dataset, 'pipeline', None) is None and hasattr(dataset, 'dataset'):
         dataset = dataset.dataset
-    transforms = getattr(getattr(dataset, 'pipeline', None), 'transforms', [])
-    text = ' '.join(' '.join(repr(transform).split()) for transform in transforms)
+    pipeline = getattr(dataset, 'pipeline', None)
+    transforms = list(getattr(pipeline, 'transforms', []))
+    if isinstance(pipeline, list):  # MultiImageMixDataset: behind that of the dataset in it
+        before = describe_pipeline(dataset.dataset) if hasattr(dataset, 'dataset') else ''
+        transforms = [*([before] if before else []), *pipeline]
+    text = ' '.join(' '.join((transform if isinstance(transform, str) else repr(transform)).split())
+                    for transform in transforms)
     return re.sub(r' at 0x[0-9a-f]+', '', text)  # the address of one without a repr of its own

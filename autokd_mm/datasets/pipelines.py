@@ -10,3 +10,11 @@ def pipeline_of(config: Mapping[str, Any]) -> Any:
     if inner:
         return pipeline_of(inner[0] if isinstance(inner, (list, tuple)) else inner)
     return config['pipeline']
+
+
+def has_pipeline(config: Mapping[str, Any]) -> bool:
+    """Whether there is one where :func:`pipeline_of` looks."""
+    inner = config.get('dataset') or config.get('datasets')
+    if inner:
+        return has_pipeline(inner[0] if isinstance(inner, (list, tuple)) else inner)
+    return bool(config.get('pipeline'))

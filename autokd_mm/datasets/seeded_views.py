@@ -1,11 +1,9 @@
 """Augmented images that can be made again: sample i in view v is always the same pixels."""
 from __future__ import annotations
 
-import random
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import numpy as np
-import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.registry import DATASETS as ALL_DATASETS
 
@@ -14,7 +12,7 @@ from autokd_mm.bank.identity import arrays_digest, describe_pipeline
 from autokd_mm.bank.records import SAMPLE, VIEW, VIEW_SEED, read_made_from
 from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.registry import DATA_SAMPLERS, DATASETS
-from autokd_mm.seeding import derive, seeded
+from autokd_mm.seeding import derive, seed_all, seeded
 
 _PROBES = 16
 
@@ -82,7 +80,7 @@ class SeededViews:
         if not 0 <= index < len(self):  # also ends an iteration
             raise IndexError(f'item {index} of {len(self)}')
         view, sample = divmod(index, self.samples)
-        _draw_from(derive(self.seed, sample, view))
+        seed_all(derive(self.seed, sample, view))
         item = self.dataset[sample]
         data_sample = item['data_samples']
         for name, value in ((SAMPLE, sample), (VIEW, view), (VIEW_SEED, self.seed)):
@@ -111,13 +109,6 @@ class SeededViews:
         return dict(dataset=type(self.dataset).__name__, samples=self.samples, views=self.views,
                     seed=self.seed, pipeline=describe_pipeline(self.dataset), pixels=digests[0],
                     labels=arrays_digest([np.asarray(labels)]))
-
-
-def _draw_from(seed: int) -> None:
-    """Seed every source that a :func:`seeded` block puts aside."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.default_generator.manual_seed(seed)
 
 
 class _Range:

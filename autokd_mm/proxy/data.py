@@ -2,19 +2,24 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Callable, Dict, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 from autokd_mm.datasets.annotations import LABEL, Arrays, kind_of, resized, to_arrays, to_sample
-from autokd_mm.datasets.pipelines import pipeline_of
+from autokd_mm.datasets.damage import blamed, not_loaded
+from autokd_mm.datasets.half import KEY, Half
+from autokd_mm.datasets.pipelines import has_pipeline, pipeline_of
 from autokd_mm.datasets.unreadable import unreadable
+from autokd_mm.datasets.wrappers import source
 from autokd_mm.errors import ConfigError, DataError
-from autokd_mm.seeding import seeded
+from autokd_mm.seeding import derive, seeded
 
 Progress = Callable[[str, int, int], None]
+# Other seeds for an image of which the pipeline makes nothing, then so many other images.
+_ATTEMPTS, _OTHERS = 16, 64
 
 
 def read_views(dataset: Any, indices: np.ndarray, views: int, seed: int, pixels: np.ndarray,
@@ -33,10 +38,11 @@ def read_views(dataset: Any, indices: np.ndarray, views: int, seed: int, pixels:
     Raises:
         ConfigError: a sample is not one uint8 image with a class label, or sizes differ.
     """
+    half = dataset if isinstance(dataset, Half) else Half(dataset, indices)
     for view in range(views):
         for position, index in enumerate(indices):
             row = view * len(indices) + position
-            image, label = read_one(dataset, int(index), view, seed, input_size)
+            image, label = read_one(half, int(index), view, seed, input_size)
             refuse_another_size(image.shape, pixels.shape[1:])
             pixels[row], labels[row] = image, label
             if row % 64 == 0:
@@ -72,26 +78,20 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
     """The C x H x W uint8 pixels of sample ``index`` in view ``view``, the kind of its annotations
     and these as arrays (see :mod:`autokd_mm.datasets.annotations`).
 
+    Where the pipeline gives nothing (an augmentation may drop all boxes), it runs again with
+    further seeds, and at last on another image of the same :class:`Half`.
+
     Args:
+        dataset: a :class:`Half`, or any dataset, of which no other image is then read.
         input_size: side to which images with a class label are resized, as squares; others keep
             their proportions, and it is their shorter side. 0 leaves them as they are.
 
     Raises:
-        DataError: the image's file is not there or cannot be read.
+        DataError: the image's file is not there or cannot be read; the pipeline gives nothing.
         ConfigError: pixels that are not uint8; see :func:`annotations.to_arrays`.
     """
-    try:
-        with seeded(seed, index, view):
-            sample = dataset[index]
-    except FileNotFoundError as error:
-        raise DataError(f'train_dataloader.dataset: {error.filename or error} is not there, the '
-                        f'annotations name it; is data_root={_data_root(dataset)!r} right, and '
-                        'data_prefix?') from None
-    except Exception as error:
-        reason = unreadable(error)
-        if not reason:
-            raise
-        raise DataError(f'train_dataloader.dataset: sample {index}: {reason}') from error
+    half = dataset if isinstance(dataset, Half) else Half(dataset, [index])
+    sample = _draw(half, index, view, seed)
     image = sample['inputs']
     if image.dtype != torch.uint8:
         raise ConfigError('train_pipeline: the proxy keeps images as uint8; leave the '
@@ -104,10 +104,36 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
     return image.numpy(), kind, arrays
 
 
-def _data_root(dataset: Any) -> str:
-    while not hasattr(dataset, 'data_root') and hasattr(dataset, 'dataset'):
-        dataset = dataset.dataset
-    return str(getattr(dataset, 'data_root', ''))
+def _draw(half: Half, index: int, view: int, seed: int) -> Any:
+    """What the pipeline makes of image ``index``; always the same for the same (index, view)."""
+    for attempt in range(_ATTEMPTS):
+        sample = _run(half, index, (seed, index, view, *([attempt] if attempt else [])))
+        if sample is not None:
+            if attempt:
+                half.redrawn.add((index, view))
+            return sample
+    others = np.random.default_rng([seed, index, view, 5]).permutation(half.indices)
+    for other in others[:_OTHERS]:
+        sample = _run(half, int(other), (seed, index, view, 0, int(other)))
+        if sample is not None:
+            half.replaced.add((index, view))
+            return sample
+    raise DataError(f'{KEY}: the pipeline gives nothing (None) for image {half.name(index)} and '
+                    'for others; FilterAnnotations with keep_empty=True keeps images without '
+                    'boxes')
+
+
+def _run(half: Half, index: int, keys: Tuple[int, ...]) -> Any:
+    try:
+        with seeded(*keys):
+            return half.read(index, derive(*keys, 6), again=len(keys) > 3)
+    except Exception as error:
+        found, reason = blamed(half.dataset, index), unreadable(error)
+        if isinstance(error, FileNotFoundError):
+            found = found or not_loaded({}, error, KEY, source(half.dataset, index)[0])
+        if found is None and not reason:
+            raise
+        raise (found or DataError(f'{KEY}: sample {index}: {reason}')) from error
 
 
 def _wanted_size(size: Tuple[int, int], input_size: int, kind: str) -> Tuple[int, int]:
@@ -128,21 +154,24 @@ def resize(image: torch.Tensor, size: Tuple[int, int]) -> torch.Tensor:
     return resized[0].round().clamp(0, 255).to(torch.uint8)
 
 
-def held_out_dataset_config(train: Dict[str, Any], val: Dict[str, Any]) -> Dict[str, Any]:
+def held_out_dataset_config(train: Dict[str, Any], val: Dict[str, Any],
+                            own: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
     """The training images behind the pipeline of validation: no augmentation.
 
     Pipelines of validation load boxes and maps behind what resizes the image, because metrics are
     computed at the original size. Losses want them at the image's, so they are loaded right behind
     it here, as in training.
+
+    Args:
+        own: config of a dataset to take instead of the training images; its pipeline, where it has
+            one, is taken instead of that of validation.
     """
-    config = copy.deepcopy(train)
-    steps = list(pipeline_of(val))
+    steps = list(pipeline_of(val if own is None or not has_pipeline(own) else own))
     for step in reversed([step for step in pipeline_of(train) if _loads_annotations(step)]):
         steps = [other for other in steps if not _loads_annotations(other)]
         steps.insert(1 + max([at for at, other in enumerate(steps)
                               if _name(other).startswith('LoadImage')], default=-1), step)
-    _set_pipeline(config, steps)
-    return config
+    return _with_pipeline(copy.deepcopy(train if own is None else own), steps)
 
 
 def _name(step: Mapping[str, Any]) -> str:
@@ -154,12 +183,17 @@ def _loads_annotations(step: Mapping[str, Any]) -> bool:
     return _name(step).startswith('Load') and _name(step).endswith('Annotations')
 
 
-def _set_pipeline(config: Dict[str, Any], pipeline: Any) -> None:
-    """Replace the pipeline where the images are read, below wrappers such as RepeatDataset."""
-    inner = config.get('dataset') or config.get('datasets')
-    if inner:
-        config.pop('pipeline', None)
-        for item in inner if isinstance(inner, (list, tuple)) else [inner]:
-            _set_pipeline(item, pipeline)
+def _with_pipeline(config: Any, pipeline: Any) -> Any:
+    """The config with this pipeline where the images are read, below wrappers such as
+    RepeatDataset. A wrapper with a pipeline of its own (MultiImageMixDataset) is left out: it
+    would mix images, and sample i is that of the dataset in it."""
+    if config.get('dataset'):
+        inner = _with_pipeline(config['dataset'], pipeline)
+        if 'pipeline' in config:
+            return inner
+        config['dataset'] = inner
+    elif config.get('datasets'):
+        config['datasets'] = [_with_pipeline(item, pipeline) for item in config['datasets']]
     else:
         config['pipeline'] = copy.deepcopy(pipeline)
+    return config

@@ -4,6 +4,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Union
 
+from mmengine.config import ConfigDict
+
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.proxy.sparse import check_sparse
 
@@ -29,6 +31,8 @@ class ProxySettings:
         images: training images, or their share of the data set in (0, 1].
         held_out: training images on which candidates are measured, never trained on, or their
             share; drawn class by class.
+        held_out_dataset: config of a dataset of the user's own from which ``held_out`` images are
+            drawn; ``None``: from the training images.
         select: how ``images`` are drawn (see :func:`~autokd_mm.proxy.choice.choose`): ``'random'``,
             ``'class_balanced'`` or ``'teacher_entropy'``.
         epochs: passes over ``images``, behind each of which a candidate is looked at.
@@ -64,6 +68,7 @@ class ProxySettings:
     precision: str = 'float32'
     channels_last: bool = False
     iterations: int = 0
+    held_out_dataset: Optional[Dict[str, Any]] = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], loader_batch_size: int) -> 'ProxySettings':
@@ -81,6 +86,7 @@ class ProxySettings:
             values['batch_size'] = loader_batch_size
         values['frozen'] = _names(values.get('frozen'))
         values['sparse'] = _sparse(values.get('sparse'))
+        values['held_out_dataset'] = _dataset(values.get('held_out_dataset'))
         settings = cls(**values)
         for key, least in _LEAST.items():
             value = getattr(settings, key)
@@ -130,6 +136,8 @@ class ProxySettings:
         values = dict(asdict(self), frozen=list(self.frozen))
         if not self.iterations:  # as in descriptions of studies from before there were any
             del values['iterations']
+        if self.held_out_dataset is None:
+            del values['held_out_dataset']
         return values
 
     def __post_init__(self) -> None:
@@ -149,6 +157,15 @@ def _names(value: Any) -> Tuple[str, ...]:
         if name not in names:
             names.append(name)
     return tuple(names)
+
+
+def _dataset(value: Any) -> Optional[Dict[str, Any]]:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not value.get('type'):
+        raise ConfigError(f'proxy.held_out_dataset={value!r}: must be the config of a dataset, '
+                          'such as train_dataloader.dataset')
+    return value.to_dict() if isinstance(value, ConfigDict) else dict(value)
 
 
 def _sparse(value: Any) -> Optional[Dict[str, Any]]:

@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Optional, Sequence, Tuple
 
 import torch
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, to_sample
+from autokd_mm.datasets.half import Half
+from autokd_mm.datasets.mixing import in_words
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import Layers
 from autokd_mm.proxy.choice import choose_images
@@ -16,10 +18,16 @@ from autokd_mm.proxy.settings import ProxySettings
 _PROBES = 4
 
 
-def probe(dataset: Any, settings: ProxySettings) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
+def probe(dataset: Any, settings: ProxySettings, held_out: Any = None,
+          say: Callable[[str], None] = lambda line: None
+          ) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
     """Images with which the networks are tried, out of those that the proxy may take.
 
     Where images differ in size, the smallest of a few: what its maps allow, all allow.
+
+    Args:
+        held_out: dataset of the user's own for the held-out images.
+        say: told in a line which transforms the proxy does without.
 
     Returns:
         B x C x H x W, uint8; the kind of their annotations (see
@@ -29,14 +37,21 @@ def probe(dataset: Any, settings: ProxySettings) -> Tuple[torch.Tensor, str, Opt
         ConfigError: of :func:`choose_images` and :func:`read_arrays`.
     """
     # A choice that needs no trained teacher refuses the same mistakes, now.
-    chosen = choose_images(replace(settings, select='class_balanced'), dataset)['train']
-    found = read_arrays(dataset, int(chosen[0]), 0, settings.seed, settings.input_size)
-    if found[1] == LABEL:
-        return torch.from_numpy(found[0])[None].repeat(2, 1, 1, 1), LABEL, None
-    for index in chosen[::max(1, len(chosen) // _PROBES)]:
-        other = read_arrays(dataset, int(index), 0, settings.seed, settings.input_size)
-        found = min(found, other, key=lambda one: one[0].size)
+    chosen = choose_images(replace(settings, select='class_balanced'), dataset,
+                           held_out=held_out)['train']
+    half = Half(dataset, chosen)
+    found = read_arrays(half, int(chosen[0]), 0, settings.seed, settings.input_size)
+    if found[1] != LABEL:
+        for index in chosen[::max(1, len(chosen) // _PROBES)]:
+            other = read_arrays(half, int(index), 0, settings.seed, settings.input_size)
+            found = min(found, other, key=lambda one: one[0].size)
+    if half.kept:
+        say(f'train_dataloader.dataset.pipeline: {in_words(half.kept)} would mix in what was read '
+            'before; the proxy reads every image as the first one, without, and the full training '
+            'has it')
     pixels, kind, arrays = found
+    if kind == LABEL:
+        return torch.from_numpy(pixels)[None].repeat(2, 1, 1, 1), LABEL, None
     return (torch.from_numpy(pixels)[None], kind,
             [to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))])
 

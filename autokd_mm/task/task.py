@@ -12,9 +12,10 @@ from mmengine.registry import DATASETS as ALL_DATASETS
 
 from autokd_mm.bank import FeatureBank
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
-from autokd_mm.datasets.mixing import mixing, refuse_mixing
+from autokd_mm.datasets.mixing import leave_out_mixing, mixing, says_left_out
 from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.layers.find import find_layers, inputs_for
+from autokd_mm.layers.padding import padded
 from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.models.heads import share_boxes
 from autokd_mm.proxy.batches import ProxyBatches
@@ -70,8 +71,10 @@ class Task:
         self.model, self._say = model, say
         self.frozen: Tuple[str, ...] = ()
         self.student = self.fresh_student(proxy.seed)
-        pixels, self.kind, samples = probe(dataloader.dataset, proxy)
+        pixels, self.kind, samples = probe(dataloader.dataset, proxy, self.own_held_out, say)
         self._leave_out_mixing()
+        if self.kind != LABEL:
+            pixels = padded(pixels, model.data_preprocessor)
         self.layers = find_layers(model, self.student, self.layer_names, pixels, samples)
         checked_temperature(self.layer_names)
         refuse_unfit(self.layers, self.kind, proxy)
@@ -84,13 +87,10 @@ class Task:
     def _leave_out_mixing(self) -> None:
         """Candidates see images as the cached teacher has seen them; the full training mixes them,
         and its teacher runs."""
-        if self.kind != LABEL:
-            refuse_mixing(self.config, self.student)
-        key = mixing(self.config, self.student)
-        if key:
-            self.model.data_preprocessor.batch_augments = None
-            self._say(f'{key}: the proxy leaves the mixing of images out, because its teacher is '
-                      'cached; the full training mixes them and runs the teacher')
+        found = mixing(self.config, self.student)
+        if found is not None:
+            leave_out_mixing(self.model.data_preprocessor)
+            self._say(says_left_out(*found))
 
     @property
     def device(self) -> torch.device:
@@ -119,7 +119,19 @@ class Task:
     def images(self) -> Dict[str, np.ndarray]:
         """Sample indices of ``train`` and ``held_out``. Where the teacher's entropy decides, the
         teacher must be trained by the time they are asked for."""
-        return choose_images(self.proxy, self.dataloader.dataset, self._entropy)
+        return choose_images(self.proxy, self.dataloader.dataset, self._entropy,
+                             self.own_held_out, self._say)
+
+    @cached_property
+    def own_held_out(self) -> Any:
+        """The dataset of ``proxy.held_out_dataset`` behind the pipeline of validation, or
+        ``None``."""
+        own = self.proxy.held_out_dataset
+        if own is None:
+            return None
+        loaders = self.config.train_dataloader, self.config.val_dataloader
+        return ALL_DATASETS.build(held_out_dataset_config(
+            loaders[0].dataset, loaders[1].dataset, copy.deepcopy(own)))
 
     def _entropy(self, indices: np.ndarray) -> np.ndarray:
         settings = self.proxy
@@ -133,7 +145,7 @@ class Task:
         if found is None:
             self._say(f"the teacher's entropy on {len(indices):,} images decides which are taken")
             found = teacher_entropy(self.model, self.layers.logits[0].teacher,
-                                    self.datasets()['held_out'], indices, settings.seed,
+                                    self._plain(), indices, settings.seed,
                                     settings.batch_size, settings.input_size)
             remember(folder, made_from, indices, found)
         return found
@@ -157,10 +169,15 @@ class Task:
         return kind if kind in COMPUTED and len(self.layers.pairs) > 1 else ''
 
     def datasets(self) -> Dict[str, Any]:
-        """The training images behind the pipeline of training, and behind that of validation."""
+        """The training images behind the pipeline of training, and what is held out behind that
+        of validation: the same images, or those of ``proxy.held_out_dataset``."""
+        own = self.own_held_out
+        return dict(train=self.dataloader.dataset, held_out=self._plain() if own is None else own)
+
+    def _plain(self) -> Any:
+        """The training images behind the pipeline of validation."""
         loaders = self.config.train_dataloader, self.config.val_dataloader
-        held_out = held_out_dataset_config(loaders[0].dataset, loaders[1].dataset)
-        return dict(train=self.dataloader.dataset, held_out=ALL_DATASETS.build(held_out))
+        return ALL_DATASETS.build(held_out_dataset_config(loaders[0].dataset, loaders[1].dataset))
 
     def curve(self, full_training: Mapping[str, Any]) -> List[float]:
         """Learning-rate factors of the full training."""

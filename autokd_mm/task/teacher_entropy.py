@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from mmengine.model import BaseModel
 
+from autokd_mm.datasets.half import Half
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import forward, inputs_for
 from autokd_mm.proxy.data import Progress, read_one
@@ -35,8 +36,9 @@ def teacher_entropy(model: BaseModel, layer: str, dataset: Any, indices: np.ndar
         ConfigError: the images differ in size, or the logits are not finite.
     """
     found: List[torch.Tensor] = []
+    half = Half(dataset, indices)
     for start in range(0, len(indices), batch_size):
-        images = [read_one(dataset, int(index), 0, seed, input_size)[0]
+        images = [read_one(half, int(index), 0, seed, input_size)[0]
                   for index in indices[start:start + batch_size]]
         if len({image.shape for image in images}) > 1:
             raise ConfigError('val_pipeline: the images of the proxy differ in size; crop or '

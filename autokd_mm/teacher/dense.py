@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.capture import find_layer
 from autokd_mm.layers.find import forward, inputs_for
+from autokd_mm.layers.padding import Size, divisor, least_size
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.distillers import Layers, split_source
 from autokd_mm.models.heads.shared_boxes import FIELD, BoxLogits, SharedBoxes
@@ -25,7 +26,8 @@ class DenseTeacher:
     """Maps of one image after another.
 
     A map with stride s has ceil(side / s) cells. The image is padded right and below as the
-    teacher's ``data_preprocessor`` does it with a batch of one; cells of the padding are cut off.
+    teacher's ``data_preprocessor`` does it with a batch of one (in test, or, where the network
+    takes no such image, in training); cells of the padding are cut off.
     A teacher that sees the images at another scale (``model.teacher_input``) gives maps with as
     many cells, and strides are in pixels of the student's images.
 
@@ -56,7 +58,11 @@ class DenseTeacher:
                if hasattr(network.data_preprocessor, 'pad_size_divisor')]
         own = own or [model.data_preprocessor]
         self._counts = self._numbers_of_boxes()
-        self._divisor = _common_multiple([getattr(one, 'pad_size_divisor', 1) for one in own])
+        self._divisor = _common_multiple([divisor(one) for one in own])
+        # In test and in training, as much as each teacher asks for.
+        self._least = [tuple(max(sides) for sides in zip(*[least_size(one, training)
+                                                           for one in own]))
+                       for training in (False, True)]
         self._pad_value = float(getattr(own[0], 'pad_value', 0))
         self.strides: Dict[str, int] = {}
         self.channels: Dict[str, int] = {}
@@ -76,7 +82,16 @@ class DenseTeacher:
         Raises:
             ConfigError: a map has another number of cells than its stride says.
         """
-        inputs, found = self._inputs(pixels, self._divisor), {}
+        least = self._least[0]
+        if self._least[1] == least:
+            return self._maps(pixels, least)
+        try:
+            return self._maps(pixels, least)
+        except (RuntimeError, ConfigError):  # it takes images only as its training pads them
+            return self._maps(pixels, self._least[1])
+
+    def _maps(self, pixels: np.ndarray, least: Size) -> Dict[str, np.ndarray]:
+        inputs, found = self._inputs(pixels, self._divisor, least), {}
         view = self._model.to_teacher
         if view is not None:
             inputs = view.scaled(inputs)
@@ -98,13 +113,15 @@ class DenseTeacher:
             found[name] = output[0, :, :height, :width].float().cpu().numpy()
         return found
 
-    def _inputs(self, pixels: np.ndarray, divisor: int) -> torch.Tensor:
-        """The normalised image with sides that are a multiple of ``divisor``, unscaled."""
+    def _inputs(self, pixels: np.ndarray, by: int, least: Size = (0, 0)) -> torch.Tensor:
+        """The normalised image with sides that are a multiple of ``by`` and at least ``least``,
+        unscaled."""
         height, width = pixels.shape[1:]
         inputs = inputs_for(self._model, torch.from_numpy(pixels)[None], teacher=True)
         # Without the student's padding, which is normalised otherwise.
         inputs = inputs[..., :height, :width]
-        return F.pad(inputs, (0, -width % divisor, 0, -height % divisor), value=self._pad_value)
+        wanted = [-(-max(side, low) // by) * by for side, low in zip((height, width), least)]
+        return F.pad(inputs, (0, wanted[1] - width, 0, wanted[0] - height), value=self._pad_value)
 
     def _samples(self, pixels: np.ndarray) -> List[Any]:
         """A data sample where the teacher makes boxes, which it clips to the image."""

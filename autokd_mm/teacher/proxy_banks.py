@@ -14,6 +14,7 @@ from autokd_mm.bank.files import check_room, filled
 from autokd_mm.bank.identity import arrays_digest, describe_pipeline
 from autokd_mm.bank.plan import Shape
 from autokd_mm.datasets.annotations import LABEL, LAYOUT, Arrays
+from autokd_mm.datasets.half import Half
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import forward, inputs_for
 from autokd_mm.models.algorithms.teachers import each_teacher
@@ -53,6 +54,10 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
     """
     readers = {name: _Reader(settings, datasets[name], images[name], views, progress)
                for name, views in (('train', settings.views), ('held_out', 1))}
+    if readers['held_out'].kind != readers['train'].kind:
+        raise ConfigError(f'proxy.held_out_dataset: it has annotations of kind '
+                          f'{readers["held_out"].kind!r}, the training images of kind '
+                          f'{readers["train"].kind!r}')
     plans: Dict[str, Tuple[Plan, Make]]
     if readers['train'].kind == LABEL:
         if any(getattr(view, 'scale', None) for _, view in each_teacher(model)):
@@ -76,9 +81,12 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
     if len(missing) > 1:  # the room for one of them is checked when it is written
         os.makedirs(folder, exist_ok=True)
         check_room(folder, sum(missing), 'work_dir', _ADVICE)
-    return {name: FeatureBank.open_or_build(os.path.join(folder, name), plan, make, warn,
-                                            advice=_ADVICE)
-            for name, (plan, make) in plans.items()}
+    banks = {name: FeatureBank.open_or_build(os.path.join(folder, name), plan, make, warn,
+                                             advice=_ADVICE)
+             for name, (plan, make) in plans.items()}
+    for reader in readers.values():
+        reader.tell(warn)
+    return banks
 
 
 class _Reader:
@@ -87,10 +95,15 @@ class _Reader:
     def __init__(self, settings: ProxySettings, dataset: Any, indices: np.ndarray, views: int,
                  progress: Progress) -> None:
         self.settings, self.dataset, self.indices = settings, dataset, indices
+        self.half = Half(dataset, indices)
         self.views, self.progress, self.rows = views, progress, views * len(indices)
         self.kind = ''
         self.probes = [self._read(int(row)) for row in
                        np.linspace(0, self.rows - 1, min(_PROBES, self.rows))]
+        if not np.array_equal(self._read(0)[0], self.probes[0][0]):
+            raise ConfigError('train_dataloader.dataset.pipeline: it makes other pixels when it is '
+                              'run again with the same seed; a transform draws from somewhere '
+                              'else than random, NumPy and torch')
 
     def read(self, row: int) -> Tuple[np.ndarray, Arrays]:
         """Pixels and annotations."""
@@ -100,13 +113,22 @@ class _Reader:
 
     def _read(self, row: int) -> Tuple[np.ndarray, Arrays]:
         view, position = divmod(row, len(self.indices))
-        pixels, kind, arrays = read_arrays(self.dataset, int(self.indices[position]), view,
+        pixels, kind, arrays = read_arrays(self.half, int(self.indices[position]), view,
                                            self.settings.seed, self.settings.input_size)
         self.kind = self.kind or kind
         if kind != self.kind:
             raise ConfigError(f'train_dataloader: some images have annotations of kind {kind!r}, '
                               f'others of kind {self.kind!r}')
         return pixels, arrays
+
+    def tell(self, say: Callable[[str], None]) -> None:
+        """Say in a line for how many rows the pipeline gave nothing at first."""
+        half = self.half
+        count = len(half.redrawn) + len(half.replaced)
+        if count:
+            say(f'train_dataloader.dataset.pipeline: it gave nothing (None) for {count} of '
+                f'{self.rows} images of the proxy; {len(half.redrawn)} were augmented anew, '
+                f'{len(half.replaced)} replaced by another image of the same half')
 
     def made_from(self, teacher: Mapping[str, Any], layers: Layers) -> Dict[str, Any]:
         settings = self.settings
