@@ -6,6 +6,7 @@ import warnings
 from typing import Any, List, Mapping, NamedTuple, Optional
 
 from autokd_mm.datasets.identity import info_of, path_of
+from autokd_mm.datasets.unreadable import unreadable
 from autokd_mm.datasets.wrappers import source, steps_of
 from autokd_mm.errors import DataError
 
@@ -109,10 +110,12 @@ def not_loaded(info: Mapping[str, Any], error: Exception, key: str, dataset: Any
                          'data_prefix?')
     # What is loaded behind an image is its annotations.
     path = info.get('seg_map_path') if 'img' in info else path_of(info)
-    why = ' '.join(str(error).split())
-    return DataError(f'{key}: {path or path_of(info)} cannot be read '
-                     f'({type(error).__name__}{": " if why else ""}{why[:120]}); mend it, or take '
-                     'it out of the annotations')
+    path = path or path_of(info)
+    why = unreadable(error).partition(f': {path}')[0] or type(error).__name__
+    if path and os.path.isfile(path) and not os.path.getsize(path):
+        why = 'it is empty'
+    return DataError(f'{key}: {path} cannot be read ({why[:120]}); mend it, or take it out of the '
+                     'annotations')
 
 
 def _is_whole(path: str) -> bool:

@@ -1,6 +1,7 @@
 """What transforms remember from image to image, so that it can be forgotten."""
 from __future__ import annotations
 
+import copy
 import random
 from collections import deque
 from types import ModuleType
@@ -105,10 +106,10 @@ def _looks(value: Any) -> Hashable:
 
 def _twin(value: Any) -> Any:
     """A copy of the containers with the same things in them."""
-    if isinstance(value, dict):
-        twin = type(value)() if type(value) is not dict else {}
-        twin.update((key, _twin(item)) for key, item in value.items())
-        return twin
+    if type(value) is dict:
+        return {key: _twin(item) for key, item in value.items()}
+    if isinstance(value, dict):  # a ConfigDict is built in a way of its own
+        return copy.copy(value)
     if isinstance(value, list):
         return [_twin(item) for item in value]
     if isinstance(value, deque):

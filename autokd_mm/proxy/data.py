@@ -128,7 +128,10 @@ def _run(half: Half, index: int, keys: Tuple[int, ...]) -> Any:
         with seeded(*keys):
             return half.read(index, derive(*keys, 6), again=len(keys) > 3)
     except Exception as error:
-        found, reason = blamed(half.dataset, index), unreadable(error)
+        reason = unreadable(error)
+        if not isinstance(error, FileNotFoundError) and half.name(index) in reason:
+            raise DataError(f'{KEY}: sample {index}: {reason}') from error
+        found = blamed(half.dataset, index)
         if isinstance(error, FileNotFoundError):
             found = found or not_loaded({}, error, KEY, source(half.dataset, index)[0])
         if found is None and not reason:
