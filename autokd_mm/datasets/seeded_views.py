@@ -34,7 +34,8 @@ class SeededViews:
         bank: folder of a bank of teacher outputs that is to be used with this dataset.
 
     Raises:
-        ConfigError: ``views`` is less than 1; or the bank was made from other samples, another
+        ConfigError: ``views`` is less than 1; a transform mixes in what was read before; or the
+            bank was made from other samples, another
             pipeline, seed or number of views: says what differs.
         DataError: the dataset is empty.
     """
@@ -86,6 +87,13 @@ class SeededViews:
         for name, value in ((SAMPLE, sample), (VIEW, view), (VIEW_SEED, self.seed)):
             data_sample.set_field(value, name, field_type='metainfo')
         return item
+
+    def _refuse_caches(self) -> None:
+        for step in all_steps(self.dataset):
+            if hasattr(step, 'results_cache'):
+                raise ConfigError(f'train_dataloader.dataset.pipeline: {type(step).__name__} mixes '
+                                  'in what was read before, so its images cannot be made again; '
+                                  'leave it out, or let the teacher run without a bank')
 
     def describe(self) -> Dict[str, Any]:
         """JSON values that identify the pixels: dataset, pipeline, seeds, a digest of probes.

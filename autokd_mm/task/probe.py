@@ -27,7 +27,7 @@ def probe(dataset: Any, settings: ProxySettings, held_out: Any = None,
 
     Args:
         held_out: dataset of the user's own for the held-out images.
-        say: told in a line which transforms the proxy does without.
+        say: told in a line each which images and which transforms the proxy does without.
 
     Returns:
         B x C x H x W, uint8; the kind of their annotations (see
@@ -38,7 +38,7 @@ def probe(dataset: Any, settings: ProxySettings, held_out: Any = None,
     """
     # A choice that needs no trained teacher refuses the same mistakes, now.
     chosen = choose_images(replace(settings, select='class_balanced'), dataset,
-                           held_out=held_out)['train']
+                           held_out=held_out, say=say)['train']
     half = Half(dataset, chosen)
     found = read_arrays(half, int(chosen[0]), 0, settings.seed, settings.input_size)
     if found[1] != LABEL:

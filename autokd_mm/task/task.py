@@ -120,7 +120,7 @@ class Task:
         """Sample indices of ``train`` and ``held_out``. Where the teacher's entropy decides, the
         teacher must be trained by the time they are asked for."""
         return choose_images(self.proxy, self.dataloader.dataset, self._entropy,
-                             self.own_held_out, self._say)
+                             self.own_held_out)
 
     @cached_property
     def own_held_out(self) -> Any:

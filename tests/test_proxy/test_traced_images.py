@@ -18,7 +18,8 @@ COCO_LOAD = [dict(type='mmdet.LoadImageFromFile'),
              dict(type='mmdet.LoadAnnotations', with_bbox=True)]
 PACK = dict(type='mmdet.PackDetInputs')
 MOSAIC = [dict(type='mmdet.Mosaic', img_scale=(16, 16), prob=0.8),
-          dict(type='mmdet.MixUp', img_scale=(16, 16), ratio_range=(1.0, 1.0), flip_ratio=0.0), PACK]
+          dict(type='mmdet.MixUp', img_scale=(16, 16), ratio_range=(1.0, 1.0), flip_ratio=0.0),
+          PACK]
 CACHED = [dict(type='mmdet.CachedMosaic', img_scale=(16, 16), max_cached_images=8),
           dict(type='mmdet.CachedMixUp', img_scale=(16, 16), ratio_range=(1.0, 1.0), prob=1.0,
                max_cached_images=8), PACK]
@@ -266,7 +267,8 @@ def test_segmentation_mosaics(tmp_path):
     inner = dict(type='mmseg.BaseSegDataset', data_root=str(tmp_path), img_suffix='.png',
                  data_prefix=dict(img_path='images', seg_map_path='maps'),
                  metainfo=dict(classes=('a', )),
-                 pipeline=[dict(type='mmseg.LoadImageFromFile'), dict(type='mmseg.LoadAnnotations')])
+                 pipeline=[dict(type='mmseg.LoadImageFromFile'),
+                           dict(type='mmseg.LoadAnnotations')])
     mixed = DATASETS.build(dict(
         type='mmseg.MultiImageMixDataset', dataset=inner,
         pipeline=[dict(type='mmseg.RandomMosaic', prob=1.0, img_scale=(16, 16), pad_val=114),

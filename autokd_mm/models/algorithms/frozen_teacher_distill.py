@@ -153,6 +153,17 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         """The frozen teacher; not a sub-module."""
         return self._held.module
 
+    def __getattr__(self, name: str) -> Any:
+        """The student's own modules by their names (``bbox_head``, ``backbone``): hooks that know
+        a plain training's model, such as mmdet's YOLOXModeSwitchHook, look for them here."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            student = self.__dict__.get('_modules', {}).get('architecture')
+            if student is None or name not in student._modules:
+                raise
+            return student._modules[name]
+
     def init_weights(self) -> None:
         """Initialise the student and the connectors; the teacher if nobody has given it weights."""
         super().init_weights()
