@@ -10,6 +10,7 @@ from mmengine.registry import DATASETS as ALL_DATASETS
 from autokd_mm.bank.feature_bank import refuse_another
 from autokd_mm.bank.identity import arrays_digest, describe_pipeline
 from autokd_mm.bank.records import SAMPLE, VIEW, VIEW_SEED, read_made_from
+from autokd_mm.datasets.wrappers import all_steps
 from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.registry import DATA_SAMPLERS, DATASETS
 from autokd_mm.seeding import derive, seed_all, seeded

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import traced_images
 from mmengine.dataset import BaseDataset
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, TRANSFORMS
 from torch.utils.data import Subset
 
 from autokd_mm.datasets.identity import Identities
@@ -38,7 +38,7 @@ def test_files(tmp_path):
         (tmp_path / name).write_bytes(b'same bytes')
     os.symlink('a.png', str(tmp_path / 'link.png'))
     os.link(str(tmp_path / 'a.png'), str(tmp_path / 'hard.png'))
-    names = ['a.png', './a.png', 'link.png', 'hard.png', '../%s/a.png' % tmp_path.name, 'b.png']
+    names = ['a.png', './a.png', 'link.png', 'hard.png', f'../{tmp_path.name}/a.png', 'b.png']
     assert same(*(dict(img_path=f'{tmp_path}/{name}') for name in names)) == [True] * 5 + [False]
     assert same(dict(img_path='s3://a/b.png'), dict(img_path='s3://a/b.png'),
                 dict(img_path='s3://a/c.png')) == [True, True, False]
@@ -153,10 +153,17 @@ def test_damaged_file_is_named_when_images_are_chosen(damage, words, tmp_path):
         choose_images(ProxySettings(images=20, held_out=4, batch_size=2), DATASETS.build(config))
 
 
+@TRANSFORMS.register_module()
+class LoadGrey:
+
+    def __call__(self, results):
+        return dict(results, img=np.full((16, 16, 3), 128, np.uint8))
+
+
 def test_jpeg_without_its_end(tmp_path):
-    """OpenCV fills up what is missing and says nothing that can be caught."""
+    """Some decoders fill up what is missing and say nothing that can be caught."""
     import cv2
-    config = _coco(tmp_path)
+    config = _coco(tmp_path, load=dict(type='LoadGrey'))
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
     data = cv2.imencode('.jpg', noise)[1].tobytes()
     path = tmp_path / 'images' / '07.png'  # names say little
