@@ -32,7 +32,7 @@ def register_all_modules(init_default_scope: bool = False) -> None:
     _wait(False)
     try:
         compat.prepare()
-        from autokd_mm import datasets, engine, models  # noqa: F401
+        from autokd_mm import datasets, engine, models, optim  # noqa: F401
     except BaseException:
         _wait(True)  # what is missing is told again, not "no SearchLoop in the registry"
         raise

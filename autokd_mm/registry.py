@@ -9,6 +9,8 @@ from autokd_mm.compat import prepare
 prepare()
 
 from mmrazor.registry import (DATA_SAMPLERS, DATASETS, HOOKS, LOOPS,  # noqa: E402
-                              MODELS, TASK_UTILS, TRANSFORMS)
+                              MODELS, OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS,
+                              TASK_UTILS, TRANSFORMS)
 
-__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'TASK_UTILS', 'TRANSFORMS']
+__all__ = ['DATASETS', 'DATA_SAMPLERS', 'HOOKS', 'LOOPS', 'MODELS', 'OPTIM_WRAPPERS',
+           'OPTIM_WRAPPER_CONSTRUCTORS', 'TASK_UTILS', 'TRANSFORMS']

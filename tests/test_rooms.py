@@ -15,7 +15,7 @@ FLOORS = [
     ['space', 'pairs', 'errors', 'compat', 'moved', 'restricted_unpickler', 'safe_load', 'seeding',
      'whole_file', 'version'],
     ['search', 'bank', 'registry'],
-    ['models', 'datasets', 'study'],
+    ['models', 'datasets', 'study', 'optim'],
     ['layers', 'visualization', 'report'],
     ['measure'],
     ['proxy'],

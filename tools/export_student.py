@@ -21,9 +21,9 @@ def main():
     args = parse_args()
     from autokd_mm.engine.config import check_writable
     from autokd_mm.errors import CheckpointError
-    from autokd_mm.models.algorithms.teacher import read_checkpoint
+    from autokd_mm.models.algorithms.teacher import read_validated
     from autokd_mm.teacher.checkpoint import save_weights
-    weights = read_checkpoint(args.checkpoint, 'CHECKPOINT')
+    weights, which, _ = read_validated(args.checkpoint, 'CHECKPOINT')
     prefix = 'architecture.'
     student = {name[len(prefix):]: value.detach().cpu().clone() for name, value in weights.items()
                if name.startswith(prefix)}
@@ -33,7 +33,7 @@ def main():
     check_writable(os.path.dirname(os.path.abspath(args.out)), 'OUT')
     save_weights(student, args.out)
     size = sum(value.numel() for value in student.values())
-    print(f'{args.out}: {len(student)} tensors, {size:,} numbers')
+    print(f'{args.out}: {len(student)} tensors, {size:,} numbers' + (which and f', {which}'))
 
 
 if __name__ == '__main__':

@@ -16,6 +16,17 @@ def parse_args():
     return parser.parse_args()
 
 
+def resume(config, which):
+    """Go on from a checkpoint; where the work dir has none yet, ``load_from`` still counts."""
+    from mmengine.runner import find_latest_checkpoint
+    if which != 'auto':
+        config.resume, config.load_from = True, which
+    elif config.get('load_from') is None or find_latest_checkpoint(config.work_dir):
+        config.resume, config.load_from = True, None
+    else:
+        config.resume = False
+
+
 def main():
     args = parse_args()
     config = _cli.load(args)
@@ -41,12 +52,21 @@ def main():
         if 'base_batch_size' not in (config.get('auto_scale_lr') or {}):
             raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
         config.auto_scale_lr.enable = True
-    if args.resume == 'auto':
-        config.resume, config.load_from = True, None
-    elif args.resume:
-        config.resume, config.load_from = True, args.resume
+    if args.resume:
+        resume(config, args.resume)
+    if config.get('load_from'):
+        from autokd_mm.models.algorithms.teacher import read_checkpoint
+        read_checkpoint(config.load_from, '--resume' if config.get('resume') else 'load_from')
     from mmengine.runner import Runner
-    Runner.from_cfg(config).train()
+
+    from autokd_mm.engine.hooks import TrainingStartHook
+    from autokd_mm.optim import refusing, usable
+    optim_wrapper = usable(config.optim_wrapper, 'distiller' in config.model)
+    runner = Runner.from_cfg(config)
+    runner.register_hook(TrainingStartHook())
+    with refusing(config.optim_wrapper, 'this network'):
+        runner.optim_wrapper = runner.build_optim_wrapper(optim_wrapper)
+    runner.train()
 
 
 if __name__ == '__main__':

@@ -4,11 +4,15 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Union
 
+from mmengine.optim import build_optim_wrapper
 from optuna.study import Study
 
 from autokd_mm.engine.settings import SearchSettings
+from autokd_mm.optim import refusing, unmatched, usable
+from autokd_mm.proxy.building import CandidateBuilder
 from autokd_mm.proxy.data import Progress
 from autokd_mm.proxy.ranks import Ranks
+from autokd_mm.proxy.stepping import quiet
 from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.report import words
 from autokd_mm.search.reward import Reward
@@ -45,6 +49,26 @@ def refuse_study(runner: Any, settings: SearchSettings,
     """
     studies.check_study(runner.work_dir, settings.resume, lock.workers() > 1, description,
                         settings.storage)
+
+
+def check_optimiser(task: Task, warn: Callable[[str], None]) -> None:
+    """Build the optimiser of a candidate once, so that a mistake in it shows now.
+
+    Args:
+        warn: told of names in ``paramwise_cfg.custom_keys`` that no parameter of the student has.
+
+    Raises:
+        ConfigError: it cannot be built.
+    """
+    config = task.config.optim_wrapper
+    builder = CandidateBuilder(task.fresh_student, task.layers, task.proxy, task.device)
+    candidate = builder.build(None, task.student)
+    with quiet(), refusing(config, f'the student ({type(candidate.student).__name__})'):
+        build_optim_wrapper(candidate, usable(config, distills=True))
+    for key in unmatched(candidate, config):
+        if not key.startswith('distiller'):
+            warn(f'optim_wrapper.paramwise_cfg.custom_keys: {key!r} is in the name of no parameter '
+                 'of the student (they begin with architecture.), so it does nothing')
 
 
 def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, ranks: Ranks,

@@ -13,15 +13,23 @@ from autokd_mm.models.distillers import RecordGuard, clear_records, feed_teacher
 class Candidate(nn.Module):
     """What the optimiser trains: the student, and the distiller's connectors and generators.
 
+    Its parameters have the names of the full training, ``architecture.*`` and ``distiller.*``, so
+    that what a config says by name (``paramwise_cfg.custom_keys``) is about the same ones.
+
     Args:
         distiller: a built ``ConfigurableDistiller``.
     """
 
     def __init__(self, student: nn.Module, distiller: Any) -> None:
         super().__init__()
-        self.student = student
+        self.architecture = student
         self.distiller = distiller
         self.guard = RecordGuard(distiller.student_recorders).watch(student)
+
+    @property
+    def student(self) -> nn.Module:
+        """The network that is trained."""
+        return self.architecture
 
     def losses(self, inputs: torch.Tensor, samples: List[Any],
                teacher: Dict[str, torch.Tensor]) -> Tuple[torch.Tensor, torch.Tensor]:

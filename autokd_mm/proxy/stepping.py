@@ -2,7 +2,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import logging
 from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
 
@@ -10,6 +9,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 
+from autokd_mm.optim import usable
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.failures import CandidateFailed
 from autokd_mm.proxy.ranks import Ranks
@@ -38,9 +38,9 @@ class Stepper:
         self.candidate, self.curve, self.steps = candidate, curve, steps
         self.masks, self.ranks = masks, ranks
         with quiet():
-            self.optim = build_optim_wrapper(candidate, copy.deepcopy(optim_wrapper))
+            self.optim = build_optim_wrapper(candidate, usable(optim_wrapper, distills=True))
+            self.optim.initialize_count_status(candidate, 0, steps)
         self.optim.step = self._averaged(self.optim.step)
-        self.optim.initialize_count_status(candidate, 0, steps)
         self._rates = [group['lr'] for group in self.optim.param_groups]
         self._done = 0
 
@@ -86,11 +86,12 @@ def refuse_infinite(loss: torch.Tensor, when: str) -> None:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Only warnings: MMEngine writes a line for each parameter with options of its own, and there
-    is a new optimiser for each candidate."""
+    """Only errors: MMEngine writes a line for each parameter with options of its own or without a
+    gradient, and warns of BatchNorm where gradients are accumulated; and there is a new optimiser
+    for each candidate."""
     logger = MMLogger.get_current_instance()
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    logger.setLevel(logging.ERROR)
     try:
         yield
     finally:

@@ -83,7 +83,8 @@ def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
 
 
 def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[str, Any],
-                teacher_ckpt: Union[str, Sequence[str], None]) -> Config:
+                teacher_ckpt: Union[str, Sequence[str], None],
+                start: Optional[str] = None) -> Config:
     """The config that trains with ``distiller`` at full length: nothing of the search is left.
 
     Args:
@@ -91,6 +92,7 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
         distiller: ``model.distiller`` of the best trial.
         full_training: the ``train_cfg`` of the full training.
         teacher_ckpt: where the teacher's weights are now.
+        start: file whose weights the training starts from, as the candidates did.
     """
     result = copy.deepcopy(config)
     result.model.distiller = distiller
@@ -99,7 +101,8 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
     result.train_cfg = copy.deepcopy(full_training)
     for key in ('work_dir', 'experiment_name'):
         result.pop(key, None)
-    result.load_from, result.resume, result.launcher = None, False, 'none'
+    result.load_from = start
+    result.resume, result.launcher = False, 'none'
     return result
 
 

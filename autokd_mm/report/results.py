@@ -23,16 +23,20 @@ class Results:
         teacher_ckpt: the teacher's weights, of several teachers a list.
         sampler: its name.
         baseline: the undistilled student on the proxy.
+        differences: between the proxy and the full training, in words.
     """
 
     def __init__(self, work_dir: str, config: Any, full_training: Dict[str, Any], layers: Layers,
                  teacher_ckpt: Union[str, List[str]], sampler: str,
-                 baseline: Mapping[str, Any]) -> None:
+                 baseline: Mapping[str, Any], differences: Sequence[str] = ()) -> None:
         self.leaderboard = os.path.join(work_dir, export.LEADERBOARD)
         self.best = os.path.join(work_dir, export.BEST)
         self.config, self.full_training, self.layers = config, full_training, layers
         self.teacher_ckpt = export.beside(teacher_ckpt, work_dir)
+        start = config.get('load_from')
+        self.start = start and export.beside(str(start), work_dir)
         self.sampler, self.baseline = sampler, dict(baseline)
+        self.differences = list(differences)
         self._cost = 0.0
 
     def write_leaderboard(self, trials: Sequence[FrozenTrial],
@@ -66,7 +70,7 @@ class Results:
         if not (top and spec):
             return None
         config = export.best_config(self.config, distiller_config(spec, self.layers),
-                                    self.full_training, self.teacher_ckpt)
+                                    self.full_training, self.teacher_ckpt, self.start)
         export.write_best(self.best, config, words.header(
-            top, spec, len(trials), self.sampler, self.baseline, about_final))
+            top, spec, len(trials), self.sampler, self.baseline, about_final, self.differences))
         return top

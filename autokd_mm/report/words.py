@@ -60,6 +60,12 @@ def plan(space: Space, layers: Layers, computed: str = '') -> List[str]:
     return lines
 
 
+def differing(differences: Sequence[str]) -> List[str]:
+    """Lines that say how the proxy differs from the training it stands for."""
+    return ['the proxy differs from the full training:',
+            *(f'  {line}' for line in differences)] if differences else []
+
+
 def factors_text(layers: Layers) -> str:
     """What share of the feature loss each pair of layers has."""
     return ', '.join(f'{pair.student} {pair.factor:.4g}' for pair in layers.pairs)
@@ -106,11 +112,13 @@ def final_round(top: FrozenTrial, rewards: Mapping[int, float], seeds: int, leng
 
 
 def header(top: FrozenTrial, spec: Spec, trials: int, sampler: str,
-           baseline: Dict[str, Any], final: Sequence[str] = ()) -> List[str]:
+           baseline: Dict[str, Any], final: Sequence[str] = (),
+           differences: Sequence[str] = ()) -> List[str]:
     """The comment on top of ``best_distiller.py``: what it is and where it comes from.
 
     Args:
         final: lines about the final round.
+        differences: between the proxy and the training that follows.
     """
     return [
         'Distiller found by autokd_mm (Monte Carlo tree search over the space of Auto-KD).',
@@ -120,4 +128,5 @@ def header(top: FrozenTrial, spec: Spec, trials: int, sampler: str,
         *final,
         f'  proxy: {measured(top.user_attrs[OUTCOME])}',
         f'  undistilled: {measured(baseline)}',
+        *([f'  {line}' for line in differing(differences)]),
         '', ]

@@ -16,6 +16,7 @@ from autokd_mm.datasets.mixing import leave_out_mixing, mixing, says_left_out
 from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.layers.find import find_layers, inputs_for
 from autokd_mm.layers.padding import padded
+from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.models.distillers import disable_inplace
 from autokd_mm.models.heads import share_boxes
 from autokd_mm.proxy.batches import ProxyBatches
@@ -28,10 +29,12 @@ from autokd_mm.registry import MODELS
 from autokd_mm.report.words import factors_text
 from autokd_mm.seeding import seeded
 from autokd_mm.space.handcrafted import starting_point
+from autokd_mm.task.classes import check_classes
 from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
 from autokd_mm.task.probe import probe, refuse_unfit
 from autokd_mm.task.spaces import space_over
+from autokd_mm.task.start import StartingWeights
 from autokd_mm.task.teacher_entropy import remember, remembered, teacher_entropy
 from autokd_mm.teacher import checkpoint as teachers
 
@@ -70,7 +73,9 @@ class Task:
         self.layer_names = dict(layers)
         self.model, self._say = model, say
         self.frozen: Tuple[str, ...] = ()
+        self.start = StartingWeights(config, say)
         self.student = self.fresh_student(proxy.seed)
+        check_classes(model, self.student, dataloader.dataset)
         pixels, self.kind, samples = probe(dataloader.dataset, proxy, self.own_held_out, say)
         self._leave_out_mixing()
         if self.kind != LABEL:
@@ -103,11 +108,11 @@ class Task:
         return self.kind == BOXES or self.layers.classes > (self.kind == SEGMENTATION)
 
     def fresh_student(self, seed: int) -> Any:
-        """The student as initialised with ``seed``, on the model's device, with its first stages
-        frozen where the proxy says so."""
+        """The student as initialised with ``seed``, with the weights of ``load_from``, on the
+        model's device, with its first stages frozen where the proxy says so."""
         with seeded(seed, 0):
-            student = MODELS.build(copy.deepcopy(self.config.model.architecture))
-            student.init_weights()
+            student = MODELS.build(without_sync_bn(copy.deepcopy(self.config.model.architecture)))
+            self.start.initialise(student)
         if self.config.model.get('shared_boxes') is not None:
             share_boxes(student, self.config.model.shared_boxes)
         disable_inplace(student)
@@ -194,4 +199,5 @@ class Task:
         Args:
             curve: of :meth:`curve`.
         """
-        return describe(self.space, self.layer_names, self.proxy, self.config, curve)
+        return dict(describe(self.space, self.layer_names, self.proxy, self.config, curve),
+                    **self.start.description())

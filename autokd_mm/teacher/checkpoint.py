@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import Any, Dict, List, Optional, Union
+from collections import OrderedDict
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.config import Config
@@ -14,7 +15,10 @@ from torch import nn
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms import Teachers, load_teacher
+from autokd_mm.models.algorithms.sync_bn import without_sync_bn
+from autokd_mm.models.algorithms.teacher import AVERAGED, LAST_STEP
 from autokd_mm.models.algorithms.teachers import each_teacher, one_for_each
+from autokd_mm.optim import refusing, usable
 from autokd_mm.pairs.images import as_one_dict, listed, several, teachers_alone
 from autokd_mm.whole_file import replacing
 
@@ -89,13 +93,40 @@ def train_teacher(config: Config, full_training: Dict[str, Any], work_dir: str,
     own.work_dir = os.path.join(work_dir, stem)
     own.experiment_name = f'{stem}_of_{os.path.basename(os.path.normpath(work_dir))}'
     own.load_from, own.resume = None, True  # an interrupted training goes on where it was
+    optim_wrapper = usable(own.optim_wrapper, distills=False)
+    own.model = without_sync_bn(own.model)
     runner = Runner.from_cfg(own)
+    with refusing(config.optim_wrapper, f'the teacher ({type(runner.model).__name__}); train it by '
+                  'its own config and name its checkpoint'):
+        runner.optim_wrapper = runner.build_optim_wrapper(optim_wrapper)
     runner.train()
     # Of several ranks each has running statistics of its own.
     if is_main_process():
-        save_weights(getattr(runner.model, 'module', runner.model).state_dict(), path)
+        weights, which = _validated(runner)
+        save_weights(weights, path)
+        if which:
+            runner.logger.info(f'{path}: {which}')
     barrier()
     return path
+
+
+def _validated(runner: Runner) -> Tuple[Dict[str, Any], str]:
+    """The weights of a training that is over, as its validation had them, and which these are in
+    words: '' where there are no others.
+
+    Hooks that average weights put the average into what is saved, so they are asked as for a
+    checkpoint.
+    """
+    last = getattr(runner.model, 'module', runner.model).state_dict()
+    checkpoint: Dict[str, Any] = dict(state_dict=OrderedDict(last), meta={})
+    averaging = [hook for hook in runner.hooks if hasattr(hook, 'ema_model')]
+    if not averaging:
+        return last, ''
+    if not all(getattr(hook, 'evaluate_on_ema', True) for hook in averaging):
+        return last, LAST_STEP
+    for hook in averaging:
+        hook.before_save_checkpoint(runner, checkpoint)
+    return dict(checkpoint['state_dict']), AVERAGED
 
 
 def _checkpoint(config: Config, number: int) -> str:

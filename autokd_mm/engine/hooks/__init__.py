@@ -1,5 +1,6 @@
 """Hooks of MMEngine's runner."""
 from autokd_mm.engine.hooks.sparse_training_hook import SparseTrainingHook
+from autokd_mm.engine.hooks.training_start_hook import TrainingStartHook
 from autokd_mm.engine.hooks.view_report_hook import ViewReportHook
 
-__all__ = ['SparseTrainingHook', 'ViewReportHook']
+__all__ = ['SparseTrainingHook', 'TrainingStartHook', 'ViewReportHook']

@@ -11,9 +11,11 @@ from mmengine.runner import BaseLoop
 from autokd_mm.engine.ending import Ending
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.followers import LeadingTrainer, follow
+from autokd_mm.engine.left_out import ask, leave_out
 from autokd_mm.engine.one_trial import TrialRunner, baseline_of
 from autokd_mm.engine.phases import Phases
-from autokd_mm.engine.preparation import Prepared, prepare, refuse_study, show_plan
+from autokd_mm.engine.preparation import (Prepared, check_optimiser, prepare, refuse_study,
+                                          show_plan)
 from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.errors import ConfigError, StudyError
 from autokd_mm.models.algorithms import FrozenTeacherDistill
@@ -22,10 +24,12 @@ from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.registry import LOOPS
 from autokd_mm.report.progress import Display
 from autokd_mm.report.results import Results
+from autokd_mm.report.words import differing
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
 from autokd_mm.study.patience import StorageAway
 from autokd_mm.study.work_dir import WorkDir
+from autokd_mm.task.differences import differences
 from autokd_mm.task.task import Task
 
 
@@ -49,6 +53,8 @@ class SearchLoop(BaseLoop):
         settings: the checked :class:`SearchSettings`.
         display: where progress is shown.
         reward, final_reward: of the search and of the final round, since :meth:`look`.
+        full_hooks: ``custom_hooks`` of the full training, which no search runs.
+        differences: between the proxy and the full training, in words, since :meth:`look`.
 
     Raises:
         ConfigError: every mistake in the config, before anything is written.
@@ -67,9 +73,7 @@ class SearchLoop(BaseLoop):
                               'must be mmrazor.FrozenTeacherDistill')
         self.work_dir = WorkDir(runner.work_dir)
         self.display = Display(enabled=lock.worker() == 0 and is_main_process())
-        # The runner steps no optimiser here, and its schedulers could not be built for a loop
-        # that has no epochs. Candidates have their own (see ProxyTrainer).
-        runner.param_schedulers = None
+        self.full_hooks = leave_out(runner)
 
     # MMEngine asks a train loop for these.
     epoch = iter = max_epochs = 0
@@ -125,6 +129,12 @@ class SearchLoop(BaseLoop):
         task = Task(self.runner.cfg, self.dataloader, self.model, settings.layers, settings.proxy,
                     settings.space or {}, settings.warm_start, self.say)
         self.reward, self.final_reward = settings.rewards(task.has_metric)
+        ask(self.full_hooks, self.runner)
+        check_optimiser(task, self.runner.logger.warning)
+        self.differences = differences(self.runner.cfg, settings.proxy, settings.full_training,
+                                       task.student)
+        for line in differing(self.differences):
+            self.say(line)
         return task
 
     def say(self, line: str) -> None:
@@ -152,6 +162,6 @@ class SearchLoop(BaseLoop):
                                                     self.final_reward, task.first)
         results = Results(self.work_dir.path, self.runner.cfg, settings.full_training, task.layers,
                           prepared.teacher_ckpt, type(settings.sampler).__name__,
-                          baseline.to_dict())
+                          baseline.to_dict(), self.differences)
         return Phases(study, runner, final, results, self.display, turn, self.say, settings.trials,
                       settings.free_rejections, settings.heartbeat, settings.max_hours)

@@ -13,6 +13,8 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
+from autokd_mm.models.algorithms.seen_as_student import SeenAsStudent
+from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.models.algorithms.teacher import load_teacher
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
@@ -36,7 +38,7 @@ class _Held:
 
 
 @MODELS.register_module()
-class FrozenTeacherDistill(SingleTeacherDistill):
+class FrozenTeacherDistill(SeenAsStudent, SingleTeacherDistill):
     """Train ``architecture`` with the help of a frozen ``teacher`` and a plain distiller.
 
     What differs from :class:`mmrazor.models.SingleTeacherDistill`:
@@ -54,6 +56,9 @@ class FrozenTeacherDistill(SingleTeacherDistill):
       distiller records nothing of it;
     - ``student_trainable=False`` lets no gradient reach the student, whatever
       ``calculate_student_loss`` says;
+    - hooks that look at ``runner.model`` find the student's attributes (see
+      :class:`SeenAsStudent`), and ``load_from`` may be weights of the student alone;
+    - without a GPU, BatchNorm takes the place of SyncBN;
     - activations of both networks write to new tensors (``inplace`` is switched off on every
       torch), records are released after every step, and a record that was overwritten in place
       nevertheless is an error.
@@ -95,7 +100,8 @@ class FrozenTeacherDistill(SingleTeacherDistill):
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
                               'teacher; use mmrazor.SingleTeacherDistill for that')
-        networks = dict(teacher=teacher, architecture=kwargs.pop('architecture'))
+        networks = dict(teacher=without_sync_bn(teacher),
+                        architecture=without_sync_bn(kwargs.pop('architecture')))
         if shared_boxes is not None:  # what is recorded must be there before the recorders are
             for key, network in networks.items():
                 networks[key] = share_boxes(MODELS.build(network) if isinstance(network, dict)
@@ -139,6 +145,7 @@ class FrozenTeacherDistill(SingleTeacherDistill):
             raise ConfigError('model.bank: a bank of tools/cache_teacher.py holds images of one '
                               'size; leave it out or give model.teacher_input a size')
         self._bank = BankedTeacher(bank, self.distiller) if bank else None
+        self._made = True
 
     def _mistake(self, error: AssertionError) -> Exception:
         """What of the config has stopped MMRazor."""

@@ -3,7 +3,8 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Dict, Mapping, Optional, Sequence, Union
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 import torch
 from mmengine.logging import print_log
@@ -17,6 +18,9 @@ from autokd_mm.safe_load import load_url, load_weights, why
 
 # Under this share of matching parameters the checkpoint is of another network.
 _MATCH = 0.95
+# Which weights of a training with EMAHook are taken.
+AVERAGED = 'the averaged weights (EMAHook), which were validated'
+LAST_STEP = 'the weights of the last step, which were validated (evaluate_on_ema=False)'
 
 
 def load_teacher(teacher: BaseModel,
@@ -58,7 +62,10 @@ def load_network(model: BaseModel, path: str, key: str) -> None:
             (by number of values) are in it, or one is with another shape, as a head for other
             classes is.
     """
-    weights = _strip(read_checkpoint(path, key))
+    found = read_validated(path, key)
+    if found.which:
+        print_log(f'{key}: {path}: {found.which}', 'current')
+    weights = _strip(found.weights)
     own = model.state_dict()
     wanted = {name: value for name, value in own.items() if value.is_floating_point()}
     fits = {name: weights[name] for name in own
@@ -67,10 +74,14 @@ def load_network(model: BaseModel, path: str, key: str) -> None:
     share = sum(own[name].numel() for name in fits if name in wanted) / max(total, 1)
     missing = [name for name in wanted if name not in fits]
     if share < _MATCH:
+        first = missing[0]
+        differs = (f'first that differs: {first} has shape {tuple(weights[first].shape)} there and '
+                   f'{tuple(own[first].shape)} here' if first in weights else
+                   f'first that is not: {first}; the file begins with '
+                   f'{next(iter(weights), "nothing")}')
         raise CheckpointError(
             f'{key}: {path} is of another network: {share:.0%} of the parameters of '
-            f'{type(model).__name__} are in it, {_MATCH:.0%} are needed (first that is not: '
-            f'{missing[0]}; the file begins with {next(iter(weights), "nothing")})')
+            f'{type(model).__name__} are in it, {_MATCH:.0%} are needed ({differs})')
     for name in missing:
         if name in weights:
             raise CheckpointError(
@@ -81,12 +92,68 @@ def load_network(model: BaseModel, path: str, key: str) -> None:
                   f'{" ..." if len(missing) > 5 else ""}; they stay as initialised',
                   'current', logging.WARNING)
     model.load_state_dict(fits, strict=False)
+    model._trained_on = found.classes
     model._is_init = True  # MMEngine's init_weights must not overwrite what was loaded
 
 
 def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
-    """The state dict in a checkpoint; raises as :func:`load_network` does."""
-    path = str(path)
+    """The state dict in a checkpoint, the averaged one where it was validated; raises as
+    :func:`load_network` does."""
+    return read_validated(path, key).weights
+
+
+class Validated(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        weights: the state dict that its training has validated.
+        which: which one that is in words, '' where there is but one.
+        classes: names of the classes that it was trained on; ``None``: it does not say.
+    """
+    weights: Dict[str, Any]
+    which: str
+    classes: Optional[List[str]]
+
+
+def read_validated(path: str, key: str) -> Validated:
+    """The state dict in a checkpoint that its training has validated.
+
+    MMEngine's ``EMAHook`` keeps two: it saves the averaged weights as ``state_dict`` and those of
+    the last step as ``ema_state_dict``. It validates the averaged ones; mmpretrain's can be told
+    not to.
+
+    Raises:
+        CheckpointError: of :func:`load_network`.
+    """
+    checkpoint = _read(str(path), key)
+    weights = next((checkpoint[inner] for inner in ('state_dict', 'model')
+                    if isinstance(checkpoint.get(inner), dict)), checkpoint)
+    other, meta = checkpoint.get('ema_state_dict'), checkpoint.get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    classes = _classes(meta)
+    if not isinstance(other, dict):
+        return Validated(weights, '', classes)
+    if not re.search(r'evaluate_on_ema\W*(=|:)\s*False', str(meta.get('cfg') or '')):
+        return Validated(weights, AVERAGED, classes)
+    last = {name[len('module.'):]: value for name, value in other.items()
+            if name.startswith('module.')}
+    return Validated(last, LAST_STEP, classes)
+
+
+def _classes(meta: Dict[str, Any]) -> Optional[List[str]]:
+    dataset = meta.get('dataset_meta')
+    found = dataset.get('classes') if isinstance(dataset, dict) else None
+    found = found or meta.get('CLASSES')  # of trainings before MMEngine
+    return [str(name) for name in found] if isinstance(found, (list, tuple)) and found else None
+
+
+def trained_on(network: nn.Module) -> Optional[List[str]]:
+    """Names of the classes of the checkpoint that :func:`load_network` has loaded into a network;
+    ``None``: it did not say, or there was none."""
+    return getattr(network, '_trained_on', None)
+
+
+def _read(path: str, key: str) -> Dict[str, Any]:
     remote = '://' in path
     if not remote and not os.path.isfile(os.path.expanduser(path)):
         raise CheckpointError(f'{key}: there is no file {path}')
@@ -102,9 +169,6 @@ def read_checkpoint(path: str, key: str) -> Dict[str, Any]:
     if not isinstance(checkpoint, dict):
         raise CheckpointError(f'{key}: {path} holds a {type(checkpoint).__name__}, '
                               'not a state dict')
-    for inner in ('state_dict', 'model'):
-        if isinstance(checkpoint.get(inner), dict):
-            return checkpoint[inner]
     return checkpoint
 
 

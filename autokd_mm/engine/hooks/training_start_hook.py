@@ -1,0 +1,71 @@
+"""What is looked at when a full training starts: its classes, its hooks, its first weights."""
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from mmengine.hooks import Hook
+
+from autokd_mm.engine.left_out import ask
+from autokd_mm.errors import CheckpointError
+from autokd_mm.models.algorithms import FrozenTeacherDistill
+from autokd_mm.models.algorithms.teacher import AVERAGED
+from autokd_mm.models.algorithms.teachers import each_teacher
+from autokd_mm.models.algorithms.weights import PREFIX, start
+from autokd_mm.registry import HOOKS
+from autokd_mm.task.classes import check_student, other_order
+
+
+@HOOKS.register_module()
+class TrainingStartHook(Hook):
+    """Refuses in one line what a training would stumble over, or do wrong without a word.
+
+    - ``load_from`` may name a training checkpoint, of a distillation or not, or a student alone,
+      whatever prefix its names have; a line says what of it fits. The averaged weights are taken
+      where there are such.
+    - A head for another number of classes than the data set has is refused, and so is a teacher
+      whose classes have another order, where its head is listened to.
+    - Hooks that check a config, such as mmdet's ``NumClassCheckHook``, are asked.
+
+    ``tools/train.py`` adds it.
+    """
+
+    priority = 'VERY_HIGH'  # a hook that averages weights copies what is loaded
+
+    def after_load_checkpoint(self, runner: Any, checkpoint: Dict[str, Any]) -> None:
+        if runner._resume:
+            return
+        path, model = runner._load_from, getattr(runner.model, 'module', runner.model)
+        distills = isinstance(model, FrozenTeacherDistill)
+        weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
+        student = model.architecture if distills else model
+        found = start(student.state_dict(), weights, 'load_from', path)
+        fits = {(PREFIX if distills else '') + name: value for name, value in found.fits.items()}
+        if distills:
+            own = model.state_dict()
+            fits.update({name: value for name, value in weights.items()
+                         if name.startswith('distiller.') and name in own
+                         and value.shape == own[name].shape})
+        averaged = f', {AVERAGED}' if checkpoint.pop('ema_state_dict', None) else ''
+        runner.logger.info(f'load_from: {found.in_words(path)}{averaged}')
+        checkpoint['state_dict'] = fits
+
+    def before_train(self, runner: Any) -> None:
+        model = getattr(runner.model, 'module', runner.model)
+        dataset = runner.train_dataloader.dataset
+        if isinstance(model, FrozenTeacherDistill):
+            check_student(model.architecture, dataset, 'model.architecture')
+            self._check_teachers(runner, model, dataset)
+        else:
+            check_student(model, dataset, 'model')
+        ask([hook for hook in runner.hooks if hook is not self], runner)
+
+    @staticmethod
+    def _check_teachers(runner: Any, model: FrozenTeacherDistill, dataset: Any) -> None:
+        heard: List[str] = [recorder.source for recorder in
+                            model.distiller.teacher_recorders.recorders.values()]
+        for teacher, _ in each_teacher(model):
+            differs = other_order(teacher, dataset)
+            if differs and any('head' in source or 'logits' in source for source in heard):
+                raise CheckpointError(f'teacher_ckpt: {differs}')
+            if differs:
+                runner.logger.warning(f'teacher_ckpt: {differs}')

@@ -1,0 +1,102 @@
+"""Whether networks and data set speak of the same classes, before anything is trained."""
+from __future__ import annotations
+
+import re
+from typing import Any, Iterator, Optional, Sequence, Tuple
+
+from torch import nn
+
+from autokd_mm.errors import CheckpointError, ConfigError
+from autokd_mm.models.algorithms.teacher import trained_on
+from autokd_mm.models.algorithms.teachers import Teachers, each_teacher
+
+# A head of mmdet that counts stuff apart from things, or nothing of the data set's classes.
+_OTHERS = ('FusedSemanticHead', )
+_STUFF = 'num_stuff_classes'
+
+
+def check_classes(model: Any, student: nn.Module, dataset: Any) -> None:
+    """Refuse a student or a teacher whose heads are for other classes than the data set's.
+
+    Args:
+        model: a :class:`FrozenTeacherDistill`, for its teacher.
+        student: the network that will be trained.
+        dataset: of the training images.
+
+    Raises:
+        ConfigError: another number of classes.
+        CheckpointError: a teacher that was trained on the classes in another order.
+    """
+    check_student(student, dataset, 'model.architecture')
+    several = isinstance(model.teacher, Teachers)
+    for number, (teacher, _) in enumerate(each_teacher(model)):
+        check_student(teacher, dataset,
+                      f'model.teacher.teachers[{number}]' if several else 'model.teacher')
+        differs = other_order(teacher, dataset)
+        if differs:
+            raise CheckpointError(f'teacher_ckpt{f"[{number}]" if several else ""}: {differs}')
+
+
+def check_student(network: nn.Module, dataset: Any, key: str) -> None:
+    """Refuse heads for another number of classes than the data set has.
+
+    Where a data set does not name its classes, its labels are looked at.
+
+    Args:
+        key: of the network in the config.
+
+    Raises:
+        ConfigError: names the head.
+    """
+    named, labels = classes_of(dataset), None
+    for name, number in heads(network):
+        if named is not None:
+            if number != len(named):
+                raise ConfigError(f'{key}.{name}.num_classes={number}: {type(dataset).__name__} '
+                                  f'has {len(named)} classes ({_short(named)})')
+            continue
+        labels = _largest_label(dataset) if labels is None else labels
+        if labels >= number:
+            raise ConfigError(f'{key}.{name}.num_classes={number}: {type(dataset).__name__} has '
+                              f'labels up to {labels}, so it must be at least {labels + 1}')
+
+
+def heads(network: nn.Module) -> Iterator[Tuple[str, int]]:
+    """Name and number of classes of each head that tells the data set's classes apart."""
+    for name, module in network.named_modules():
+        parts = [part for part in name.split('.') if not part.isdigit()]
+        number = getattr(module, 'num_classes', None)
+        if (parts and parts[-1].endswith('head') and 'rpn_head' not in parts
+                and isinstance(number, int) and not isinstance(number, bool) and number > 0
+                and type(module).__name__ not in _OTHERS and not hasattr(module, _STUFF)):
+            yield name, number
+
+
+def classes_of(dataset: Any) -> Optional[Sequence[str]]:
+    """The names of a data set's classes, ``None`` where it does not say."""
+    found = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    return [str(name) for name in found] if isinstance(found, (list, tuple)) and found else None
+
+
+def other_order(teacher: nn.Module, dataset: Any) -> str:
+    """What is wrong where a teacher's checkpoint knows one of the data set's classes under another
+    number, else ''."""
+    there, here = trained_on(teacher), classes_of(dataset)
+    for number, name in enumerate(here or ()):
+        if name in (there or ()) and there is not None and there.index(name) != number:
+            return (f'it was trained on classes in another order: {name!r} is class '
+                    f'{there.index(name)} there and class {number} of {type(dataset).__name__}; '
+                    "give the data set's metainfo the teacher's order, or train the teacher anew")
+    return ''
+
+
+def _largest_label(dataset: Any) -> int:
+    try:
+        return int(max(dataset.get_gt_labels()))
+    except (AttributeError, KeyError, NotImplementedError, TypeError, ValueError):
+        return -1  # several labels for an image, or a data set that does not tell
+
+
+def _short(names: Sequence[str]) -> str:
+    shown = ', '.join(names[:4]) + (' ...' if len(names) > 4 else '')
+    return re.sub(r'\s+', ' ', shown)
