@@ -7,7 +7,7 @@ from typing import Any, Iterator, List
 from torch import nn
 
 from autokd_mm.errors import ConfigError, UserError
-from autokd_mm.optim.usable import name_of
+from autokd_mm.optim.config import name_of
 
 # What constructors and optimisers raise where arguments or the network do not suit them.
 _REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, TypeError,

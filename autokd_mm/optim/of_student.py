@@ -40,7 +40,7 @@ class StudentOptimWrapperConstructor:
 
     Those that decay learning rates by layer ask the network for the depth of a parameter, or look
     for names that begin with ``backbone``. What the distiller trains gets what they give a head.
-    :func:`~autokd_mm.optim.usable.usable` puts this class into a config.
+    :func:`~autokd_mm.optim.config.usable` puts this class into a config.
 
     Args:
         optim_wrapper_cfg: of MMEngine's constructors; ``constructor_of_student`` in it is the

@@ -6,7 +6,7 @@ from typing import Any, Iterator, List, Mapping
 from torch import nn
 
 from autokd_mm.datasets.mixing import mixing
-from autokd_mm.optim.usable import name_of
+from autokd_mm.optim.config import name_of
 from autokd_mm.proxy.settings import ProxySettings
 
 # Hooks that change what is trained, and how; of others the name says enough.

@@ -157,3 +157,25 @@ def test_a_teacher_with_its_own_resolution_is_not_trained_on_the_students(settin
     config.model.teacher_input = dict(size=16)
     with pytest.raises(ConfigError, match='model.teacher_input'):
         teachers.train_teacher(config, full, folder)
+
+
+@pytest.mark.parametrize('hook, averaged', [
+    (dict(type='EMAHook', momentum=0.5), True),
+    (dict(type='mmpretrain.EMAHook', momentum=0.5), True),
+    (dict(type='mmpretrain.EMAHook', momentum=0.5, evaluate_on_ema=False,
+          evaluate_on_origin=True), False)])
+def test_the_weights_that_were_validated_are_kept(setting, monkeypatch, hook, averaged):
+    config, full, folder = setting
+    config.custom_hooks = [hook]
+    runners, from_cfg = [], Runner.from_cfg
+    monkeypatch.setattr(Runner, 'from_cfg',
+                        lambda config: runners.append(from_cfg(config)) or runners[-1])
+    path = teachers.train_teacher(config, full, folder)
+    runner = runners[0]
+    ema = next(hook for hook in runner.hooks if hasattr(hook, 'ema_model'))
+    last, mean = runner.model.state_dict(), ema.ema_model.module.state_dict()
+    assert not torch.equal(last['head.fc.weight'], mean['head.fc.weight'])
+    kept = torch.load(path, weights_only=True)['state_dict']
+    wanted = mean if averaged else last
+    assert list(kept) == list(last)
+    assert all(torch.equal(value, wanted[name]) for name, value in kept.items())

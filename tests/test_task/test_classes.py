@@ -1,0 +1,63 @@
+"""Networks and data set speak of the same classes."""
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from autokd_mm.errors import ConfigError
+from autokd_mm.task.classes import check_student, heads, other_order
+
+
+def network(**numbers):
+    """Modules by their dotted name with ``__`` for a dot, each with a number of classes."""
+    model = nn.Module()
+    for name, number in numbers.items():
+        at = model
+        for part in name.split('__'):
+            if part not in at._modules:
+                at.add_module(part, nn.Module())
+            at = at._modules[part]
+        at.num_classes = number
+    return model
+
+
+def data(*classes):
+    return SimpleNamespace(metainfo=dict(classes=classes))
+
+
+def test_heads_are_what_tells_classes_apart():
+    model = network(bbox_head=3, rpn_head=1, backbone=7, bbox_head__loss_cls=9,
+                    roi_head__mask_head=4, decode_head__0=5, data_preprocessor=6,
+                    neck_head=None, head=-1)
+    assert list(heads(model)) == [('bbox_head', 3), ('roi_head.mask_head', 4),
+                                  ('decode_head.0', 5)]
+    model.bbox_head.num_stuff_classes = 2
+    assert dict(heads(model)) == {'roi_head.mask_head': 4, 'decode_head.0': 5}
+
+
+@pytest.mark.parametrize('number', [2, 4])
+def test_another_number_of_classes(number):
+    with pytest.raises(ConfigError, match=rf'model.architecture.roi_head.bbox_head.num_classes='
+                                          rf'{number}: SimpleNamespace has 3 classes \(a, b, c\)'):
+        check_student(network(roi_head__bbox_head=number), data('a', 'b', 'c'),
+                      'model.architecture')
+    check_student(network(roi_head__bbox_head=3), data('a', 'b', 'c'), 'model.architecture')
+
+
+def test_labels_count_where_no_class_has_a_name():
+    dataset = SimpleNamespace(metainfo={}, get_gt_labels=lambda: [0, 4, 2])
+    with pytest.raises(ConfigError, match='head.num_classes=4: .* labels up to 4, .* at least 5'):
+        check_student(network(head=4), dataset, 'model')
+    check_student(network(head=5), dataset, 'model')
+    check_student(network(head=4), SimpleNamespace(), 'model')
+
+
+@pytest.mark.parametrize('there, words', [
+    (None, ''), (['a', 'b', 'c'], ''), (['x', 'y', 'z'], ''), (['a', 'b', 'z'], ''),
+    (['b', 'a', 'c'], "'a' is class 1 there and class 0"),
+    (['x', 'a', 'b'], "'a' is class 1 there")])
+def test_order_of_the_classes(there, words):
+    teacher = nn.Module()
+    teacher._trained_on = there
+    found = other_order(teacher, data('a', 'b', 'c'))
+    assert words in found and bool(found) == bool(words)
