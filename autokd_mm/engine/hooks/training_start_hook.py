@@ -35,18 +35,17 @@ class TrainingStartHook(Hook):
         if runner._resume:
             return
         path, model = runner._load_from, getattr(runner.model, 'module', runner.model)
-        distills = isinstance(model, FrozenTeacherDistill)
         weights = checkpoint.get('state_dict', checkpoint.get('model', checkpoint))
-        student = model.architecture if distills else model
+        student, prefix, fits = model, '', {}
+        if 'architecture' in model._modules:  # a distillation: its connectors may be there, too
+            student, prefix, own = model.architecture, PREFIX, model.state_dict()
+            fits = {name: value for name, value in weights.items()
+                    if name in own and value.shape == own[name].shape}
         found = start(student.state_dict(), weights, 'load_from', path)
-        fits = {(PREFIX if distills else '') + name: value for name, value in found.fits.items()}
-        if distills:
-            own = model.state_dict()
-            fits.update({name: value for name, value in weights.items()
-                         if name.startswith('distiller.') and name in own
-                         and value.shape == own[name].shape})
+        fits.update({prefix + name: value for name, value in found.fits.items()})
         averaged = f', {AVERAGED}' if checkpoint.pop('ema_state_dict', None) else ''
-        runner.logger.info(f'load_from: {found.in_words(path)}{averaged}')
+        say = runner.logger.warning if found.differ or found.missing else runner.logger.info
+        say(f'load_from: {found.in_words(path)}{averaged}')
         checkpoint['state_dict'] = fits
 
     def before_train(self, runner: Any) -> None:

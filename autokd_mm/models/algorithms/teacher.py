@@ -147,7 +147,7 @@ def _classes(meta: Dict[str, Any]) -> Optional[List[str]]:
     return [str(name) for name in found] if isinstance(found, (list, tuple)) and found else None
 
 
-def trained_on(network: nn.Module) -> Optional[List[str]]:
+def trained_on(network: torch.nn.Module) -> Optional[List[str]]:
     """Names of the classes of the checkpoint that :func:`load_network` has loaded into a network;
     ``None``: it did not say, or there was none."""
     return getattr(network, '_trained_on', None)
