@@ -13,9 +13,9 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
+from autokd_mm.models.algorithms.held_teacher import HeldTeacher
 from autokd_mm.models.algorithms.seen_as_student import SeenAsStudent
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
-from autokd_mm.models.algorithms.teacher import load_teacher
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
 from autokd_mm.models.distillers import (RecordGuard, bring_to_one_grid, clear_records,
@@ -27,18 +27,13 @@ from autokd_mm.models.heads.shared_boxes import share_boxes
 from autokd_mm.registry import MODELS
 
 
-class _Held:
-    """Keeps the teacher out of the module tree: no state dict, no optimiser, no EMA sees it."""
-
-    def __init__(self, module: BaseModel) -> None:
-        self.module = module
-
-    def __deepcopy__(self, memo: Dict[int, Any]) -> '_Held':
-        return self
+def _sharing(network: Union[BaseModel, Dict[str, Any]], boxes: int) -> BaseModel:
+    """A detector, built where it is a config, whose RoI head judges the teacher's boxes too."""
+    return share_boxes(MODELS.build(network) if isinstance(network, dict) else network, boxes)
 
 
 @MODELS.register_module()
-class FrozenTeacherDistill(SeenAsStudent, SingleTeacherDistill):
+class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
     """Train ``architecture`` with the help of a frozen ``teacher`` and a plain distiller.
 
     What differs from :class:`mmrazor.models.SingleTeacherDistill`:
@@ -103,9 +98,7 @@ class FrozenTeacherDistill(SeenAsStudent, SingleTeacherDistill):
         networks = dict(teacher=without_sync_bn(teacher),
                         architecture=without_sync_bn(kwargs.pop('architecture')))
         if shared_boxes is not None:  # what is recorded must be there before the recorders are
-            for key, network in networks.items():
-                networks[key] = share_boxes(MODELS.build(network) if isinstance(network, dict)
-                                            else network, shared_boxes)
+            networks = {key: _sharing(network, shared_boxes) for key, network in networks.items()}
         if isinstance(distiller, dict):
             refuse_unknown_sources(distiller)
         try:
@@ -115,37 +108,38 @@ class FrozenTeacherDistill(SeenAsStudent, SingleTeacherDistill):
         if not self.student_trainable and not any(True for _ in self.distiller.parameters()):
             raise ConfigError('model.student_trainable=False: then only connectors learn, and '
                               'model.distiller has none with parameters')
-        self._held = _Held(self._modules.pop('teacher'))
-        self._teacher_needs_init = (isinstance(teacher, dict)
-                                    and not getattr(self.teacher, '_is_init', False))
+        self._hold_teacher()
         disable_inplace(self.architecture)
-        disable_inplace(self.teacher)
-        if teacher_ckpt:
-            load_teacher(self.teacher, teacher_ckpt)
-            self._teacher_needs_init = (isinstance(self.teacher, Teachers)
-                                        and not all(teacher_ckpt))
-        self.teacher.eval()
-        # The batch comes from this model's preprocessor, which is the student's by default.
-        self.to_teacher: Optional[TeacherInput] = None
-        if isinstance(self.teacher, Teachers):
-            self.teacher.look_through(self.data_preprocessor, teacher_input)
-        else:
-            own = getattr(self.teacher, 'data_preprocessor', None)
-            self.to_teacher = TeacherInput.between(
-                self.data_preprocessor, own if speaks_of_images(teacher) else None, teacher_input)
+        self._weigh_teacher(isinstance(teacher, dict), teacher_ckpt)
+        self.to_teacher = self._way_to_teacher(speaks_of_images(teacher), teacher_input)
         self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
         self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
         self._listening = True
         self._modes: Modes = ()  # in which the teacher runs, once it is known
-        if shared_boxes is not None and self.to_teacher is not None and (
-                self.to_teacher.size or self.to_teacher.scale):
-            raise ConfigError('model.shared_boxes: boxes are shared by networks that see images of '
-                              'one size; leave it or model.teacher_input out')
-        if bank and self.to_teacher is not None and self.to_teacher.scale is not None:
-            raise ConfigError('model.bank: a bank of tools/cache_teacher.py holds images of one '
-                              'size; leave it out or give model.teacher_input a size')
+        self._refuse_other_sizes(shared_boxes, bank)
         self._bank = BankedTeacher(bank, self.distiller) if bank else None
         self._made = True
+
+    def _way_to_teacher(self, own_images: bool, config: Any) -> Optional[TeacherInput]:
+        """From the batch of this model's preprocessor, which is the student's by default, to the
+        teacher's; several teachers have a way each."""
+        if isinstance(self.teacher, Teachers):
+            self.teacher.look_through(self.data_preprocessor, config)
+            return None
+        own = getattr(self.teacher, 'data_preprocessor', None)
+        return TeacherInput.between(self.data_preprocessor, own if own_images else None, config)
+
+    def _refuse_other_sizes(self, shared_boxes: Optional[int], bank: Any) -> None:
+        """What needs images of one size for both networks."""
+        way = self.to_teacher
+        if way is None:
+            return
+        if shared_boxes is not None and (way.size or way.scale):
+            raise ConfigError('model.shared_boxes: boxes are shared by networks that see images of '
+                              'one size; leave it or model.teacher_input out')
+        if bank and way.scale is not None:
+            raise ConfigError('model.bank: a bank of tools/cache_teacher.py holds images of one '
+                              'size; leave it out or give model.teacher_input a size')
 
     def _mistake(self, error: AssertionError) -> Exception:
         """What of the config has stopped MMRazor."""
@@ -154,22 +148,6 @@ class FrozenTeacherDistill(SeenAsStudent, SingleTeacherDistill):
             return error
         return unknown_module(built['distiller'], built['architecture'],
                               built['teacher']) or error
-
-    @property
-    def teacher(self) -> BaseModel:
-        """The frozen teacher; not a sub-module."""
-        return self._held.module
-
-    def __getattr__(self, name: str) -> Any:
-        """The student's own modules by their names (``bbox_head``, ``backbone``): hooks that know
-        a plain training's model, such as mmdet's YOLOXModeSwitchHook, look for them here."""
-        try:
-            return super().__getattr__(name)
-        except AttributeError:
-            student = self.__dict__.get('_modules', {}).get('architecture')
-            if student is None or name not in student._modules:
-                raise
-            return student._modules[name]
 
     def init_weights(self) -> None:
         """Initialise the student and the connectors; the teacher if nobody has given it weights."""
@@ -260,11 +238,6 @@ class FrozenTeacherDistill(SeenAsStudent, SingleTeacherDistill):
         # The hooks on the teacher, which is not copied, lead to the original's recorders.
         twin._listening = False
         return twin
-
-    def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
-        nn.Module.train(self, mode)
-        self.teacher.eval()
-        return self
 
     def _apply(self, fn: Any, *args: Any, **kwargs: Any) -> nn.Module:
         if self._bank is None:
