@@ -51,7 +51,7 @@ def published():
 def register():
     """The data set and the metric that stand in for what would have to be downloaded."""
     import numpy as np
-    from check_configs import record
+    from _random_images import record
     from mmengine.evaluator import BaseMetric
     from mmengine.hooks import Hook
     from mmengine.registry import DATASETS, HOOKS, METRICS
@@ -99,7 +99,7 @@ def register():
 
 def small(config):
     """``config``, read already, with generated data and one iteration, in place."""
-    from check_configs import number_of_classes
+    from _random_images import number_of_classes
     scope = config.default_scope
     cifar = 'CIFAR' in repr(config.train_dataloader.to_dict())
     size, factor = IMAGES['CIFAR' if cifar else scope]
@@ -125,7 +125,7 @@ def small(config):
 
 def generated(dataset, scope, size, classes, factor):
     """The data set of a config with its innermost one generated."""
-    from check_configs import shrunk
+    from _random_images import shrunk
     if 'dataset' in dataset:
         dataset.dataset = generated(dataset.dataset, scope, size, classes, factor)
         return dataset
@@ -143,7 +143,7 @@ def generated(dataset, scope, size, classes, factor):
 
 def without_files(node, factor):
     """Nothing below ``node`` is read from a checkpoint, and batches have the images' size."""
-    from check_configs import shrunk
+    from _random_images import shrunk
     if isinstance(node, dict):
         for key in ('pretrained', 'teacher_ckpt'):
             if key in node:
