@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Callable, Dict, List, NoReturn, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NoReturn, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Half:
         ConfigError: a transform draws further images in a way that cannot be confined.
     """
 
-    def __init__(self, dataset: Any, indices: Sequence[int]) -> None:
+    def __init__(self, dataset: Any, indices: Iterable[int]) -> None:
         self.dataset, self.indices = dataset, [int(index) for index in indices]
         if hasattr(dataset, 'full_init'):
             dataset.full_init()

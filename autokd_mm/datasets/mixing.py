@@ -38,15 +38,16 @@ def mixing(config: Any, student: Any) -> Optional[Tuple[str, List[str]]]:
         student: as built from ``config.model.architecture``.
     """
     own, whole = config.model.architecture, config.model.get('data_preprocessor')
+    places = {
+        'model.architecture.train_cfg': (own.get('train_cfg') or {}).get('augments'),
+        'model.architecture.data_preprocessor.batch_augments':
+            (own.get('data_preprocessor') or {}).get('batch_augments'),
+        'data_preprocessor.batch_augments':
+            (config.get('data_preprocessor') or {}).get('batch_augments'),
+        'model.architecture':
+            getattr(getattr(student, 'data_preprocessor', None), 'batch_augments', None)}
     if whole:  # the algorithm's own: the student's is not asked
-        return 'model.data_preprocessor.batch_augments' if whole.get('batch_augments') else None
-    places = {'model.architecture.train_cfg': (own.get('train_cfg') or {}).get('augments'),
-              'model.architecture.data_preprocessor.batch_augments':
-                  (own.get('data_preprocessor') or {}).get('batch_augments'),
-              'data_preprocessor.batch_augments':
-                  (config.get('data_preprocessor') or {}).get('batch_augments'),
-              'model.architecture':
-                  getattr(getattr(student, 'data_preprocessor', None), 'batch_augments', None)}
+        places = {'model.data_preprocessor.batch_augments': whole.get('batch_augments')}
     for key, found in places.items():
         names = [name for name in _names(found) if name not in _PADDING]
         if names:

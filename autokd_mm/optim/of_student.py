@@ -63,4 +63,5 @@ class StudentOptimWrapperConstructor:
     def __call__(self, model: nn.Module) -> OptimWrapper:
         """The optimiser of a distillation, or of a wrapper around one."""
         model = getattr(model, 'module', model)
+        assert isinstance(model.architecture, nn.Module) and isinstance(model.distiller, nn.Module)
         return self.inner(StudentView(model.architecture, model.distiller))

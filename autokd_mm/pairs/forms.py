@@ -33,7 +33,7 @@ def read_forms(config: Any, say: Any = None) -> None:
         return
     config['model'] = expand(config['model'])
     _keep_in_scope(config['model'])
-    top, own = config.get(KEY), preprocessor_of(config)
+    top, own = config.get(KEY), preprocessor_of(config) or {}
     if top and 'architecture' in config['model'] and not config['model'].get(KEY) \
             and dict(top) != {name: value for name, value in own.items() if name in top}:
         _say(f"{KEY}: the student's own is used and not this one at the top of the config", say)

@@ -1,7 +1,7 @@
 """Which training images the proxy takes, and which are held out from it."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Hashable, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, Hashable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -101,7 +101,8 @@ class Picker:
     def __call__(self, order: np.ndarray, number: int) -> Tuple[np.ndarray, np.ndarray]:
         """The first ``number`` samples of ``order`` that show images not taken yet, and what is
         behind them. Fewer where there are no more."""
-        chosen, place = [], 0
+        chosen: List[int] = []
+        place = 0
         for place, index in enumerate(order):
             if len(chosen) == number:
                 return np.array(chosen, order.dtype), order[place:]

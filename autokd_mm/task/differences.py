@@ -5,7 +5,7 @@ from typing import Any, Iterator, List, Mapping
 
 from torch import nn
 
-from autokd_mm.datasets.mixing import mixing
+from autokd_mm.datasets.mixing import in_words, mixing
 from autokd_mm.optim.config import name_of
 from autokd_mm.proxy.settings import ProxySettings
 
@@ -50,9 +50,9 @@ def _of_length(proxy: ProxySettings, full_training: Mapping[str, Any]) -> Iterat
 def _of_images(config: Any, proxy: ProxySettings, student: nn.Module) -> Iterator[str]:
     yield (f'images: {proxy.views} augmented view{"s" if proxy.views > 1 else ""} of each '
            '(proxy.views), the full training draws new ones')
-    key = mixing(config, student)
-    if key:
-        yield f'{key}: left out, the full training has it'
+    mixed = mixing(config, student)
+    if mixed:
+        yield f'{mixed[0]}: {in_words(mixed[1])} left out, the full training has it'
     if proxy.input_size:
         yield f'proxy.input_size={proxy.input_size}: the full training has the size of the pipeline'
     loader = config.train_dataloader

@@ -29,6 +29,8 @@ def config(architecture=None, **top):
      '^data_preprocessor.batch_augments: '),
     (config(dict(cfg_path='mmpretrain::x')), Student(batch_augments=MIXUP),
      'model.architecture: '),
+    (ConfigDict(model=dict(data_preprocessor=dict(batch_augments=MIXUP), architecture={})),
+     Student(), '^model.data_preprocessor.batch_augments: '),
 ])
 def test_mixing_is_refused_by_its_key(found, student, key):
     with pytest.raises(ConfigError, match=key + '.*mixup, cutmix'):
@@ -37,7 +39,10 @@ def test_mixing_is_refused_by_its_key(found, student, key):
 
 @pytest.mark.parametrize('found', [
     config(), config(dict(train_cfg=None, data_preprocessor=None), data_preprocessor=None),
-    config(dict(train_cfg=dict(other=1)))])
+    config(dict(train_cfg=dict(other=1))),
+    # the algorithm's own preprocessor is used, the student's is not asked
+    ConfigDict(model=dict(data_preprocessor=dict(mean=[0]), architecture=dict(
+        data_preprocessor=dict(batch_augments=MIXUP))))])
 def test_no_mixing(found):
     refuse_mixing(found, Student())
     refuse_mixing(found, object())
