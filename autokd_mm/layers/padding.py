@@ -28,7 +28,9 @@ def least_size(preprocessor: Any, training: bool = True) -> Size:
 
 def divisor(preprocessor: Any) -> int:
     """Of the sides of images behind it, in training or in test."""
-    own = int(getattr(preprocessor, 'pad_size_divisor', 1) or 1)
+    # MMSegmentation's has both names, and the original sets one of them alone.
+    own = max(int(getattr(preprocessor, name, 1) or 1)
+              for name in ('pad_size_divisor', 'size_divisor'))
     test = int((getattr(preprocessor, 'test_cfg', None) or {}).get('size_divisor') or 1)
     return max(own, test)
 

@@ -42,6 +42,16 @@ def test_the_losses_of_a_step(build, batch):
                    for parameter in model.teacher.parameters())
 
 
+def test_hooks_find_the_students_modules(build):
+    """mmdet's YOLOXModeSwitchHook sets ``model.bbox_head.use_l1``."""
+    model = build()
+    for one in (model, copy.deepcopy(model)):
+        assert one.backbone is one.architecture.backbone and one.head is one.architecture.head
+    assert not hasattr(model, 'bbox_head') and not hasattr(model, 'detector')
+    with pytest.raises(AttributeError, match='no_such_name'):
+        model.no_such_name
+
+
 @pytest.mark.parametrize('with_labels', [True, False])
 def test_training_lowers_the_loss(build, batch, with_labels):
     model = build(calculate_student_loss=with_labels).train()
