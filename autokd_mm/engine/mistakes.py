@@ -13,17 +13,21 @@ from typing import Optional
 
 import torch
 from mmengine.dataset import BaseDataset
+from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
 
 from autokd_mm.datasets.unreadable import OF_A_WORKER, own_words, unreadable
 from autokd_mm.engine.refused_config import refused_config
-from autokd_mm.engine.tracebacks import first_line, frames_of
-from autokd_mm.errors import AutoKDError, CheckpointError, ConfigError, DataError, UserError
+from autokd_mm.engine.tracebacks import first_line, frames_of, ours
+from autokd_mm.errors import (AutoKDError, CheckpointError, ConfigError, DataError, UserError,
+                              nearest)
 
 _NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 # torch's words for a file that cannot be written to its end, which keep no number of the system.
 _CUT_WRITES = ('PytorchStreamWriter failed', 'basic_ios::clear', 'unexpected pos ')
 _NO_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
+_HOOK_REFUSALS = (AssertionError, AttributeError, KeyError, NotImplementedError, TypeError,
+                  ValueError)
 _RESUMES = (Runner.resume.__code__, Runner.load_checkpoint.__code__)
 
 
@@ -36,7 +40,7 @@ def mistake(error: BaseException) -> Optional[UserError]:
     if isinstance(error, AutoKDError):
         return None
     return (_of_the_disk(error) or _of_the_machine(error) or _of_data(error)
-            or _of_a_checkpoint(error) or refused_config(error))
+            or _of_a_checkpoint(error) or refused_config(error) or _of_a_hook(error))
 
 
 def innermost(error: UserError) -> UserError:
@@ -91,3 +95,24 @@ def _of_a_checkpoint(error: BaseException) -> Optional[UserError]:
     key = '--resume' if frame.f_code is Runner.resume.__code__ else 'load_from'
     return CheckpointError(f'{key}: {frame.f_locals["filename"]} does not fit this training '
                            f'({first_line(error)})')
+
+
+def _of_a_hook(error: BaseException) -> Optional[UserError]:
+    """A hook of another package that finds no model, data set or loop of its kind, and a metric
+    that the evaluator does not compute."""
+    frames = frames_of(error)
+    at = max((number for number, frame in enumerate(frames)
+              if frame.f_code is Runner.call_hook.__code__), default=-1)
+    if at < 0 or not isinstance(error, _HOOK_REFUSALS) or any(map(ours, frames[at + 1:])):
+        return None
+    known = frames[at].f_locals
+    hook, metrics = known['hook'], known['kwargs'].get('metrics')
+    if isinstance(hook, CheckpointHook):
+        if isinstance(error, KeyError) and metrics and error.args[0] not in metrics:
+            return ConfigError(f'default_hooks.checkpoint.save_best: '
+                               f'{nearest(error.args[0], metrics)}')
+        return None
+    if type(hook).__module__.startswith('mmengine.') and not isinstance(error, AssertionError):
+        return None
+    return ConfigError(f'custom_hooks.{type(hook).__name__}: it cannot be used here '
+                       f'({known["fn_name"]}: {first_line(error)})')

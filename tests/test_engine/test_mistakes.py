@@ -1,9 +1,12 @@
 """What is a mistake of the user's and what is none, by what raises it."""
 import errno
 import socket
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.runner import Runner
 
 from autokd_mm.engine.mistakes import innermost, mistake
 from autokd_mm.errors import (CandidateFailed, CheckpointError, ConfigError, DataError,
@@ -82,3 +85,39 @@ def test_a_type_alone_makes_no_mistake(error):
 
     assert mistake(raised(fails)) is None
     assert not isinstance(error, UserError)
+
+
+class OfAnotherPackage(Hook):
+    __module__ = 'mmdet.engine.hooks'
+
+    def before_train_epoch(self, runner):
+        runner.model.set_epoch(1)
+
+
+@pytest.mark.parametrize('hook, point, values, words', [
+    (OfAnotherPackage(), 'before_train_epoch', {},
+     "custom_hooks.OfAnotherPackage: it cannot be used here (before_train_epoch: 'Linear' object "
+     "has no attribute 'set_epoch')"),
+    (CheckpointHook(save_best='coco/bbox_mAP_05', rule='greater'), 'after_val_epoch',
+     dict(metrics={'coco/bbox_mAP': 1.0, 'coco/bbox_mAP_50': 1.0}),
+     "default_hooks.checkpoint.save_best: 'coco/bbox_mAP_05' is unknown, did you mean "
+     "'coco/bbox_mAP_50'?"),
+    (EMAHook(begin_epoch=9), 'before_train', {}, 'custom_hooks.EMAHook: it cannot be used here')])
+def test_hooks_of_others(hook, point, values, words):
+    runner = SimpleNamespace(_hooks=[hook], model=torch.nn.Linear(1, 1), epoch=0, iter=0,
+                             max_epochs=2)
+    if point == 'after_val_epoch':
+        hook.by_epoch = True
+    line = str(mistake(raised(lambda: Runner.call_hook(runner, point, **values))))
+    assert line.startswith(words), line
+
+
+def test_a_fault_in_the_usual_hooks_is_ours():
+    class Broken(EMAHook):
+        __module__ = 'mmengine.hooks'
+
+        def before_train(self, runner):
+            raise AttributeError('x')
+
+    runner = SimpleNamespace(_hooks=[Broken()])
+    assert mistake(raised(lambda: Runner.call_hook(runner, 'before_train'))) is None

@@ -1,5 +1,6 @@
 """Hooks of other packages look at a distillation as at its student."""
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -29,6 +30,29 @@ def test_what_a_hook_sets_reaches_the_student(build):
     assert model.architecture.loss_lambda == 0.0
     model.own_name = 3  # nobody's yet
     assert not hasattr(model.architecture, 'own_name')
+
+
+def test_hooks_of_mmpretrain(build, batch):
+    from mmpretrain.engine.hooks import PreciseBNHook, SwitchRecipeHook  # noqa: F401
+    from mmpretrain.engine.hooks.precise_bn_hook import update_bn_stats
+
+    class Loader(list):
+        batch_size = 1
+
+    model = build().train()
+    teacher = copy.deepcopy(model.teacher.state_dict())
+    with torch.no_grad():
+        update_bn_stats(model, Loader([copy.deepcopy(batch)] * 2), 2, logger='silent')
+    statistics = model.architecture.backbone.bn1
+    assert statistics.momentum == 0.1 and statistics.running_mean.abs().sum() > 0
+    assert all(torch.equal(value, teacher[name])
+               for name, value in model.teacher.state_dict().items())
+
+    runner, loss = SimpleNamespace(model=model), nn.Identity()
+    SwitchRecipeHook._switch_batch_augments(runner, loss)
+    SwitchRecipeHook._switch_loss(runner, loss)
+    assert model.architecture.data_preprocessor.batch_augments is loss
+    assert model.architecture.head.loss_module is loss
 
 
 def test_layer_depth_by_either_name(build):

@@ -1,0 +1,91 @@
+"""What is looked at when a full training starts."""
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from autokd_mm.engine.hooks import TrainingStartHook
+from autokd_mm.errors import CheckpointError, ConfigError
+from autokd_mm.registry import MODELS
+
+
+class Log:
+
+    def __init__(self):
+        self.info, self.warning, self.lines = self.keep, self.keep, []
+
+    def keep(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture
+def runner(parts):
+    """As far as the hook looks at one; the model has a connector."""
+    config = copy.deepcopy(parts.config.model)
+    config.teacher_ckpt = None
+    config.distiller = dict(
+        type='mmrazor.ConfigurableDistiller',
+        student_recorders=dict(x=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
+        teacher_recorders=dict(x=dict(type='mmrazor.ModuleOutputs', source='head.fc')),
+        connectors=dict(x=dict(type='mmrazor.ConvConnector', in_channels=4, out_channels=8)),
+        distill_losses=dict(loss=dict(type='mmrazor.FeatureLoss')),
+        loss_forward_mappings=dict(loss=dict(
+            student=dict(recorder='x', from_student=True, connector='x'),
+            teacher=dict(recorder='x', from_student=False))))
+    return SimpleNamespace(model=MODELS.build(config), _resume=False, _load_from='a.pth',
+                           logger=Log(), hooks=[],
+                           train_dataloader=SimpleNamespace(dataset=parts.datasets['train']))
+
+
+def given(runner, weights, **more):
+    checkpoint = dict(state_dict=weights, **more)
+    TrainingStartHook().after_load_checkpoint(runner, checkpoint)
+    return checkpoint
+
+
+def test_a_whole_checkpoint_keeps_its_connectors(runner):
+    weights = runner.model.state_dict()
+    checkpoint = given(runner, dict(weights), ema_state_dict=dict(steps=1))
+    assert set(checkpoint['state_dict']) == set(weights) and 'ema_state_dict' not in checkpoint
+    assert runner.logger.lines == [
+        'load_from: a.pth: 37 of 37 tensors fit (100.0% of the numbers), the averaged weights '
+        '(EMAHook), which were validated']
+
+
+@pytest.mark.parametrize('distills', [True, False])
+@pytest.mark.parametrize('prefix', ['', 'module.', 'architecture.'])
+def test_a_student_alone(runner, distills, prefix):
+    student = runner.model.architecture
+    weights = {prefix + name: value for name, value in student.state_dict().items()}
+    weights[f'{prefix}head.fc.weight'] = torch.ones(3, 16)
+    if not distills:
+        runner.model = student
+    checkpoint = given(runner, weights)
+    names = {name for name in runner.model.state_dict() if not name.startswith('distiller.')}
+    head = ('architecture.' if distills else '') + 'head.fc.weight'
+    assert set(checkpoint['state_dict']) == names - {head}
+    assert 'head.fc.weight (3, 16) there and (10, 16) here' in runner.logger.lines[0]
+
+
+def test_nothing_fits_and_resuming(runner):
+    with pytest.raises(CheckpointError, match='load_from: a.pth is of another network'):
+        given(runner, dict(x=torch.ones(1)))
+    runner._resume = True
+    assert given(runner, dict(x=1)) == dict(state_dict=dict(x=1))
+
+
+def test_classes_of_student_and_teacher(runner):
+    hook = TrainingStartHook()
+    hook.before_train(runner)
+    assert not runner.logger.lines
+    runner.model.teacher._trained_on = list('1023456789')
+    with pytest.raises(CheckpointError, match="teacher_ckpt: .* another order: '0' is class 1"):
+        hook.before_train(runner)
+    for recorder in runner.model.distiller.teacher_recorders.recorders.values():
+        recorder._source = 'backbone.layer3'  # features have no order
+    hook.before_train(runner)
+    assert 'another order' in runner.logger.lines[0]
+    runner.model.architecture.head.num_classes = 9
+    with pytest.raises(ConfigError, match='model.architecture.head.num_classes=9'):
+        hook.before_train(runner)
