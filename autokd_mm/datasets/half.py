@@ -18,7 +18,7 @@ KEY = 'train_dataloader.dataset'
 _TRIES, _OF_ONE = 64, 8
 
 
-class Nothing(BaseException):
+class _Nothing(BaseException):
     """The pipeline gave no image. No ``Exception``, because datasets catch those and take another
     image instead."""
 
@@ -82,7 +82,7 @@ class Half:
         self._shared.again = again
         try:
             sample = self._part[self._places[index]]
-        except Nothing:
+        except _Nothing:
             return None
         finally:
             self._memory.forget()
@@ -149,7 +149,7 @@ class _Part:
         for left in reversed(range(self._tries)):
             try:
                 return self._get(place)
-            except Nothing:
+            except _Nothing:
                 if not left:
                     raise
                 if left % _OF_ONE == 0:
@@ -181,7 +181,7 @@ class _Part:
 
 
 def _confined(dataset: Any, shared: _Shared) -> Any:
-    """A dataset that gives :class:`Nothing` instead of another image."""
+    """A dataset that gives :class:`_Nothing` instead of another image."""
     if inside(dataset) and any(map(asks_for_more, all_steps(dataset))):
         raise ConfigError(f'{KEY}: {type(dataset).__name__} mixes images, and whether it leaves '
                           'those alone that are held out is not known; let it stand in mmdet\'s or '
@@ -208,7 +208,7 @@ def _mixed(dataset: Any, place: int) -> Any:
         return dataset[place]
     except RuntimeError as error:
         if 'always return None' in str(error):
-            raise Nothing from None
+            raise _Nothing from None
         raise
 
 
@@ -221,10 +221,10 @@ def _own_steps(pipeline: Any) -> Any:
 
 
 def _nothing(*args: Any, **values: Any) -> NoReturn:
-    raise Nothing
+    raise _Nothing
 
 
 def _or_nothing(sample: Any) -> Any:
     if sample is None:
-        raise Nothing
+        raise _Nothing
     return sample
