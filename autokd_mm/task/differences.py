@@ -52,7 +52,7 @@ def _of_images(config: Any, proxy: ProxySettings, student: nn.Module) -> Iterato
            '(proxy.views), the full training draws new ones')
     mixed = mixing(config, student)
     if mixed:
-        yield f'{mixed[0]}: {in_words(mixed[1])} left out, the full training has it'
+        yield f'{mixed[0]}: left out ({in_words(mixed[1])}), the full training has it'
     if proxy.input_size:
         yield f'proxy.input_size={proxy.input_size}: the full training has the size of the pipeline'
     loader = config.train_dataloader

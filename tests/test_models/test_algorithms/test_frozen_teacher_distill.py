@@ -49,7 +49,7 @@ def test_hooks_find_the_students_modules(build):
         assert one.backbone is one.architecture.backbone and one.head is one.architecture.head
     assert not hasattr(model, 'bbox_head') and not hasattr(model, 'detector')
     with pytest.raises(AttributeError, match='no_such_name'):
-        model.no_such_name
+        assert model.no_such_name
 
 
 @pytest.mark.parametrize('with_labels', [True, False])
