@@ -15,29 +15,27 @@ _OTHERS = ('FusedSemanticHead', )
 _STUFF = 'num_stuff_classes'
 
 
-def check_classes(model: Any, student: nn.Module, dataset: Any) -> None:
-    """Refuse a student or a teacher whose heads are for other classes than the data set's.
+def check_teachers(model: Any, dataset: Any) -> None:
+    """Refuse teachers whose heads are for other classes than the data set's, or in another order.
 
     Args:
-        model: a :class:`FrozenTeacherDistill`, for its teacher.
-        student: the network that will be trained.
+        model: a :class:`FrozenTeacherDistill`.
         dataset: of the training images.
 
     Raises:
         ConfigError: another number of classes.
-        CheckpointError: a teacher that was trained on the classes in another order.
+        CheckpointError: one that was trained on the classes in another order.
     """
-    check_student(student, dataset, 'model.architecture')
     several = isinstance(model.teacher, Teachers)
     for number, (teacher, _) in enumerate(each_teacher(model)):
-        check_student(teacher, dataset,
+        check_heads(teacher, dataset,
                       f'model.teacher.teachers[{number}]' if several else 'model.teacher')
         differs = other_order(teacher, dataset)
         if differs:
             raise CheckpointError(f'teacher_ckpt{f"[{number}]" if several else ""}: {differs}')
 
 
-def check_student(network: nn.Module, dataset: Any, key: str) -> None:
+def check_heads(network: nn.Module, dataset: Any, key: str) -> None:
     """Refuse heads for another number of classes than the data set has.
 
     Where a data set does not name its classes, its labels are looked at.

@@ -29,7 +29,7 @@ from autokd_mm.registry import MODELS
 from autokd_mm.report.words import factors_text
 from autokd_mm.seeding import seeded
 from autokd_mm.space.handcrafted import starting_point
-from autokd_mm.task.classes import check_classes
+from autokd_mm.task.classes import check_heads, check_teachers
 from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
 from autokd_mm.task.probe import probe, refuse_unfit
@@ -75,12 +75,13 @@ class Task:
         self.frozen: Tuple[str, ...] = ()
         self.start = StartingWeights(config, say)
         self.student = self.fresh_student(proxy.seed)
-        check_classes(model, self.student, dataloader.dataset)
+        check_heads(self.student, dataloader.dataset, 'model.architecture')
         pixels, self.kind, samples = probe(dataloader.dataset, proxy, self.own_held_out, say)
         self._leave_out_mixing()
         if self.kind != LABEL:
             pixels = padded(pixels, model.data_preprocessor)
         self.layers = find_layers(model, self.student, self.layer_names, pixels, samples)
+        check_teachers(model, dataloader.dataset)
         checked_temperature(self.layer_names)
         refuse_unfit(self.layers, self.kind, proxy)
         self.frozen = first_stages(self.student, proxy.frozen,

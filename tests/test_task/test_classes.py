@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.task.classes import check_student, heads, other_order
+from autokd_mm.task.classes import check_heads, heads, other_order
 
 
 def network(**numbers):
@@ -39,17 +39,17 @@ def test_heads_are_what_tells_classes_apart():
 def test_another_number_of_classes(number):
     with pytest.raises(ConfigError, match=rf'model.architecture.roi_head.bbox_head.num_classes='
                                           rf'{number}: SimpleNamespace has 3 classes \(a, b, c\)'):
-        check_student(network(roi_head__bbox_head=number), data('a', 'b', 'c'),
+        check_heads(network(roi_head__bbox_head=number), data('a', 'b', 'c'),
                       'model.architecture')
-    check_student(network(roi_head__bbox_head=3), data('a', 'b', 'c'), 'model.architecture')
+    check_heads(network(roi_head__bbox_head=3), data('a', 'b', 'c'), 'model.architecture')
 
 
 def test_labels_count_where_no_class_has_a_name():
     dataset = SimpleNamespace(metainfo={}, get_gt_labels=lambda: [0, 4, 2])
     with pytest.raises(ConfigError, match='head.num_classes=4: .* labels up to 4, .* at least 5'):
-        check_student(network(head=4), dataset, 'model')
-    check_student(network(head=5), dataset, 'model')
-    check_student(network(head=4), SimpleNamespace(), 'model')
+        check_heads(network(head=4), dataset, 'model')
+    check_heads(network(head=5), dataset, 'model')
+    check_heads(network(head=4), SimpleNamespace(), 'model')
 
 
 @pytest.mark.parametrize('there, words', [

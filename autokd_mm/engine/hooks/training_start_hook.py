@@ -12,7 +12,7 @@ from autokd_mm.models.algorithms.teacher import AVERAGED
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.algorithms.weights import PREFIX, start
 from autokd_mm.registry import HOOKS
-from autokd_mm.task.classes import check_student, other_order
+from autokd_mm.task.classes import check_heads, other_order
 
 
 @HOOKS.register_module()
@@ -52,10 +52,10 @@ class TrainingStartHook(Hook):
         model = getattr(runner.model, 'module', runner.model)
         dataset = runner.train_dataloader.dataset
         if isinstance(model, FrozenTeacherDistill):
-            check_student(model.architecture, dataset, 'model.architecture')
+            check_heads(model.architecture, dataset, 'model.architecture')
             self._check_teachers(runner, model, dataset)
         else:
-            check_student(model, dataset, 'model')
+            check_heads(model, dataset, 'model')
         ask([hook for hook in runner.hooks if hook is not self], runner)
 
     @staticmethod
