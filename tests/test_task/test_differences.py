@@ -39,7 +39,7 @@ def test_length_and_images_are_always_told(found):
     (dict(proxy=dict(input_size=4)), 'proxy.input_size=4'),
     (dict(proxy=dict(batch_size=16)), 'proxy.batch_size=16: the full training has 64'),
     (dict(data_preprocessor=dict(batch_augments=dict(augments=[dict(type='Mixup')]))),
-     'data_preprocessor.batch_augments: Mixup left out'),
+     'data_preprocessor.batch_augments: left out (Mixup)'),
     (dict(optim_wrapper=dict(type='AmpOptimWrapper')), 'optim_wrapper.type=AmpOptimWrapper'),
     (dict(optim_wrapper=dict(accumulative_counts=4)), 'accumulative_counts=4'),
     (dict(auto_scale_lr=dict(enable=True)), 'auto_scale_lr'),
