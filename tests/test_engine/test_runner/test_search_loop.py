@@ -190,8 +190,10 @@ def test_fault_of_the_program_stops_and_is_not_the_distillers(search, study_of, 
         return run(self, spec, *args, **kwargs)
 
     monkeypatch.setattr(ProxyTrainer, 'run', broken)
-    with pytest.raises(TypeError, match='a bug'):
+    with pytest.raises(search.Ended) as ended:
         search()
+    assert ended.value.code == 1 and 'TypeError: a bug' in ended.value.err
+    assert 'please report it' in ended.value.err
     monkeypatch.undo()
     trial = study_of(tmp_path / 'work').trials[0]
     assert trial.state == TrialState.FAIL and trial.user_attrs['interrupted'] is True
