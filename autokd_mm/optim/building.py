@@ -24,6 +24,7 @@ def refusing(optim_wrapper: Any, network: str) -> Iterator[None]:
 
     Raises:
         ConfigError: it cannot be built; in one line, with the key.
+        KeyError, TypeError: MMEngine knows no such type or argument.
     """
     try:
         yield
@@ -31,6 +32,8 @@ def refusing(optim_wrapper: Any, network: str) -> Iterator[None]:
         raise
     except _REFUSALS as error:
         constructor = optim_wrapper.get('constructor')
+        if constructor is None and isinstance(error, (KeyError, TypeError)):
+            raise  # a type or an argument that is unknown: the tools name its own key
         key = 'optim_wrapper' if constructor is None else 'optim_wrapper.constructor'
         what = '' if constructor is None else f'{name_of(constructor)} '
         reason = ' '.join((str(error) or 'no reason given').split())[:300]

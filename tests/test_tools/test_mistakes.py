@@ -135,7 +135,7 @@ def test_images(refused, tmp_path, workers, content, words):
 def test_checkpoints(refused, tmp_path):
     (tmp_path / 'torn.pth').write_bytes(b'PK\x03\x04 torn')
     torch.save(dict(state_dict={}), str(tmp_path / 'weights.pth'))
-    for name, words in (('none.pth', 'can not be found'), ('torn.pth', 'cannot be read'),
+    for name, words in (('none.pth', '--resume: there is no file'), ('torn.pth', 'cannot be read'),
                         ('weights.pth', '--resume: weights.pth does not fit this training')):
         line = refused('train', DIGITS, '--resume', name)
         assert words in line and name in line

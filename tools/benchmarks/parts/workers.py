@@ -79,7 +79,7 @@ def work(work_dir, storage, trials, seconds, place, final=False, log=None):
                       []) if final else None
     display = SimpleNamespace(show=lambda *args: None)
     heartbeat = Heartbeat(BEAT)
-    results = Results(work_dir, None, {}, None, 'teacher.pth', 'MCTSSampler', {})  # no best config
+    results = Results(work_dir, {}, {}, None, 'teacher.pth', 'MCTSSampler', {})  # no best config
     flow = phases.Phases(study, runner, last, results, display, turn, lambda line: None,
                          trials, 0, heartbeat, time_limit.TimeLimit())
     with heartbeat:
