@@ -163,16 +163,20 @@ def test_the_plan_of_a_trial_that_failed_is_open_again(tmp_path):
     assert len({*paths, *proposals(open_study(tmp_path / 'a'), 1)}) == N_LEAVES
 
 
-@pytest.mark.parametrize('policy', [dict(), dict(policy='uct')])
-def test_threads(policy):
-    """Two workers may both be on their way to the last new leaf of a region, but hardly ever."""
-    study = new_study(seed=0, **policy)
-    study.optimize(objective, n_trials=56, n_jobs=8)
-    assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 56
-    trial, _ = ask(study)
-    tree = study.sampler.view(study).tree
-    assert (tree.root.visits, tree.root.running) == (56, 1)
-    assert len({tuple(t.params.items()) for t in study.trials}) >= 55
+@pytest.mark.parametrize('searches, policy', [(1, dict()), (20, dict(policy='uct'))])
+def test_threads(searches, policy):
+    """Two workers may both be on their way to the last new leaf of a region, but hardly ever: once
+    in a search, on average over many where the policy claims no leaf ahead (UCT)."""
+    distinct = 0
+    for seed in range(searches):
+        study = new_study(seed=seed, **policy)
+        study.optimize(objective, n_trials=56, n_jobs=8)
+        assert [t.state for t in study.trials] == [TrialState.COMPLETE] * 56
+        trial, _ = ask(study)
+        tree = study.sampler.view(study).tree
+        assert (tree.root.visits, tree.root.running) == (56, 1)
+        distinct += len({tuple(t.params.items()) for t in study.trials[:56]})
+    assert distinct >= 55 * searches
 
 
 def test_hyperband_shows_one_bracket_but_the_tree_sees_all():
