@@ -3,8 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Tuple
 
-from mmengine.model import initialize
-from torch import nn
+from mmengine.model import BaseModule, initialize
 
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.models.algorithms.teacher import read_checkpoint
@@ -32,7 +31,7 @@ class StartingWeights:
             self.files.append(('load_from', str(config.load_from)))
         self._say, self._digests = say, {}  # type: Any, Dict[str, str]
 
-    def initialise(self, student: nn.Module) -> None:
+    def initialise(self, student: BaseModule) -> None:
         """Initialise ``student``, with torch's generator where it is random.
 
         Raises:
@@ -40,7 +39,7 @@ class StartingWeights:
         """
         if self._others:
             initialize(student, self._others)
-        student.init_weights()  # type: ignore[operator]
+        student.init_weights()
         for key, path in self.files:
             found = start(student.state_dict(), read_checkpoint(path, key), key, path)
             student.load_state_dict(found.fits, strict=False)
