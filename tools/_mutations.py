@@ -62,6 +62,7 @@ def changes(text):
     return sorted(set(finder.found), key=lambda change: (change.start, change.end, change.new))
 
 
+# One visitor of one tree: a method for each kind of node, which share where in the text they are.
 class _Finder(ast.NodeVisitor):
 
     def __init__(self, text):
