@@ -113,3 +113,14 @@ def refresh(node: Node) -> None:
             return
         node.branch.n_closed += 1 if closed else -1
         node = node.branch.parent
+
+
+def unsure(node: Optional[Node]) -> bool:
+    """Whether a closed node may still have something new below it: a running trial stands where no
+    other trial has been, next to nodes with further questions below them."""
+    if node is None:
+        return True
+    if node.branches:
+        return any(unsure(child) for branch in node.branches for child in branch.children)
+    beside = node.branch.children if node.branch is not None else []
+    return not node.visits and any(child is not None and child.branches for child in beside)

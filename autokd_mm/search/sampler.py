@@ -2,7 +2,7 @@
 import math
 from random import Random
 from threading import RLock
-from typing import Any, Dict, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 from weakref import WeakKeyDictionary
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.errors import nearest
 from autokd_mm.search import selection
-from autokd_mm.search.node import Node, Step
+from autokd_mm.search.node import Node, Option, Step
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.study_tree import PLAN, StudyTree, only_direction
 
@@ -134,9 +134,7 @@ class MCTSSampler(BaseSampler):
         with self._lock:
             view = self.view(study)
             node = view.follow(trial)
-            # A generator for each question, not one for each trial: a trial that is run again
-            # with a part of its parameters given gets the same answers for the rest.
-            rng = Random(f'{self._seed}/{view.ordinal(trial)}/{param_name}')
+            rng = self._rng(view.ordinal(trial), param_name)
             if isinstance(param_distribution, CategoricalDistribution):
                 choices = param_distribution.choices
                 index = self._choose(study, view, trial, node, param_name, choices, rng)
@@ -148,16 +146,27 @@ class MCTSSampler(BaseSampler):
     def _choose(self, study: Study, view: StudyTree, trial: FrozenTrial, node: Node, name: str,
                 choices: Sequence[Any], rng: Random) -> int:
         ordinal = view.ordinal(trial)
-        if ordinal < self._n_warmup_trials:
-            return selection.uniform(view.tree.options(node, name, choices), rng)
-        if self._policy == 'uct':
-            return selection.select(view.tree.options(node, name, choices), self._exploration, rng)
-        index, plan = view.choose(trial, f'{self._seed}/{ordinal}', name, choices, rng)
+        warm_up = ordinal < self._n_warmup_trials
+        if warm_up or self._policy == 'uct':
+            def choose(name: str, options: List[Option]) -> int:
+                rng = self._rng(ordinal, name)
+                if warm_up:
+                    return selection.uniform(options, rng)
+                return selection.select(options, self._exploration, rng)
+
+            index, plan = view.descend(trial, name, choices, choose)
+        else:
+            best, plan = view.choose(trial, f'{self._seed}/{ordinal}', name, choices, rng)
+            index = best if best is not None else selection.uniform(
+                view.tree.options(node, name, choices), rng)
         if plan:
             study._storage.set_trial_system_attr(trial._trial_id, PLAN, plan)
-        if index is None:
-            return selection.uniform(view.tree.options(node, name, choices), rng)
         return index
+
+    def _rng(self, ordinal: int, name: str) -> Random:
+        """A generator for each question, not one for each trial: a trial that is run again with a
+        part of its parameters given gets the same answers for the rest."""
+        return Random(f'{self._seed}/{ordinal}/{name}')
 
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState,
                     values: Optional[Sequence[float]]) -> None:

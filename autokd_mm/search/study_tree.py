@@ -22,13 +22,13 @@ import math
 from bisect import bisect_left, insort
 from itertools import chain
 from random import Random
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from optuna.distributions import CategoricalDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.search.node import Node, Step
+from autokd_mm.search.node import Node, Option, Step
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.planning import Plan
 from autokd_mm.search.tree import Tree, Walk
@@ -137,20 +137,52 @@ class StudyTree:
         """
         running = self._running[trial._trial_id]
         walk = running.walk
-        node = walk.nodes[-1]
-        branch = node.find(name, len(choices))
-        if branch is not None and walk.ahead and walk.ahead[0] in branch.children:
-            return branch.children.index(walk.ahead[0]), []
+        index = _on_its_way(walk, name, choices)
+        if index is not None:
+            return index, []
         self.tree.claim(walk, ())  # its own goal should not be in its way
         if running.plan is None:
             running.plan = self.tree.plan(Random(seed))
+        node = walk.nodes[-1]
         index = running.plan.choose(node, name, choices, rng)
-        steps = running.plan.ahead(node) if index is not None else []
-        if len(steps) < 2:  # the next step is all, and it is about to be taken
+        return index, self._claim(running, running.plan.ahead(node) if index is not None else [])
+
+    def descend(self, trial: FrozenTrial, name: str, choices: Sequence[Any],
+                choose: Callable[[str, List[Option]], int]) -> Tuple[int, List[Any]]:
+        """Ask a rule that knows one question at a time, also for the questions that will follow as
+        far as the tree knows them, and claim where that leads to.
+
+        Args:
+            choose: from a question's name and the statistics of its choices to an index; a pure
+                function, so that a trial alone goes the way it would have gone step by step.
+
+        Returns:
+            Index of the choice, and the value of :data:`PLAN` as in :meth:`choose`.
+        """
+        running = self._running[trial._trial_id]
+        walk = running.walk
+        index = _on_its_way(walk, name, choices)
+        if index is not None:
             return index, []
-        self.tree.claim(walk, steps)
+        self.tree.claim(walk, ())
+        node: Optional[Node] = walk.nodes[-1]
+        steps: List[Step] = []
+        while True:
+            assert node is not None
+            steps.append(Step(name, tuple(choices),
+                              choose(name, self.tree.options(node, name, choices))))
+            branch = node.find(name, len(choices))
+            node = branch.children[steps[-1].taken] if branch is not None else None
+            if node is None or len(node.branches) != 1:
+                return steps[0].taken, self._claim(running, steps)
+            name, choices = node.branches[0].name, node.branches[0].choices
+
+    def _claim(self, running: _Running, steps: List[Step]) -> List[Any]:
+        if len(steps) < 2:  # the next step is all, and it is about to be taken
+            return []
+        self.tree.claim(running.walk, steps)
         running.ahead = [[step.name, step.taken] for step in steps]
-        return index, running.ahead
+        return running.ahead
 
     def ordinal(self, trial: FrozenTrial) -> int:
         """How many trials come before this one, interrupted ones not counted.
@@ -199,6 +231,14 @@ def only_direction(directions: Sequence[StudyDirection]) -> StudyDirection:
         raise ValueError('a Monte Carlo tree needs a study with one objective, '
                          f'this one has {len(directions)}')
     return directions[0]
+
+
+def _on_its_way(walk: Walk, name: str, choices: Sequence[Any]) -> Optional[int]:
+    """The choice that a running trial has claimed already."""
+    branch = walk.nodes[-1].find(name, len(choices))
+    if branch is None or not walk.ahead or walk.ahead[0] not in branch.children:
+        return None
+    return branch.children.index(walk.ahead[0])
 
 
 def _planned(trial: FrozenTrial, ahead: Sequence[Any], node: Node) -> Iterator[Step]:

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from autokd_mm.search.node import Branch, Node, Option, Step, end, refresh
+from autokd_mm.search.node import Branch, Node, Option, Step, end, refresh, unsure
 from autokd_mm.search.option_model import OptionModel, Posterior
 from autokd_mm.search.planning import Plan
 from autokd_mm.search.scale import Scale
@@ -150,7 +150,12 @@ class Tree:
         branch = node.find(name, len(choices))
         if branch is None:
             return [Option(0, 0.0, False)] * len(choices)
-        return [self._option(child) for child in branch.children]
+        options = [self._option(child) for child in branch.children]
+        if all(option.closed for option in options):
+            # Better behind another worker, who may find more than one path, than an old path.
+            options = [option._replace(closed=not unsure(child))
+                       for option, child in zip(options, branch.children)]
+        return options
 
     def _option(self, node: Optional[Node]) -> Option:
         if node is None:

@@ -163,11 +163,11 @@ def test_the_plan_of_a_trial_that_failed_is_open_again(tmp_path):
     assert len({*paths, *proposals(open_study(tmp_path / 'a'), 1)}) == N_LEAVES
 
 
-@pytest.mark.parametrize('searches, policy', [(1, dict()), (20, dict(policy='uct'))])
-def test_threads(searches, policy):
-    """Two workers may both be on their way to the last new leaf of a region, but hardly ever: once
-    in a search, on average over many where the policy claims no leaf ahead (UCT)."""
-    distinct = 0
+@pytest.mark.parametrize('policy, searches', [(dict(), 2), (dict(policy='uct'), 12),
+                                              (dict(policy='uct', n_warmup_trials=30), 12)])
+def test_threads(policy, searches):
+    """Threads interrupt each other between the questions of one trial; not in every search, hence
+    several where the policy is the one that once forgot to claim where it goes."""
     for seed in range(searches):
         study = new_study(seed=seed, **policy)
         study.optimize(objective, n_trials=56, n_jobs=8)
@@ -175,8 +175,22 @@ def test_threads(searches, policy):
         trial, _ = ask(study)
         tree = study.sampler.view(study).tree
         assert (tree.root.visits, tree.root.running) == (56, 1)
-        distinct += len({tuple(t.params.items()) for t in study.trials[:56]})
-    assert distinct >= 55 * searches
+        assert len({tuple(t.params.items()) for t in study.trials[:56]}) == 56
+
+
+@pytest.mark.parametrize('policy', [dict(), dict(pairs=True), dict(policy='uct')])
+@pytest.mark.parametrize('seed', range(8))
+def test_workers_between_two_questions_go_to_different_leaves(seed, policy):
+    """Two leaves are left, and both workers are on their way before any of them is there."""
+    leaves = proposals(new_study(seed=seed), N_LEAVES)
+    study = new_study(seed=0, **policy)
+    for path in leaves[2:]:
+        study.enqueue_trial(dict(path))
+        proposals(study, 1)
+    one, other = study.ask(), study.ask()
+    for trial in (one, other):
+        trial.suggest_categorical('transform', ('none', 'spatial', 'channel', 'mask'))
+    assert {suggest(one), suggest(other)} == set(leaves[:2])
 
 
 def test_hyperband_shows_one_bracket_but_the_tree_sees_all():

@@ -271,6 +271,22 @@ def test_what_was_planned_is_free_again_when_the_trial_does_not_go_there(leave):
     assert not child(tree, x(0)).closed and child(tree, x(0), y(1)).ends == 0
 
 
+def test_where_all_is_taken_a_worker_who_may_find_more_paths_is_followed():
+    """Of the last two options one is used up and the other has a trial on its way, which may be
+    at a leaf (then the next one repeats it) or at a question that nobody has seen."""
+    def closed(*paths):
+        tree = Tree()
+        for path in paths:
+            tree.add(path, 1.0)
+        tree.step(tree.start(), x(1))
+        return [option.closed for option in root_options(tree)]
+
+    assert closed([x(0), y(0)], [x(0), y(1)]) == [True, False]
+    assert closed([x(0)]) == [True, True]
+    assert closed([x(0), y(0)], [x(0), y(1)], [x(1)]) == [True, True]
+    assert closed([x(0), y(0)], [x(0), y(1)], [x(1), y(1)]) == [True, False]
+
+
 def test_two_parameters_at_one_node_are_two_branches():
     tree = Tree()
     tree.add([x(0)], 1.0)
