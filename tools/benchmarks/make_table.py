@@ -37,15 +37,19 @@ BASELINE = -1  # the undistilled student's place in the list of distillers
 
 def parse_args():
     parser = _cli.parser(__doc__.split('\n\n')[0])
+    parser.fromfile_prefix_chars = '@'
     parser.add_argument('--seeds', type=int, default=2)
     parser.add_argument('--random', type=int, metavar='N', help='N distillers drawn from the space')
     parser.add_argument('--only', nargs='+', metavar='DISTILLER',
-                        help='these instead: names of hand-crafted methods, or JSON of options')
+                        help='these instead: names of hand-crafted methods, or JSON of options; '
+                             '@FILE takes one from each line of a file')
     parser.add_argument('--no-baseline', action='store_true',
                         help='leave the undistilled student out')
     parser.add_argument('--workers', type=int, default=1)
     parser.add_argument('--curve', action='store_true', help='measure behind every epoch')
     parser.add_argument('--test-images', type=int, default=0, help='0 takes all')
+    parser.add_argument('--no-test', action='store_true',
+                        help='leave the test images alone; the held-out ones are measured')
     parser.add_argument('--max-hours', type=float, default=1e9)
     parser.add_argument('--export', metavar='FILE.csv.gz', help='write what is finished and stop')
     return parser.parse_args()
@@ -95,7 +99,7 @@ def work(args):
     folder = args.work_dir
     os.makedirs(folder, exist_ok=True)
     with lock.exclusive(os.path.join(folder, '.lock')):
-        bench = Candidates(args, args.test_images)
+        bench = Candidates(args, 1 if args.no_test else args.test_images)
         study = open_study(folder)
         study.set_user_attr('about', about(args, bench))
     specs = listed(args, bench) if args.only else list(bench.task.space.enumerate())
@@ -108,13 +112,14 @@ def work(args):
         trial, (position, seed), done = found
         spec, row = None if position == BASELINE else specs[position], {}
         try:
-            row = run(bench, spec, seed, args.curve)
+            row = run(bench, spec, seed, args.curve, not args.no_test)
         except CandidateFailed as failed:
             row = dict(state='failed', reason=str(failed))
         trial.set_user_attr('row', row)
         study.tell(trial, 0.0)
         print(f'{done + 1} of {len(wanted)}: {position} seed {seed} '
-              f'{row.get("test_metric", float("nan")):.4f} {row.get("seconds", 0):.1f} s '
+              f'{row.get("test_metric", row.get("metric", float("nan"))):.4f} '
+              f'{row.get("seconds", 0):.1f} s '
               f'{spec.in_words() if spec else "undistilled"}', flush=True)
 
 
@@ -125,7 +130,7 @@ def listed(args, bench):
             else handcrafted(item, bench.task.layers.same_shape) for item in args.only]
 
 
-def run(bench, spec, seed, curve):
+def run(bench, spec, seed, curve, test):
     points, started = [], time.perf_counter()
     trainer = bench.trainer
 
@@ -137,8 +142,9 @@ def run(bench, spec, seed, curve):
         student = trainer.train(spec, look if curve else None, seed)
         points.append(trainer.measure(student))
     seconds = time.perf_counter() - started
-    return dict(points[-1], state='complete', seconds=seconds,
-                test_metric=bench.test_metric(student), curve=points if curve else [])
+    tested = dict(test_metric=bench.test_metric(student)) if test else {}
+    return dict(points[-1], **tested, state='complete', seconds=seconds,
+                curve=points if curve else [])
 
 
 def about(args, bench):
@@ -153,6 +159,7 @@ def about(args, bench):
         command += ['--random', str(args.random)]
     command += ['--only', *args.only] if args.only else []
     command += ['--no-baseline'] * args.no_baseline + ['--curve'] * args.curve
+    command += ['--no-test'] * args.no_test
     if args.cfg_options:
         hidden = dict(data_root='DATA', teacher_ckpt='TEACHER')
         command += ['--cfg-options'] + [f'{key}={hidden.get(key, value)}'
