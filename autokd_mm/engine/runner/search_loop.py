@@ -17,7 +17,7 @@ from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.preparation import (Prepared, check_optimiser, prepare, refuse_study,
                                           show_plan)
 from autokd_mm.engine.settings import SearchSettings
-from autokd_mm.errors import ConfigError, StudyError
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms import FrozenTeacherDistill
 from autokd_mm.pairs.forms import read_forms
 from autokd_mm.proxy.ranks import Ranks
@@ -27,7 +27,6 @@ from autokd_mm.report.results import Results
 from autokd_mm.report.words import differing
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
-from autokd_mm.study.patience import StorageAway
 from autokd_mm.study.work_dir import WorkDir
 from autokd_mm.task.differences import differences
 from autokd_mm.task.task import Task
@@ -93,13 +92,10 @@ class SearchLoop(BaseLoop):
         if self.settings.dry_run:
             show_plan(task, self.runner, self.settings)
             return self.runner.model
-        try:
-            if ranks.leads:
-                self._lead(task, ranks)
-            else:
-                follow(self._prepare(task, ranks).trainer, ranks)
-        except StorageAway as away:
-            raise StudyError(str(away)) from None
+        if ranks.leads:
+            self._lead(task, ranks)
+        else:
+            follow(self._prepare(task, ranks).trainer, ranks)
         self.runner.call_hook('after_train')
         return self.runner.model
 
