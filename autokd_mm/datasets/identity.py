@@ -56,11 +56,13 @@ def info_of(dataset: Any, index: int) -> Optional[Mapping[str, Any]]:
 
 def path_of(info: Optional[Mapping[str, Any]]) -> Optional[str]:
     """The file with one image; ``None`` where there is none."""
-    for name in _PATHS if info else ():
-        path = info.get(name)  # type: ignore[union-attr]
-        if isinstance(path, (str, os.PathLike)) and str(path):
+    if not info:
+        return None
+    for name in _PATHS:
+        path = info.get(name)
+        if path and isinstance(path, (str, os.PathLike)):
             text = os.fspath(path)
-            return None if os.path.splitext(text)[1].lower() in _CONTAINERS else text
+            return None if text.lower().endswith(_CONTAINERS) else text
     return None
 
 

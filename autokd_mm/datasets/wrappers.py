@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from functools import lru_cache
 from typing import Any, Iterator, List, Optional, Tuple
 
 from torch.utils.data import Subset
@@ -87,5 +88,10 @@ def all_steps(dataset: Any) -> Iterator[Any]:
 
 
 def _known(dataset: Any) -> bool:
-    reads = getattr(type(dataset), '__getitem__', None)
+    return _hands_on(type(dataset))
+
+
+@lru_cache(maxsize=None)  # asked for each image
+def _hands_on(kind: type) -> bool:
+    reads = getattr(kind, '__getitem__', None)
     return str(getattr(reads, '__module__', '')).split('.')[0] in _KNOWN
