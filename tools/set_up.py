@@ -140,8 +140,10 @@ class SetUp:
                   self.pins, *arguments)
 
     def step(self, what, *command):
-        """One line, its seconds, and all that ``command`` says in the log."""
-        print(f'  {what} ...', end='', flush=True)
+        """One line, its seconds, and all that ``command`` says in the log; on a terminal the line
+        shows what it says just now."""
+        head = f'  {what} ...'
+        print(head, end='', flush=True)
         start = time.monotonic()
         environment = dict(os.environ, MMCV_WITH_OPS='1')
         found = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE,
@@ -149,9 +151,13 @@ class SetUp:
         said = []
         for line in found.stdout:
             said.append(line)
+            if sys.stdout.isatty():
+                print(f'\r\033[K{head} {line.strip()[:70 - len(head)]}', end='', flush=True)
             if os.path.isdir(self.venv):
                 with open(self.log, 'a') as log:
                     log.write(line)
+        if sys.stdout.isatty():
+            print(f'\r\033[K{head}', end='')
         seconds = time.monotonic() - start
         print(f' {seconds:.0f} s' if not found.wait() else ' failed', flush=True)
         if found.returncode:
@@ -195,13 +201,11 @@ def main():
     parser.add_argument('--mmcv', choices=['lite', 'compiled'], default='lite')
     parser.add_argument('--torch-index', metavar='URL', help='index for torch alone')
     args = parser.parse_args()
+    args.venv = os.path.relpath(args.venv, ROOT)
     os.chdir(ROOT)
     try:
         SetUp(args.stack, args.venv, args.mmcv, args.torch_index).run()
-    except Failed as error:
-        print(f'error: {error}', file=sys.stderr)
-        return 1
-    except OSError as error:
+    except (Failed, OSError) as error:
         print(f'error: {error}', file=sys.stderr)
         return 1
     except KeyboardInterrupt:
