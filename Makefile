@@ -20,12 +20,14 @@ endif
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv search test mutants check-configs lint clean
+.PHONY: help venv search test parity mutants check-configs lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make search   set up, then search a distiller on handwritten digits (again: it resumes)'
 	@echo 'make test     set up, then run the tests'
+	@echo 'make parity   what stands in for compiled operations of mmcv, against a wheel if pip'
+	@echo '              finds one'
 	@echo 'make mutants  small faults in the core that no test notices (hours; it resumes);'
 	@echo '              ARGS="--sample 60 --room search" for a few of them'
 	@echo 'make check-configs  one training iteration of every config at full size (an hour; it resumes)'
@@ -48,6 +50,9 @@ search: $(STAMP)
 # Two processes of one thread: on tensors this small, threads wait longer than they work.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests -n 2 --dist loadfile $(ARGS)
+
+parity: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) tools/parity.py --stack $(STACK) $(ARGS)
 
 mutants: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) tools/mutants.py $(ARGS)
