@@ -101,8 +101,8 @@ def work(args):
     with lock.exclusive(os.path.join(folder, '.lock')):
         bench = Candidates(args, 1 if args.no_test else args.test_images)
         study = open_study(folder)
-        study.set_user_attr('about', about(args, bench))
-    specs = listed(args, bench) if args.only else list(bench.task.space.enumerate())
+        specs = listed(args, bench) if args.only else list(bench.task.space.enumerate())
+        study.set_user_attr('about', about(args, bench, specs))
     wanted, started = units(len(specs), args), time.time()
     while time.time() - started < args.max_hours * 3600:
         with lock.exclusive(os.path.join(folder, '.turn.lock')):
@@ -147,8 +147,9 @@ def run(bench, spec, seed, curve, test):
                 curve=points if curve else [])
 
 
-def about(args, bench):
-    """What a reader of the table must know of it."""
+def about(args, bench, specs):
+    """What a reader of the table must know of it; with ``--only`` the distillers, whose places in
+    the space are unknown."""
     import mmengine
     import torch
 
@@ -157,14 +158,15 @@ def about(args, bench):
     command = ['python', 'tools/benchmarks/make_table.py', args.config]
     if args.random:
         command += ['--random', str(args.random)]
-    command += ['--only', *args.only] if args.only else []
+    command += ['--only', f'{len(specs)} distillers'] if args.only else []
     command += ['--no-baseline'] * args.no_baseline + ['--curve'] * args.curve
     command += ['--no-test'] * args.no_test
     if args.cfg_options:
         hidden = dict(data_root='DATA', teacher_ckpt='TEACHER')
         command += ['--cfg-options'] + [f'{key}={hidden.get(key, value)}'
                                         for key, value in args.cfg_options.items()]
-    return dict(space={level: list(options) for level, options in space.levels()},
+    listed = dict(distillers=[spec.to_dict() for spec in specs]) if args.only else {}
+    return dict(space={level: list(options) for level, options in space.levels()}, **listed,
                 shapes=dict(vars(space.shapes)), command=shlex.join(command),
                 factors=[pair.factor for pair in bench.trainer.layers.pairs],
                 proxy=bench.loop.settings.proxy.to_dict(), test_images=len(bench.test_labels),
