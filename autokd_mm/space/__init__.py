@@ -2,8 +2,9 @@
 
 ``distiller_space`` asks for one level after another and ``layerwise_space`` does so for several
 layers; ``offers`` says what a level offers then, by the ``rules`` about ``shapes``
-(``distance_rules`` for the last of them), out of ``options``; ``spec`` and ``layerwise_spec`` are
-the points, ``handcrafted`` the ones that the literature knows; ``walk`` visits them all.
+(``distance_rules`` for the last of them), out of ``options`` and ``schedules``; ``spec`` and
+``layerwise_spec`` are the points, ``handcrafted`` the ones that the literature knows; ``walk``
+visits them all.
 """
 from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.handcrafted import HANDCRAFTED, handcrafted

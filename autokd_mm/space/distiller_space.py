@@ -9,9 +9,13 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.space.layerwise_spec import Spec
 from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
+from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
+
+# What the levels are asked that are None in a spec of this option.
+_UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all')
 
 
 class DistillerSpace:
@@ -24,6 +28,7 @@ class DistillerSpace:
     written behind the name (``distance(l2|pearson)``), because a study keeps one list of choices
     per parameter name. A level with a single option left is not asked. Without boxes the space
     knows nothing of regions: neither their levels nor the transform that is offered for one only.
+    Schedules of the weights are offered where ``options`` names them.
 
     Args:
         options: replaces the option list of any level, e.g. ``dict(temperature=(1, 2, 4))``.
@@ -77,6 +82,7 @@ class DistillerSpace:
         if self._ask(trial, 'distance', chosen) == 'kl':
             self._ask(trial, 'temperature', chosen)
         self._ask(trial, 'feature_weight', chosen)
+        self._ask(trial, 'feature_schedule', chosen)
         return chosen
 
     def _suggest_logits(self, trial: Any, transform: str) -> Dict[str, Any]:
@@ -84,6 +90,7 @@ class DistillerSpace:
         if self._ask(trial, 'logits', chosen) != 'none':
             self._ask(trial, 'logits_temperature', chosen)
             self._ask(trial, 'logits_weight', chosen)
+            self._ask(trial, 'logits_schedule', chosen)
         del chosen['transform']
         return chosen
 
@@ -122,8 +129,9 @@ class DistillerSpace:
         if not isinstance(spec, DistillerSpec):
             raise ConfigError(f'distiller options are of the layers {", ".join(spec.names)}; the '
                               'layers of this space have the same options')
-        guided = GuidedTrial(dict(region='all', **spec.to_dict()) if spec.region is None
-                             else spec.to_dict())
+        for level in SCHEDULE_LEVELS:
+            check_schedule(getattr(spec, level), f'distiller option {level}')
+        guided = GuidedTrial(dict(_UNNAMED, **spec.to_dict()))
         try:
             reached = self.suggest(guided)
         except NotOffered as error:
@@ -134,6 +142,9 @@ class DistillerSpace:
         for level in LEVELS:
             wanted, only = getattr(spec, level), getattr(reached, level)
             if only != wanted:
+                if only is None and level in SCHEDULE_LEVELS and \
+                        getattr(reached, f'has_{level.split("_")[0]}'):
+                    only = CONSTANT
                 raise ConfigError(
                     f'distiller option {level}={wanted!r} ' +
                     ('needs boxes, which this task has not; leave it out'
@@ -147,7 +158,11 @@ class DistillerSpace:
         self.params(spec)
 
     def levels(self) -> List[Tuple[str, Tuple[Any, ...]]]:
-        """The levels with their options, in the order in which they are asked."""
+        """The levels with their options, in the order in which they are asked.
+
+        Without those of schedules where all weights are constant: a study knows its space by them.
+        """
         return [(level, self.options[level]) for level in LEVELS
-                if self.shapes.boxes or level not in BOX_LEVELS]
+                if (self.shapes.boxes or level not in BOX_LEVELS)
+                and not (level in SCHEDULE_LEVELS and self.options[level] == (CONSTANT, ))]
 

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
 from autokd_mm.space.spec import LEFT_OUT, LEVELS, LOGITS_LEVELS, DistillerSpec
 
 FEATURE_LEVELS = tuple(level for level in LEVELS if level not in LOGITS_LEVELS)
@@ -17,12 +18,17 @@ class LayerwiseSpec:
     Attributes:
         layers: name of each pair of layers, with its feature branch; ``transform='left_out'``
             where the pair is not compared.
-        logits, logits_temperature, logits_weight: as in :class:`DistillerSpec`.
+        logits, logits_temperature, logits_weight, logits_schedule: as in :class:`DistillerSpec`.
     """
     layers: Tuple[Tuple[str, DistillerSpec], ...]
     logits: str = 'none'
     logits_temperature: Optional[float] = None
     logits_weight: Optional[float] = None
+    logits_schedule: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        if self.logits_schedule == CONSTANT:  # as in a DistillerSpec
+            object.__setattr__(self, 'logits_schedule', None)
 
     @property
     def has_feature(self) -> bool:
@@ -104,11 +110,19 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
 
 
 def columns(specs: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
-    """The levels of distillers of one search, given by their ``to_dict``, as columns of a table."""
+    """The levels of distillers of one search, given by their ``to_dict``, as columns of a table.
+
+    A schedule has one only where some distiller has it: most searches offer none, and their tables
+    are those from before there were any.
+    """
     names: List[str] = []
+    scheduled: Set[str] = set()
     for values in specs:
         names += [key.split('/')[0] for key in values if '/' in key]
-    if not names:
-        return LEVELS
-    return tuple(f'{name}/{level}' for name in dict.fromkeys(names)
-                 for level in FEATURE_LEVELS) + LOGITS_LEVELS
+        scheduled.update(key for key in values if key.rpartition('/')[2] in SCHEDULE_LEVELS)
+    levels = LEVELS
+    if names:
+        levels = tuple(f'{name}/{level}' for name in dict.fromkeys(names)
+                       for level in FEATURE_LEVELS) + LOGITS_LEVELS
+    return tuple(level for level in levels if level in scheduled
+                 or level.rpartition('/')[2] not in SCHEDULE_LEVELS)

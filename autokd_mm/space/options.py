@@ -5,6 +5,7 @@ import math
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, SCHEDULES
 
 DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     transform=('logits_only', 'none', 'spatial_attention', 'channel_attention', 'attention_mask',
@@ -20,9 +21,11 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
               'correlation', 'local_correlation'),
     temperature=(1, 4, 8, 16),
     feature_weight=(1, 5, 25, 50),
+    feature_schedule=(CONSTANT, ),
     logits=('none', 'kl', 'pearson_inter', 'pearson_intra', 'pearson_both'),
     logits_temperature=(1, 4, 8, 16),
     logits_weight=(0.1, 0.5, 1, 5),
+    logits_schedule=(CONSTANT, ),
 )
 
 # The relation options that docs/search_space.md calls extras: without them and with one connector
@@ -58,11 +61,12 @@ def _checked_level(level: str, choices: Sequence[Any]) -> Tuple[Any, ...]:
     values = tuple(choices)
     if not values:
         raise ConfigError(f'space.{level} is empty; remove it or name at least one option')
+    known = SCHEDULES if level in SCHEDULE_LEVELS else DEFAULT_OPTIONS[level]
     for value in values:
         if level in NUMERIC_LEVELS:
             _check_number(level, value)
-        elif not isinstance(value, str) or value not in DEFAULT_OPTIONS[level]:
-            raise ConfigError(f'space.{level}: {nearest(value, DEFAULT_OPTIONS[level])}')
+        elif not isinstance(value, str) or value not in known:
+            raise ConfigError(f'space.{level}: {nearest(value, known)}')
     if len(set(values)) < len(values):
         raise ConfigError(f'space.{level} repeats an option: {list(values)}')
     return values

@@ -4,6 +4,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Dict, Optional
 
+from autokd_mm.space import schedules
+from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
+
 LEFT_OUT = 'left_out'
 NO_FEATURE = ('logits_only', LEFT_OUT)  # in the place of a global transform
 
@@ -31,9 +34,13 @@ class DistillerSpec:
         distance: distance between the transformed features.
         temperature: softmax temperature of a ``kl`` feature distance, in units of the feature.
         feature_weight: weight of the feature loss.
+        feature_schedule: how that weight changes in the course of the training, one of
+            :data:`~autokd_mm.space.schedules.SCHEDULES`; ``None`` where it does not, which
+            ``'constant'`` says as well.
         logits: distance between the logits, ``'none'`` for a distiller of features only.
         logits_temperature: softmax temperature of the logits, in units of the logits.
         logits_weight: weight of the logits loss.
+        logits_schedule: as ``feature_schedule``.
     """
     transform: str
     mask_ratio: Optional[float] = None
@@ -46,14 +53,20 @@ class DistillerSpec:
     distance: Optional[str] = None
     temperature: Optional[float] = None
     feature_weight: Optional[float] = None
+    feature_schedule: Optional[str] = None
     logits: str = 'none'
     logits_temperature: Optional[float] = None
     logits_weight: Optional[float] = None
+    logits_schedule: Optional[str] = None
 
     def __post_init__(self) -> None:
-        # One name for one distiller: that of all spaces in which a region is not asked.
+        # One name for one distiller: that of all spaces in which a region, or a schedule, is not
+        # asked.
         if self.region == 'all':
             object.__setattr__(self, 'region', None)
+        for level in SCHEDULE_LEVELS:
+            if getattr(self, level) == CONSTANT:
+                object.__setattr__(self, level, None)
 
     @property
     def has_feature(self) -> bool:
@@ -68,7 +81,8 @@ class DistillerSpec:
         """The distiller without its logits; ``left_out`` where there is nothing else."""
         if not self.has_feature:
             return DistillerSpec(LEFT_OUT)
-        return replace(self, logits='none', logits_temperature=None, logits_weight=None)
+        return replace(self, logits='none', logits_temperature=None, logits_weight=None,
+                       logits_schedule=None)
 
     def to_dict(self) -> Dict[str, Any]:
         """The options that are set, in the order of the levels."""
@@ -110,12 +124,13 @@ class DistillerSpec:
             if steps[0] == 'none':
                 steps = ['feature'] + steps[1:]
             via = '' if self.connector == 'identity' else f' via {self.connector}'
-            parts.append(f'{" > ".join(steps)}{via} x{self.feature_weight:g}')
+            parts.append(f'{" > ".join(steps)}{via} x{self.feature_weight:g}'
+                         f'{schedules.in_words(self.feature_schedule)}')
         if self.has_logits:
             parts.append(f'logits {self.logits} (T={self.logits_temperature:g}) '
-                         f'x{self.logits_weight:g}')
+                         f'x{self.logits_weight:g}{schedules.in_words(self.logits_schedule)}')
         return ' + '.join(parts)
 
 
 LEVELS = tuple(field.name for field in fields(DistillerSpec))
-LOGITS_LEVELS = ('logits', 'logits_temperature', 'logits_weight')
+LOGITS_LEVELS = ('logits', 'logits_temperature', 'logits_weight', 'logits_schedule')

@@ -8,6 +8,7 @@ from autokd_mm.search import MCTSSampler
 from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec, Shapes
 from autokd_mm.space.handcrafted import HANDCRAFTED, WITH_BOXES
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS
+from autokd_mm.space.schedules import SCHEDULE_LEVELS
 from autokd_mm.space.walk import walk
 
 BOX_TRANSFORM, = BOX_TRANSFORMS
@@ -123,7 +124,7 @@ def test_the_default_space():
     space = DistillerSpace()
     assert space.count() == 506_544
     assert [level for level, _ in space.levels()] == [
-        level for level in LEVELS if level not in BOX_LEVELS]
+        level for level in LEVELS if level not in BOX_LEVELS + SCHEDULE_LEVELS]
 
 
 def questions(space):
@@ -191,7 +192,8 @@ def test_the_space_with_boxes_counted_by_hand(with_boxes):
     # none, attention_mask, teacher_attention_mask, random_mask at three ratios
     weighted = ((1 + 1 + 1 + 3) * plain + spatial) * 4 * 4 * logits
     assert with_boxes.count() == whole + instances + weighted + logits - 1 == 1_109_744
-    assert [level for level, _ in with_boxes.levels()] == list(LEVELS)
+    assert [level for level, _ in with_boxes.levels()] == [
+        level for level in LEVELS if level not in SCHEDULE_LEVELS]
 
 
 def test_a_spec_of_the_whole_map_is_the_same_with_and_without_boxes(small):

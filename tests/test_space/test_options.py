@@ -8,6 +8,7 @@ def test_every_level_has_options():
     assert tuple(options.DEFAULT_OPTIONS) == LEVELS
     assert set(options.NUMERIC_LEVELS) < set(LEVELS)
     assert set(options.BOX_LEVELS) < set(LEVELS)
+    assert set(options.SCHEDULE_LEVELS) < set(LEVELS)
     assert set(options.BOX_TRANSFORMS) < set(options.DEFAULT_OPTIONS['transform'])
     assert set(options.RELATION_DISTANCES) < set(options.DEFAULT_OPTIONS['distance'])
 

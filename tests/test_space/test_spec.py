@@ -40,7 +40,7 @@ def test_mistakes(values, message):
     (DistillerSpec('none', None, 'identity', 'instances', None, 'none', None, 'sample', 'gram_l2',
                    None, 5), 'feature > instances > sample-wise > gram_l2 x5'),
     (DistillerSpec('none', None, 'identity', None, None, 'multi_scale', None, 'none', 'l2', None, 1,
-                   'pearson_both', 1, 5),
+                   None, 'pearson_both', 1, 5),
      'feature > multi-scale > l2 x1 + logits pearson_both (T=1) x5'),
 ])
 def test_in_words(spec, words):
