@@ -7,7 +7,8 @@ from typing import Callable, Dict, Optional
 import torch
 from torch import nn
 
-from autokd_mm.models.distillers import Layers, disable_inplace, distiller_config, for_bank
+from autokd_mm.models.distillers import (Layers, disable_inplace, distiller_config, for_bank,
+                                         loss_schedules)
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.proxy.sparse import SparseMasks
@@ -54,7 +55,8 @@ class CandidateBuilder:
         distiller.init_weights()
         distiller.prepare_from_student(student)
         student.to(self.device)  # its data_preprocessor hears of it only so
-        candidate = Candidate(student, distiller).to(self.device)
+        schedules = loss_schedules(spec, self.layers) if spec is not None else {}
+        candidate = Candidate(student, distiller, schedules).to(self.device)
         if self.settings.channels_last:
             candidate.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return candidate

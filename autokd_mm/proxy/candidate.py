@@ -1,13 +1,14 @@
 """What is trained in one trial."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
 
 from autokd_mm.measure.evaluation import total_loss
-from autokd_mm.models.distillers import RecordGuard, clear_records, feed_teacher, show_samples
+from autokd_mm.models.distillers import (RecordGuard, clear_records, distill_losses, fade,
+                                         feed_teacher, show_samples)
 
 
 class Candidate(nn.Module):
@@ -18,18 +19,26 @@ class Candidate(nn.Module):
 
     Args:
         distiller: a built ``ConfigurableDistiller``.
+        schedules: how the weights of its losses change (see :func:`loss_schedules`).
     """
 
-    def __init__(self, student: nn.Module, distiller: Any) -> None:
+    def __init__(self, student: nn.Module, distiller: Any,
+                 schedules: Optional[Mapping[str, str]] = None) -> None:
         super().__init__()
         self.architecture = student
         self.distiller = distiller
+        self.schedules = dict(schedules or {})
         self.guard = RecordGuard(distiller.student_recorders).watch(student)
 
     @property
     def student(self) -> nn.Module:
         """The network that is trained."""
         return self.architecture
+
+    def fade(self, share: float) -> None:
+        """Give the losses the weights that they have at this share of the training."""
+        if self.schedules:
+            fade(self.distiller, self.schedules, share)
 
     def losses(self, inputs: torch.Tensor, samples: List[Any],
                teacher: Dict[str, torch.Tensor]) -> Tuple[torch.Tensor, torch.Tensor]:
@@ -39,6 +48,6 @@ class Candidate(nn.Module):
         self.guard.check()
         feed_teacher(self.distiller, teacher)
         show_samples(self.distiller, samples, inputs)
-        distilled = total_loss(self.distiller.compute_distill_losses())
+        distilled = total_loss(distill_losses(self.distiller, inputs.device))
         clear_records(self.distiller)
         return own, distilled

@@ -45,7 +45,8 @@ class Stepper:
         self._done = 0
 
     def context(self) -> ContextManager[Any]:
-        """In which the loss is computed."""
+        """In which the loss is computed, with the weights of this step."""
+        self.candidate.fade(self._done / self.steps)
         return self.optim.optim_context(self.candidate)
 
     def step(self, loss: torch.Tensor) -> None:

@@ -18,10 +18,11 @@ from autokd_mm.models.algorithms.seen_as_student import SeenAsStudent
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
-from autokd_mm.models.distillers import (RecordGuard, bring_to_one_grid, clear_records,
-                                         disable_inplace, feed_teacher, hear_teacher,
-                                         hook_to_teacher, recording, refuse_unknown_sources,
-                                         runs_teacher, show_samples, unknown_module)
+from autokd_mm.models.distillers import (RecordGuard, all_off, bring_to_one_grid, clear_records,
+                                         disable_inplace, distill_losses, feed_teacher,
+                                         hear_teacher, hook_to_teacher, recording,
+                                         refuse_unknown_sources, runs_teacher, show_samples,
+                                         unknown_module)
 from autokd_mm.models.distillers.listening import Modes
 from autokd_mm.models.heads.shared_boxes import share_boxes
 from autokd_mm.registry import MODELS
@@ -47,8 +48,8 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
     - it may be several (see :class:`Teachers`);
     - it runs forward only (``mode='tensor'``) and no further than the last module that is
       recorded, computes a loss only where the distiller records what is called for that alone
-      (see :func:`hear_teacher`), and does not run at all once distillation has stopped or when the
-      distiller records nothing of it;
+      (see :func:`hear_teacher`), and does not run at all once distillation has stopped, when the
+      distiller records nothing of it or when all weights are 0 (see :class:`DistillScheduleHook`);
     - ``student_trainable=False`` lets no gradient reach the student, whatever
       ``calculate_student_loss`` says;
     - hooks that look at ``runner.model`` find the student's attributes (see
@@ -171,6 +172,10 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         """
         if self.distillation_stopped or not self.distiller.loss_forward_mappings:
             return self._student_losses(batch_inputs, data_samples)
+        if all_off(self.distiller):
+            losses = self._student_losses(batch_inputs, data_samples)
+            losses.update(self._distill_losses(batch_inputs))
+            return losses
         self._listen()
         try:
             if runs_teacher(self.distiller):
@@ -183,7 +188,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
             if self.to_teacher is not None and self.to_teacher.scale is not None:
                 bring_to_one_grid(self.distiller, self.to_teacher.as_unscaled)
             show_samples(self.distiller, data_samples, batch_inputs)
-            losses.update(add_prefix(self.distiller.compute_distill_losses(), 'distill'))
+            losses.update(self._distill_losses(batch_inputs))
         finally:
             for guard in self._guards:
                 guard.forget()
@@ -195,6 +200,9 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         with contextlib.nullcontext() if self.student_trainable else torch.no_grad():
             losses = self.student(batch_inputs, data_samples, mode='loss')
         return add_prefix(losses, 'student') if self.calculate_student_loss else {}
+
+    def _distill_losses(self, batch_inputs: torch.Tensor) -> Dict[str, torch.Tensor]:
+        return add_prefix(distill_losses(self.distiller, batch_inputs.device), 'distill')
 
     def _ask_teacher(self, batch_inputs: torch.Tensor, data_samples: Optional[List[Any]]) -> None:
         """Fill the teacher's recorders."""

@@ -1,5 +1,7 @@
 from autokd_mm.models.distillers.early_stop import as_far_as_recorded, stop_when
-from autokd_mm.models.distillers.from_spec import distiller_config, for_bank, spec_from_config
+from autokd_mm.models.distillers.fading import all_off, distill_losses, fade
+from autokd_mm.models.distillers.from_spec import (distiller_config, for_bank, loss_schedules,
+                                                   spec_from_config)
 from autokd_mm.models.distillers.layers import (LayerPair, Layers, checked_factors, pair_names,
                                                 split_source)
 from autokd_mm.models.distillers.listening import (hear_teacher, hook_to_teacher, recording,
@@ -10,9 +12,9 @@ from autokd_mm.models.distillers.regions import show_samples
 from autokd_mm.models.distillers.sources import refuse_unknown_sources, unknown_module
 
 __all__ = [
-    'LayerPair', 'Layers', 'RecordGuard', 'as_far_as_recorded', 'bring_to_one_grid',
-    'checked_factors', 'clear_records', 'disable_inplace', 'distiller_config', 'feed_teacher',
-    'for_bank', 'hear_teacher', 'hook_to_teacher', 'pair_names', 'recording',
-    'refuse_unknown_sources', 'runs_teacher', 'show_samples', 'spec_from_config', 'split_source',
-    'stop_when', 'unknown_module'
+    'LayerPair', 'Layers', 'RecordGuard', 'all_off', 'as_far_as_recorded', 'bring_to_one_grid',
+    'checked_factors', 'clear_records', 'disable_inplace', 'distill_losses', 'distiller_config',
+    'fade', 'feed_teacher', 'for_bank', 'hear_teacher', 'hook_to_teacher', 'loss_schedules',
+    'pair_names', 'recording', 'refuse_unknown_sources', 'runs_teacher', 'show_samples',
+    'spec_from_config', 'split_source', 'stop_when', 'unknown_module'
 ]

@@ -21,6 +21,9 @@ _LOGITS_ARGS = dict(logits='distance', logits_temperature='temperature',
 _CONV_ARGS = dict(conv1x1=dict(kernel_size=1),
                   conv1x1_bn=dict(kernel_size=1, norm=True),
                   conv3x3=dict(kernel_size=3))
+# How the weight of a loss changes is said beside the distiller, by the name of the loss.
+_SCHEDULES = dict(loss_feature=dict(feature_schedule='schedule'),
+                  loss_logits=dict(logits_schedule='schedule'))
 # What the losses take where a config written by hand leaves them out.
 _DEFAULTS = dict(loss_feature=dict(transform='none', intra='none', inter='none', distance='l2',
                                    loss_weight=1),
@@ -77,6 +80,19 @@ def distiller_config(spec: Spec, layers: Layers) -> Dict[str, Any]:
     return config
 
 
+def loss_schedules(spec: Spec, layers: Layers) -> Dict[str, str]:
+    """How the weights of the losses of a :func:`distiller_config` change, by name of the loss.
+
+    Losses whose weight is constant are left out. The config itself has nothing of it: ``fade``
+    applies them, in a full training as ``schedules`` of a ``DistillScheduleHook``.
+    """
+    found = {f'loss_{pair.name}': branch.feature_schedule
+             for pair, branch in _compared(spec, layers)}
+    if spec.has_logits:
+        found.update((f'loss_{pair.name}', spec.logits_schedule) for pair in layers.logits)
+    return {name: schedule for name, schedule in found.items() if schedule is not None}
+
+
 def _compared(spec: Spec, layers: Layers) -> List[Tuple[LayerPair, DistillerSpec]]:
     """The pairs of layers with a feature loss, and its options."""
     if isinstance(spec, DistillerSpec):
@@ -112,17 +128,22 @@ def for_bank(config: Dict[str, Any]) -> Dict[str, Any]:
     return config
 
 
-def spec_from_config(config: Dict[str, Any], layers: Optional[Layers] = None) -> Spec:
+def spec_from_config(config: Dict[str, Any], layers: Optional[Layers] = None,
+                     schedules: Optional[Mapping[str, str]] = None) -> Spec:
     """Inverse of :func:`distiller_config`; the weight of a branch is the sum of its losses'.
 
     Args:
         layers: that the config was made for. Needed where each has its own options: the weight of
             a layer is that of its loss, over the layer's factor.
+        schedules: of :func:`loss_schedules`, by name of the loss.
 
     Raises:
         ConfigError: the config has losses or connectors that are not of the space, or the losses
             of a branch differ in more than their weight although the layers share their options.
     """
+    losses = config.get('distill_losses') or {}
+    config = dict(config, distill_losses={
+        name: dict(loss, schedule=(schedules or {}).get(name)) for name, loss in losses.items()})
     if layers is not None and not layers.shared:
         return _layerwise_from_config(config, layers)
     return _shared_from_config(config)
@@ -174,7 +195,8 @@ def _shared_from_config(config: Mapping[str, Any]) -> DistillerSpec:
             if str(loss.get('type')).split('.')[-1] != _TYPES[branch]:
                 raise ConfigError(f'model.distiller.distill_losses.{name}: {loss.get("type")} is '
                                   f'not of the search space, {_TYPES[branch]} is')
-        values.update(_branch_values(branch, branches.get(branch, []), losses, names))
+        values.update(_branch_values(branch, branches.get(branch, []), losses,
+                                     dict(names, **_SCHEDULES[branch])))
     connectors = config.get('connectors') or {}
     kinds = {_connector_name(connectors.get(name[len('loss_'):]), name[len('loss_'):])
              for name in branches.get('loss_feature', ())}

@@ -30,7 +30,7 @@ def both(**options):
 
 def test_all_of_a_config_is_explicit():
     spec = DistillerSpec('random_mask', 0.65, 'conv3x3', None, None, 'local', 4, 'channel', 'kl',
-                         8, 25, 'pearson_both', 1, 5)
+                         8, 25, None, 'pearson_both', 1, 5)
     records_of = dict(feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3'),
                       logits=dict(type='mmrazor.ModuleOutputs', source='head.fc'))
     teacher = dict(records_of, feature=dict(type='mmrazor.ModuleOutputs', source='backbone.layer2'))
@@ -140,7 +140,7 @@ def test_a_config_by_hand_may_leave_defaults_out():
     spec = spec_from_config(dict(distill_losses=losses, connectors=dict(
         feature=dict(type='mmrazor.ConvConnector', in_channels=2, out_channels=3))))
     assert spec == DistillerSpec('attention_mask', None, 'conv1x1', None, None, 'none', None,
-                                 'none', 'l2', None, 1, 'kl', 4, 1)
+                                 'none', 'l2', None, 1, None, 'kl', 4, 1)
 
 
 @pytest.mark.parametrize('config, message', [
