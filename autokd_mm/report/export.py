@@ -18,6 +18,7 @@ from autokd_mm.whole_file import whole_file
 
 LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
 SPEC, OUTCOME = 'spec', 'outcome'
+SCHEDULE_HOOK = 'mmrazor.DistillScheduleHook'
 _MEASURED = MEASURED + ('seconds', )
 _COLUMNS = ('trial', 'state', 'reward', 'final_reward') + _MEASURED + ('reason', )
 _STATES = {TrialState.COMPLETE: 'complete', TrialState.FAIL: 'failed',
@@ -84,7 +85,8 @@ def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
 
 def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[str, Any],
                 teacher_ckpt: Union[str, Sequence[str], None],
-                start: Optional[str] = None) -> Config:
+                start: Optional[str] = None,
+                schedules: Optional[Mapping[str, str]] = None) -> Config:
     """The config that trains with ``distiller`` at full length: nothing of the search is left.
 
     Args:
@@ -93,6 +95,7 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
         full_training: the ``train_cfg`` of the full training.
         teacher_ckpt: where the teacher's weights are now.
         start: file whose weights the training starts from, as the candidates did.
+        schedules: how the weights of the losses change, by name of the loss.
     """
     result = copy.deepcopy(config)
     result.model.distiller = distiller
@@ -102,8 +105,20 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
     for key in ('work_dir', 'experiment_name'):
         result.pop(key, None)
     result.load_from = start
+    _set_schedules(result, schedules or {})
     result.resume, result.launcher = False, 'none'
     return result
+
+
+def _set_schedules(config: Config, schedules: Mapping[str, str]) -> None:
+    """Those of another distiller, that a search's config has, are left out."""
+    given = config.get('custom_hooks') or []
+    hooks = [hook for hook in given if not isinstance(hook, Mapping) or
+             str(hook.get('type')).split('.')[-1] != SCHEDULE_HOOK.split('.')[-1]]
+    if schedules:
+        hooks.append(dict(type=SCHEDULE_HOOK, schedules=dict(schedules)))
+    if len(hooks) != len(given) or schedules:
+        config.custom_hooks = hooks
 
 
 def beside(path: Any, folder: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
 from optuna.trial import FrozenTrial
 
-from autokd_mm.models.distillers import Layers, distiller_config
+from autokd_mm.models.distillers import Layers, distiller_config, loss_schedules
 from autokd_mm.report import export
 from autokd_mm.report import words
 
@@ -70,7 +70,8 @@ class Results:
         if not (top and spec):
             return None
         config = export.best_config(self.config, distiller_config(spec, self.layers),
-                                    self.full_training, self.teacher_ckpt, self.start)
+                                    self.full_training, self.teacher_ckpt, self.start,
+                                    loss_schedules(spec, self.layers))
         export.write_best(self.best, config, words.header(
             top, spec, len(trials), self.sampler, self.baseline, about_final, self.differences))
         return top

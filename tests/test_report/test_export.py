@@ -10,7 +10,9 @@ from optuna.trial import TrialState, create_trial
 from autokd_mm.report import export
 from autokd_mm.space import LEVELS, DistillerSpec, LayerwiseSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.space.schedules import SCHEDULE_LEVELS
 
+HOOK = dict(type='mmrazor.DistillScheduleHook', schedules=dict(loss_feature='cosine'))
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 
 
@@ -72,7 +74,8 @@ def test_leaderboard(trials, tmp_path):
     export.write_leaderboard(str(path), trials)
     rows = list(csv.DictReader(path.open(newline='')))
     assert list(rows[0])[:4] == ['trial', 'state', 'reward', 'final_reward']
-    assert list(rows[0])[-len(LEVELS):] == list(LEVELS)
+    assert list(rows[0])[4 + len(export._MEASURED) + 1:] == [
+        level for level in LEVELS if level not in SCHEDULE_LEVELS]
     assert [row['trial'] for row in rows] == ['2', '4', '0', '3', '1']
     assert rows[0]['held_out_loss'] == '1.5' and rows[0]['gap'] == '0.5'
     assert rows[0]['metric'] == '0.75' and rows[0]['seconds'] == '2'
@@ -80,6 +83,15 @@ def test_leaderboard(trials, tmp_path):
     assert rows[4]['state'] == 'failed' and rows[4]['reason'] == 'loss is nan'
     assert rows[4]['reward'] == rows[4]['gap'] == ''
     assert b'\r' not in path.read_bytes()
+
+
+def test_leaderboard_of_weights_that_fade(trials, tmp_path):
+    trials[2].user_attrs['spec'] = dict(HANDCRAFTED['AT'].to_dict(), feature_schedule='cosine')
+    export.write_leaderboard(str(tmp_path / 'leaderboard.csv'), trials)
+    rows = list(csv.DictReader((tmp_path / 'leaderboard.csv').open(newline='')))
+    assert [row['feature_schedule'] for row in rows] == ['cosine', '', '', '', '']
+    assert 'logits_schedule' not in rows[0]
+    assert export.spec_of(trials[2]).feature_schedule == 'cosine'
 
 
 def test_leaderboard_of_layers_with_options_of_their_own(tmp_path):
@@ -139,6 +151,23 @@ def test_best_config_has_nothing_of_the_search(tmp_path):
     text = (tmp_path / 'best.py').read_text()
     assert text.startswith('# in words\n#\n')
     assert Config.fromfile(str(tmp_path / 'best.py')).to_dict() == found.to_dict()
+
+
+@pytest.mark.parametrize('given, schedules, kept', [
+    (None, {}, None),
+    ([dict(type='EMAHook')], {}, [dict(type='EMAHook')]),
+    (None, dict(loss_feature='cosine'), [HOOK]),
+    ([dict(HOOK, schedules=dict(loss_neck='linear')), dict(type='EMAHook')],
+     dict(loss_feature='cosine'), [dict(type='EMAHook'), HOOK]),
+    ([dict(HOOK, type='DistillScheduleHook')], {}, [])])
+def test_schedules_of_the_winner_take_the_place_of_others(tmp_path, given, schedules, kept):
+    config = Config(dict(model=dict(distiller={}), train_cfg={}))
+    if given is not None:
+        config.custom_hooks = given
+    found = export.best_config(config, {}, dict(max_epochs=9), 't.pth', schedules=schedules)
+    export.write_best(str(tmp_path / 'best.py'), found, [])
+    assert Config.fromfile(str(tmp_path / 'best.py')).to_dict().get('custom_hooks') == kept
+    assert config.get('custom_hooks') == given
 
 
 def test_teacher_in_the_work_dir_moves_with_it(tmp_path, monkeypatch):

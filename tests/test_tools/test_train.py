@@ -15,15 +15,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def best(search):
-    """best_distiller.py of a search that had to find a connector and a logits loss."""
+    """best_distiller.py of a search that had to find a connector and a logits loss, whose weights
+    change: the connector's loss is switched off on the way."""
     folder = search('--trials', 1, '--cfg-options', 'train_cfg.space.transform=[random_mask]',
-                    'train_cfg.space.logits=[kl]')
+                    'train_cfg.space.logits=[kl]', 'train_cfg.space.feature_schedule=[off_third]',
+                    'train_cfg.space.logits_schedule=[cosine]')
     return folder / 'best_distiller.py'
 
 
 def test_trains_what_the_search_wrote(tool, best, tmp_path):
     out = tool('train', best, '--work-dir', tmp_path / 'train')
     assert 'distill.loss_feature' in out and 'distill.loss_logits' in out
+    assert load_config(str(best)).custom_hooks == [dict(
+        type='mmrazor.DistillScheduleHook',
+        schedules=dict(loss_feature='off_third', loss_logits='cosine'))]
+    assert 'for a third of the training + logits kl' in best.read_text()
+    assert 'distill_factor.feature: 0.0000' in out and 'distill_factor.logits: 0.' in out
     assert 'accuracy/top1' in out
     checkpoint = load_weights(str(tmp_path / 'train' / 'epoch_1.pth'))
     names = list(checkpoint['state_dict'])
