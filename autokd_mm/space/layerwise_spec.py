@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
 
 from autokd_mm.errors import ConfigError, nearest
-from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
+from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.spec import LEFT_OUT, LEVELS, LOGITS_LEVELS, DistillerSpec
 
 FEATURE_LEVELS = tuple(level for level in LEVELS if level not in LOGITS_LEVELS)
@@ -63,7 +63,8 @@ class LayerwiseSpec:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            ConfigError: a name is not a level of the space, or a layer has no ``transform``.
+            ConfigError: a name is not a level of the space, a layer has no ``transform``, or there
+                is no such schedule.
         """
         layers: Dict[str, Dict[str, Any]] = {}
         logits = {}
@@ -72,6 +73,8 @@ class LayerwiseSpec:
             known = FEATURE_LEVELS if slash else LOGITS_LEVELS
             if level not in known:
                 raise ConfigError(f'distiller option {name}{slash}{nearest(level, known)}')
+            if level in SCHEDULE_LEVELS:
+                check_schedule(value, f'distiller option {key}')
             if slash:
                 layers.setdefault(name, {})[level] = value
             else:

@@ -9,9 +9,12 @@ branch's weight times
     off_third       1 while t < 1/3, then 0
     off_two_thirds  1 while t < 2/3, then 0
 
-Sources: Jafari et al., "Annealing Knowledge Distillation", EACL 2021 (what the teacher says fades
-in the course of the training); Cho and Hariharan, "On the Efficacy of Knowledge Distillation",
-ICCV 2019 (early-stopped distillation: the last part of the training is without it).
+Sources: Clark et al., "BAM! Born-Again Multi-Task Networks", ACL 2019 (teacher annealing: from the
+teacher to the labels in a straight line; here the student's own loss keeps its weight); Cho and
+Hariharan, "On the Efficacy of Knowledge Distillation", ICCV 2019 (the last part of the training is
+without distillation), and likewise the second phase of Jafari et al., "Annealing Knowledge
+Distillation", EACL 2021, which anneals the teacher's temperature, no weight. The cosine is that of
+the learning rate.
 """
 from __future__ import annotations
 

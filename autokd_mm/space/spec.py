@@ -93,12 +93,15 @@ class DistillerSpec:
         """Inverse of :meth:`to_dict`.
 
         Raises:
-            ValueError: a name is not a level of the space, or ``transform`` is missing.
+            ValueError: a name is not a level of the space, ``transform`` is missing, or there is no
+                such schedule.
         """
         from autokd_mm.errors import ConfigError, nearest
         for name in values:
             if name not in LEVELS:
                 raise ConfigError(f'distiller option {nearest(name, LEVELS)}')
+            if name in SCHEDULE_LEVELS:  # other options are checked where their losses are built
+                schedules.check_schedule(values[name], f'distiller option {name}')
         if 'transform' not in values:
             raise ConfigError("distiller option transform is missing; 'logits_only' distils no "
                               'feature')

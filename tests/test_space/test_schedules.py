@@ -9,7 +9,7 @@ import pytest
 from autokd_mm.errors import ConfigError
 from autokd_mm.search import MCTSSampler
 from autokd_mm.space import (LEVELS, DistillerSpace, DistillerSpec, LayerwiseSpace, LayerwiseSpec,
-                             Shapes)
+                             Shapes, spec_from_dict)
 from autokd_mm.space.handcrafted import HANDCRAFTED, starting_point
 from autokd_mm.space.schedules import ENDS, SCHEDULE_LEVELS, SCHEDULES, in_words, weight_factor
 
@@ -178,6 +178,16 @@ def test_wrong_options(options, message):
     with pytest.raises(ConfigError) as info:
         DistillerSpace(options)
     assert str(info.value).startswith(message) and '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize('values, key', [
+    (dict(AT.to_dict(), feature_schedule='cosin'), 'feature_schedule'),
+    ({'feature_0/transform': 'none', 'feature_0/feature_schedule': 'cosin'},
+     'feature_0/feature_schedule')])
+def test_a_point_that_is_read(values, key):
+    with pytest.raises(ConfigError, match=f"^distiller option {key}: 'cosin' is unknown, did you "
+                                          "mean 'cosine'"):
+        spec_from_dict(values)
 
 
 @pytest.mark.parametrize('space, spec, message', [
