@@ -35,8 +35,8 @@ SCHEDULES: Tuple[str, ...] = tuple(_FACTORS)
 SCHEDULE_LEVELS = ('feature_schedule', 'logits_schedule')
 # Those that switch their loss off, and the share of the training at which they do.
 ENDS: Dict[str, float] = dict(off_third=1 / 3, off_two_thirds=2 / 3)
-_WORDS = dict(off_third='for a third of the training',
-              off_two_thirds='for two thirds of the training')
+_WORDS = dict(off_third='for the first third',
+              off_two_thirds='for the first two thirds')
 
 
 def weight_factor(schedule: Optional[str], share: float) -> float:

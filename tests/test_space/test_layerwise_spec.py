@@ -45,8 +45,8 @@ def test_what_is_distilled(spec, feature, logits):
     (BOTH, 'feature_0: spatial attention > l2 x5 + feature_1: random mask 0.5 > l2 x1'
            ' + logits kl (T=4) x0.5'),
     (LOGITS, 'logits pearson_both (T=1) x5'),
-    (FADING, 'feature_0: spatial attention > l2 x5 fading (linear) + logits kl (T=4) x0.5 for a '
-             'third of the training')])
+    (FADING, 'feature_0: spatial attention > l2 x5 fading (linear) + logits kl (T=4) x0.5 for the '
+             'first third')])
 def test_in_words(spec, words):
     assert spec.in_words() == words
 

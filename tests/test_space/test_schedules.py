@@ -75,8 +75,8 @@ def test_levels_come_behind_the_weight_of_their_branch():
 
 @pytest.mark.parametrize('schedule, words', [
     (None, ''), ('constant', ''), ('cosine', ' fading (cosine)'), ('linear', ' fading (linear)'),
-    ('off_third', ' for a third of the training'),
-    ('off_two_thirds', ' for two thirds of the training'), ('of_third', ' fading (of_third)')])
+    ('off_third', ' for the first third'),
+    ('off_two_thirds', ' for the first two thirds'), ('of_third', ' fading (of_third)')])
 def test_in_words(schedule, words):
     assert in_words(schedule) == words
     assert replace(AT, feature_schedule=schedule).in_words() == AT.in_words() + words

@@ -29,7 +29,7 @@ def test_trains_what_the_search_wrote(tool, best, tmp_path):
     assert load_config(str(best)).custom_hooks == [dict(
         type='mmrazor.DistillScheduleHook',
         schedules=dict(loss_feature='off_third', loss_logits='cosine'))]
-    assert 'for a third of the training + logits kl' in best.read_text()
+    assert 'for the first third + logits kl' in best.read_text()
     assert 'distill_factor.feature: 0.0000' in out and 'distill_factor.logits: 0.' in out
     assert 'accuracy/top1' in out
     checkpoint = load_weights(str(tmp_path / 'train' / 'epoch_1.pth'))
