@@ -113,12 +113,16 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
 def _set_schedules(config: Config, schedules: Mapping[str, str]) -> None:
     """Those of another distiller, that a search's config has, are left out."""
     given = config.get('custom_hooks') or []
-    hooks = [hook for hook in given if not isinstance(hook, Mapping) or
-             str(hook.get('type')).split('.')[-1] != SCHEDULE_HOOK.split('.')[-1]]
+    hooks = [hook for hook in given if not _sets_schedules(hook)]
     if schedules:
         hooks.append(dict(type=SCHEDULE_HOOK, schedules=dict(schedules)))
     if len(hooks) != len(given) or schedules:
         config.custom_hooks = hooks
+
+
+def _sets_schedules(hook: Any) -> bool:
+    kind = hook.get('type') if isinstance(hook, Mapping) else type(hook)
+    return str(getattr(kind, '__name__', kind)).split('.')[-1] == SCHEDULE_HOOK.split('.')[-1]
 
 
 def beside(path: Any, folder: str) -> Any:

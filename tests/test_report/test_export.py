@@ -7,6 +7,7 @@ from mmengine.config import Config
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
+from autokd_mm.engine.hooks import DistillScheduleHook
 from autokd_mm.report import export
 from autokd_mm.space import LEVELS, DistillerSpec, LayerwiseSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED
@@ -159,7 +160,8 @@ def test_best_config_has_nothing_of_the_search(tmp_path):
     (None, dict(loss_feature='cosine'), [HOOK]),
     ([dict(HOOK, schedules=dict(loss_neck='linear')), dict(type='EMAHook')],
      dict(loss_feature='cosine'), [dict(type='EMAHook'), HOOK]),
-    ([dict(HOOK, type='DistillScheduleHook')], {}, [])])
+    ([dict(HOOK, type='DistillScheduleHook')], {}, []),
+    ([dict(HOOK, type=DistillScheduleHook)], dict(loss_feature='cosine'), [HOOK])])
 def test_schedules_of_the_winner_take_the_place_of_others(tmp_path, given, schedules, kept):
     config = Config(dict(model=dict(distiller={}), train_cfg={}))
     if given is not None:
