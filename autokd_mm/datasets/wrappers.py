@@ -92,6 +92,6 @@ def _known(dataset: Any) -> bool:
 
 
 @lru_cache(maxsize=None)  # asked for each image
-def _hands_on(kind: type) -> bool:
+def _hands_on(kind: Any) -> bool:
     reads = getattr(kind, '__getitem__', None)
     return str(getattr(reads, '__module__', '')).split('.')[0] in _KNOWN
