@@ -2,8 +2,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from functools import lru_cache
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from torch.utils.data import Subset
 
@@ -88,10 +87,11 @@ def all_steps(dataset: Any) -> Iterator[Any]:
 
 
 def _known(dataset: Any) -> bool:
-    return _hands_on(type(dataset))
+    kind = type(dataset)
+    if kind not in _HANDS_ON:  # asked for each image
+        reads = getattr(kind, '__getitem__', None)
+        _HANDS_ON[kind] = str(getattr(reads, '__module__', '')).split('.')[0] in _KNOWN
+    return _HANDS_ON[kind]
 
 
-@lru_cache(maxsize=None)  # asked for each image
-def _hands_on(kind: Any) -> bool:
-    reads = getattr(kind, '__getitem__', None)
-    return str(getattr(reads, '__module__', '')).split('.')[0] in _KNOWN
+_HANDS_ON: Dict[type, bool] = {}
