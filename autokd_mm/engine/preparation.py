@@ -11,6 +11,7 @@ from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.optim import refusing, unmatched, usable
 from autokd_mm.proxy.building import CandidateBuilder
 from autokd_mm.proxy.data import Progress
+from autokd_mm.proxy.precision import slow_precision
 from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.proxy.stepping import quiet
 from autokd_mm.proxy.trainer import ProxyTrainer
@@ -121,6 +122,9 @@ def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, A
         ConfigError: of :func:`open_banks` and :meth:`Task.weigh`.
     """
     ranks = ranks or Ranks()
+    slow = slow_precision(task.proxy, task.device)
+    if slow:
+        warn(slow)
     banks = open_banks(os.path.join(work_dir, 'bank'), task.proxy, task.datasets(), task.images,
                        task.model, teacher_made_from, task.layers, warn, progress)
     task.weigh(banks['train'])
