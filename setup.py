@@ -71,8 +71,8 @@ class BuildWithMim(build_py):
 
 
 runtime, train = read_requirements('runtime.txt'), read_requirements('train.txt')
-optional = read_requirements('optional.txt')
-mminstall, tests = read_requirements('mminstall.txt'), read_requirements('tests.txt')
+optional, tests = read_requirements('optional.txt'), read_requirements('tests.txt')
+mminstall = read_requirements('mminstall.txt')
 
 setup(
     name='autokd_mm',
@@ -100,16 +100,24 @@ setup(
     packages=find_packages(include=['autokd_mm', 'autokd_mm.*']),
     package_data={'autokd_mm': ['py.typed']},
     python_requires='>=3.8',
-    # What the search alone imports. Neither torch nor the MM packages are in any extra but `mim`:
-    # there are two sets of them (requirements/stacks/).
+    # What the search alone imports.
     install_requires=runtime,
+    # The two sets of MM packages are in an extra each, and no two packages of one extra write the
+    # same files. `train` is for an environment that has a set; `mim`, `optional` and `all` are the
+    # original packages with a compiled mmcv, for `mim install`.
     extras_require={
-        'all': runtime + train + optional + mminstall + tests,
-        'optional': optional,
-        'mim': mminstall,
-        'tests': tests,
+        'onedl': train + read_requirements('onedl.txt'),
+        'openmmlab': train + read_requirements('openmmlab.txt'),
         'train': train,
+        'plots': read_requirements('plots.txt'),
+        'postgres': read_requirements('postgres.txt'),
+        'tests': tests,
+        'docs': read_requirements('docs.txt'),
+        'mim': mminstall,
+        'optional': optional,
+        'all': runtime + train + optional + mminstall + tests,
     },
+    entry_points={'console_scripts': ['autokd = autokd_mm.cli.main:main']},
     cmdclass={'build_py': BuildWithMim},
     zip_safe=False,
 )

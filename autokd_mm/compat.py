@@ -14,8 +14,12 @@ import importlib.machinery
 import importlib.util
 import io
 import sys
+import warnings
 from types import ModuleType
 from typing import Any, Optional
+
+from autokd_mm import installed
+from autokd_mm.errors import InstallationWarning
 
 _QUANTISATION = {
     'mmrazor.structures.quantization': ('BackendConfigs', ),
@@ -86,6 +90,7 @@ def prepare() -> None:
     if not any(isinstance(finder, _EmptyModules) for finder in sys.meta_path):
         sys.meta_path.insert(0, _EmptyModules())
     if 'mmrazor' not in sys.modules:
+        _warn_of_clashes()
         mmcv: Any = sys.modules['mmcv']
         real = mmcv.__version__
         mmcv.__version__ = _MMCV_SHOWN_TO_MMRAZOR
@@ -99,6 +104,15 @@ def prepare() -> None:
         finally:
             mmcv.__version__ = real
     let_mmseg_bases_be_found()
+
+
+def _warn_of_clashes() -> None:
+    found = installed.clashes(installed.distributions_by_name())
+    if found:
+        pairs = ', '.join(' and '.join((clash.kept, *clash.removed)) for clash in found)
+        warnings.warn(f'installed into the same folders: {pairs}; mend it with: '
+                      f'{"; ".join(clash.mend() for clash in found)}', InstallationWarning,
+                      stacklevel=3)
 
 
 def let_mmseg_bases_be_found() -> None:

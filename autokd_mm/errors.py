@@ -76,3 +76,7 @@ class AutoKDWarning(UserWarning):
 
 class DegenerateBatchWarning(AutoKDWarning):
     """A batch of which a distance says nothing, such as one image where pairs are compared."""
+
+
+class InstallationWarning(AutoKDWarning):
+    """Packages that have overwritten each other; ``autokd doctor`` looks closer."""

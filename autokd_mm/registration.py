@@ -15,8 +15,8 @@ from typing import Any, Callable, Optional, Set
 
 from autokd_mm import compat
 
-# What stands on NumPy and Optuna, and what these import of ours.
-_LIGHT = ('compat', 'errors', 'registration', 'search', 'space', 'version')
+# What stands on NumPy and Optuna or on nothing, and what these import of ours.
+_LIGHT = ('cli', 'compat', 'errors', 'installed', 'registration', 'search', 'space', 'version')
 
 
 def register_all_modules(init_default_scope: bool = False) -> None:

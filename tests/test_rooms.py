@@ -12,8 +12,8 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'autokd_mm'
 FLOORS = [
-    ['space', 'pairs', 'errors', 'compat', 'moved', 'restricted_unpickler', 'safe_load', 'seeding',
-     'whole_file', 'version'],
+    ['space', 'pairs', 'errors', 'compat', 'installed', 'moved', 'restricted_unpickler',
+     'safe_load', 'seeding', 'whole_file', 'version'],
     ['search', 'bank', 'registry'],
     ['models', 'datasets', 'study', 'optim'],
     ['layers', 'visualization', 'report'],
@@ -24,6 +24,7 @@ FLOORS = [
     ['engine'],
     ['registration'],
     ['__init__'],
+    ['cli'],
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 # What can be searched and how the next point is chosen are for anybody with NumPy and Optuna.

@@ -42,7 +42,8 @@ def parser(description, epilog=None):
             os.environ[_DEBUG] = '1'
 
     result = argparse.ArgumentParser(description=description, epilog=epilog)
-    result.add_argument('config', help='config file')
+    result.add_argument('config', help='config file, or the name of one that comes with the '
+                        'package: digits, search/digits')
     result.add_argument('--work-dir', help='where logs, checkpoints and results go')
     result.add_argument('--cfg-options', nargs='+', action=KeyValue, metavar='KEY=VALUE',
                         help='override settings of the config; data_root and teacher_ckpt reach '
@@ -59,9 +60,10 @@ def parser(description, epilog=None):
 
 def load(args):
     """The config of ``args``; its work dir is the command line's, the config's, or the stem's."""
+    from autokd_mm.cli.shipped import config_file
     from autokd_mm.engine.config import check_writable, load_config
     from autokd_mm.pairs.forms import read_forms
-    config = load_config(args.config, args.cfg_options)
+    config = load_config(config_file(args.config), args.cfg_options)
     require(config, args.config, 'model')
     read_forms(config)
     if args.work_dir:

@@ -69,4 +69,4 @@ class Ending:
         if rewards.get(top.number, top.value) <= 0:
             self.logger.warning('no distiller was better than none on the proxy')
         say(f'the best distiller is in {results.best}; train with it:\n'
-            f'    python tools/train.py {results.best}')
+            f'    autokd train {results.best}')

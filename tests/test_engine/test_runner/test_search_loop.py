@@ -78,7 +78,7 @@ def test_log_says_what_a_person_wants_to_know(search, tool, search_config, tmp_p
     out = tool('search', search_config, '--work-dir', tmp_path / 'work')
     for words in ('teacher: accuracy/top1', 'undistilled student on the proxy', 'distillers',
                   'trial 0: reward', 'best 10 distillers', 'outside forward, backward',
-                  f'python tools/train.py {tmp_path / "work" / "best_distiller.py"}'):
+                  f'autokd train {tmp_path / "work" / "best_distiller.py"}'):
         assert words in out
     assert '\x1b[' not in (next((tmp_path / 'work').glob('2*/*.log'))).read_text()
     scalars = next((tmp_path / 'work').glob('2*/vis_data/scalars.json')).read_text().splitlines()

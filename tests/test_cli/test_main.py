@@ -1,0 +1,95 @@
+"""The command ``autokd``: names, exit codes, and that a tool is run as its script is."""
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autokd_mm.cli import main as command
+from autokd_mm.cli import shipped
+from autokd_mm.version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMANDS = ['search', 'train', 'test', 'export', 'visualize', 'configs', 'doctor']
+
+
+def ran(capsys, *argv):
+    code = command.main(list(argv))
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.mark.parametrize('flag', ['--help', '-h'])
+def test_help_lists_the_commands(capsys, flag):
+    code, out, err = ran(capsys, flag)
+    assert code == 0 and err == ''
+    assert [line.split()[0] for line in out.splitlines() if line.startswith('  ')] == COMMANDS
+
+
+def test_no_command_is_a_mistake(capsys):
+    code, out, err = ran(capsys)
+    assert code == 2 and out == '' and err.startswith('usage: autokd COMMAND')
+
+
+def test_version(capsys):
+    assert ran(capsys, '--version') == (0, f'autokd_mm {__version__}\n', '')
+
+
+@pytest.mark.parametrize('argv, line', [
+    (['serach', 'digits'], "error: COMMAND: 'serach' is unknown, did you mean 'search'? Valid: "
+                           + ', '.join(COMMANDS)),
+    (['doctor', 'everything'], "error: autokd doctor takes no arguments, not 'everything'")])
+def test_mistakes_are_one_line(capsys, argv, line):
+    assert ran(capsys, *argv) == (2, '', line + '\n')
+
+
+def test_configs(capsys):
+    code, out, _ = ran(capsys, 'configs')
+    assert code == 0 and out.split() == list(shipped.configs())
+    assert ran(capsys, 'configs', 'search', 'digits_l') == (0, 'search/digits_layerwise\n', '')
+    assert ran(capsys, 'configs', '--help')[1].startswith('usage: autokd configs [WORD]')
+
+
+def test_every_tool_is_there():
+    for script, _ in command._TOOLS.values():
+        assert (ROOT / 'tools' / f'{script}.py').is_file()
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """Tools that write down how they are run."""
+    (tmp_path / 'tools').mkdir()
+    (tmp_path / 'tools' / '_cli.py').write_text('def run(main):\n    print("run"), main()\n')
+    for name in ('search', 'export_student'):
+        (tmp_path / 'tools' / f'{name}.py').write_text(
+            f'import sys\nimport _cli\ndef main():\n    print({name!r}, sys.argv)\n')
+    monkeypatch.setattr(shipped, 'root', lambda: tmp_path)
+    monkeypatch.setattr(sys, 'argv', [])
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    for name in ('_cli', 'search', 'export_student'):
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize('name, script', [('search', 'search'), ('export', 'export_student')])
+def test_a_command_is_the_tool(capsys, tools, name, script):
+    code, out, _ = ran(capsys, name, 'digits', '--trials', '2')
+    assert code == 0
+    assert out == f"run\n{script} ['autokd {name}', 'digits', '--trials', '2']\n"
+
+
+def test_ctrl_c(capsys, monkeypatch):
+    def interrupted():
+        raise KeyboardInterrupt
+    monkeypatch.setattr(shipped, 'configs', interrupted)
+    assert ran(capsys, 'configs') == (130, '', 'interrupted\n')
+
+
+def test_a_real_tool_from_another_folder(tmp_path):
+    done = subprocess.run([sys.executable, '-m', 'autokd_mm.cli.main', 'train', 'digits'],
+                          cwd=str(tmp_path), capture_output=True, text=True, timeout=240,
+                          env=dict(os.environ, PYTHONPATH=str(ROOT)))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith(
+        'error: train_cfg.type: digits is a search config')
