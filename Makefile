@@ -20,7 +20,7 @@ endif
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv search test parity mutants check-configs lint clean
+.PHONY: help venv search test parity test-install mutants check-configs lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,6 +28,7 @@ help:
 	@echo 'make test     set up, then run the tests'
 	@echo 'make parity   what stands in for compiled operations of mmcv, against a wheel if pip'
 	@echo '              finds one'
+	@echo 'make test-install  the wheel, built and installed outside the checkout, searches and trains'
 	@echo 'make mutants  small faults in the core that no test notices (hours; it resumes);'
 	@echo '              ARGS="--sample 60 --room search" for a few of them'
 	@echo 'make check-configs  one training iteration of every config at full size (an hour; it resumes)'
@@ -53,6 +54,9 @@ test: $(STAMP)
 
 parity: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) tools/parity.py --stack $(STACK) $(ARGS)
+
+test-install: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) tools/check_install.py
 
 mutants: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) tools/mutants.py $(ARGS)

@@ -16,6 +16,9 @@ PROVIDERS = {
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
 }
 
+#: What sets up a training beside the search alone; pip knows the extras of what it has installed.
+INSTALL = "pip install 'autokd_mm[onedl]'"
+
 
 class Clash(NamedTuple):
     """Distributions that have written the same files: the one to keep, and those to remove."""
@@ -43,6 +46,11 @@ def distributions_by_name() -> Dict[str, Distribution]:
 def normal(name: str) -> str:
     """The name as pip compares it."""
     return name.lower().replace('_', '-').replace('.', '-')
+
+
+def for_training(found: Dict[str, Distribution]) -> bool:
+    """Whether any of OpenMMLab's packages is there: somebody wants more than the search alone."""
+    return any(name in found for names in PROVIDERS.values() for name in names)
 
 
 def clashes(found: Dict[str, Distribution]) -> List[Clash]:

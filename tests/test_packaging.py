@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from autokd_mm.installed import PROVIDERS
+
 ROOT = Path(__file__).resolve().parents[1]
 STACKS = ROOT / 'requirements' / 'stacks'
 LEFT_OUT = shutil.ignore_patterns('.venv*', '.git', '.mim', 'work_dirs', 'build', 'dist', 'data',
@@ -69,8 +71,7 @@ def test_wheel_holds_package_and_mim_content(tree, wheel_names):
     assert files(tree, 'autokd_mm', '*.py') <= names
     assert 'autokd_mm/py.typed' in names  # without it nobody's mypy reads our annotations
     mim = files(tree, 'configs') | files(tree, 'tools')
-    if (tree / 'model-index.yml').exists():
-        mim.add('model-index.yml')
+    mim.add('model-index.yml')
     assert {f'autokd_mm/.mim/{name}' for name in mim} <= names
     stray = {name for name in names if not name.startswith(('autokd_mm/', 'autokd_mm-'))}
     assert not stray
@@ -91,13 +92,47 @@ def test_wheel_metadata(wheel_names):
     assert train == {'joblib', 'rich', 'scikit-learn', 'scipy'}
     extras = {line.split(': ')[1] for line in metadata.splitlines()
               if line.startswith('Provides-Extra')}
-    assert extras == {'all', 'mim', 'optional', 'tests', 'train'}
+    assert extras == {'all', 'docs', 'mim', 'onedl', 'openmmlab', 'optional', 'plots', 'postgres',
+                      'tests', 'train'}
+
+
+def test_wheel_has_the_command(wheel_names):
+    names, _ = wheel_names
+    assert f'autokd_mm-{VERSION}.dist-info/entry_points.txt' in names
+
+
+def extras(metadata):
+    """Extra -> names of the distributions that pip installs for it."""
+    found = {}
+    for line in metadata.splitlines():
+        extra = re.search(r'extra == .([a-z]+).', line)
+        if line.startswith('Requires-Dist') and extra:
+            name = re.match(r'[\w-]+', line.split(': ', 1)[1]).group(0)
+            found.setdefault(extra.group(1), set()).add(name)
+    return found
+
+
+def test_no_extra_overwrites_itself(wheel_names):
+    """Two distributions of one import name would; so would mmcv and what it requires."""
+    for extra, names in extras(wheel_names[1]).items():
+        if 'mmcv' in names or 'mmcv-lite' in names:
+            assert 'onedl-mmengine' not in names, extra  # mmcv requires mmengine
+        for rivals in PROVIDERS.values():
+            assert len(names & set(rivals)) <= 1, (extra, rivals)
+
+
+@pytest.mark.parametrize('extra', ['onedl', 'openmmlab'])
+def test_an_extra_has_all_that_a_training_needs(wheel_names, extra):
+    names = extras(wheel_names[1])
+    assert names['train'] | {'torch', 'torchvision', 'mmrazor'} <= names[extra]
+    for rivals in PROVIDERS.values():
+        assert len(names[extra] & set(rivals)) == 1, rivals
 
 
 def test_sdist_holds_the_sources_once(tree, sdist_names):
     expected = files(tree, 'autokd_mm', '*.py').union(
         *(files(tree, folder) for folder in ('configs', 'tools', 'tests', 'requirements')))
-    expected |= {'LICENSE', 'Makefile', 'autokd_mm/py.typed', 'pyproject.toml',
+    expected |= {'LICENSE', 'Makefile', 'model-index.yml', 'autokd_mm/py.typed', 'pyproject.toml',
                  'requirements.txt', 'setup.py'}
     assert expected <= sdist_names
     assert not [name for name in sdist_names if '.mim' in name or name.endswith('.pyc')]

@@ -12,10 +12,10 @@ from typing import Any, Dict, List, Tuple
 from autokd_mm.cli import machine
 from autokd_mm.cli.imports import FIRST, THEN, Problem, try_all
 from autokd_mm.cli.overlaps import harmless, overlaps
-from autokd_mm.installed import PROVIDERS, clashes, distributions_by_name
+from autokd_mm.installed import (INSTALL, PROVIDERS, clashes, distributions_by_name,
+                                 for_training)
 from autokd_mm.version import __version__
 
-_INSTALL = "pip install 'autokd_mm[onedl]'"  # pip knows the extras of what it has installed
 _BESIDE = (('numpy', 'optuna'), ('scipy', 'scikit-learn', 'joblib', 'rich'), ('timm', ))
 _DRIVERS = ('psycopg2', 'psycopg2-binary', 'psycopg')
 _LEAST_DISK = 1.0  # GiB
@@ -30,14 +30,14 @@ def examine() -> int:
     found = distributions_by_name()
     problems, notes = _of_files(found)
     lines = [f'autokd_mm {__version__}, {machine.python()}', *_packages(found)]
-    if any(name in found for names in PROVIDERS.values() for name in names):
+    if for_training(found):
         lines += try_all(found, problems)
         missing = [name for name in _BESIDE[1] if name not in found]
         if missing:
             problems.append(Problem(f'a training needs {", ".join(missing)}',
                                     "pip install 'autokd_mm[train]'"))
     else:
-        notes.append(f'the search alone is set up; what a training needs comes with {_INSTALL}')
+        notes.append(f'the search alone is set up; what a training needs comes with {INSTALL}')
     torch: Any = sys.modules.get('torch')
     lines += [*machine.gpus(torch), machine.threads(torch)]
     free = machine.free_disk()

@@ -9,6 +9,7 @@ from typing import List, Optional
 
 from autokd_mm.cli import shipped
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.installed import INSTALL, distributions_by_name, for_training
 from autokd_mm.version import __version__
 
 # command -> its script in tools/, and what it does
@@ -74,6 +75,9 @@ def _run(command: str, args: List[str]) -> int:
 
 
 def _run_tool(command: str, args: List[str]) -> None:
+    if not for_training(distributions_by_name()):
+        raise ConfigError(f'autokd {command}: the search alone is set up; what a training needs comes '
+                          f'with {INSTALL}')
     sys.argv = [f'autokd {command}', *args]  # what `--help` and argparse's errors call it
     sys.path.insert(0, str(shipped.root() / 'tools'))  # as Python does for a script
     tool = importlib.import_module(_TOOLS[command][0])
