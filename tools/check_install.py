@@ -52,7 +52,7 @@ class Environment:
 
 
 def used():
-    """CPU seconds of the programs that have ended: of other work on the machine they say nothing."""
+    """CPU seconds of the programs that have ended: they hold nothing of other work here."""
     times = os.times()
     return times.children_user + times.children_system
 

@@ -1,5 +1,6 @@
 """What the machine offers a training: cores, GPUs, disk."""
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -48,20 +49,25 @@ def gpus(torch: Optional[Any]) -> List[str]:
         built = torch and torch.version.cuda
         return [f'no GPU (torch is built for CUDA {built})' if built else 'no GPU']
     names = []
-    for index in range(torch.cuda.device_count()):
-        about = torch.cuda.get_device_properties(index)
-        names.append(f'{about.name} ({about.total_memory / 2**30:.0f} GiB, '
-                     f'{about.major}.{about.minor})')
+    try:
+        for index in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(index)
+            names.append(f'{about.name} ({about.total_memory / 2**30:.0f} GiB, '
+                         f'{about.major}.{about.minor})')
+    except RuntimeError as error:  # a driver that is older than CUDA, a GPU that is lost
+        return [f'GPU that cannot be used: {str(error).splitlines()[0]}']
     return [f'{names.count(name)} x {name}, CUDA {torch.version.cuda}'
             for name in dict.fromkeys(names)]
 
 
 def free_disk(folder: str = '.') -> float:
-    """GiB that are free where results would be written."""
-    return shutil.disk_usage(folder).free / 2**30
+    """GiB that are free where results would be written; 0 in a folder that is gone."""
+    try:
+        return shutil.disk_usage(folder).free / 2**30
+    except OSError:
+        return 0.0
 
 
 def python() -> str:
     """The interpreter and the system, without a path."""
-    import platform
     return f'Python {platform.python_version()}, {sys.platform} {platform.machine()}'

@@ -76,8 +76,8 @@ def _run(command: str, args: List[str]) -> int:
 
 def _run_tool(command: str, args: List[str]) -> None:
     if not for_training(distributions_by_name()):
-        raise ConfigError(f'autokd {command}: the search alone is set up; what a training needs comes '
-                          f'with {INSTALL}')
+        raise ConfigError(f'autokd {command}: the search alone is set up; what a training needs '
+                          f'comes with {INSTALL}')
     sys.argv = [f'autokd {command}', *args]  # what `--help` and argparse's errors call it
     sys.path.insert(0, str(shipped.root() / 'tools'))  # as Python does for a script
     tool = importlib.import_module(_TOOLS[command][0])

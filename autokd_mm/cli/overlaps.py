@@ -52,7 +52,11 @@ def harmless(one: Overlap, found: Dict[str, Distribution]) -> bool:
 
 def _record(one: Distribution) -> Iterator[Tuple[str, str]]:
     """Path and digest of each file that Python could import or run."""
-    for row in csv.reader((one.read_text('RECORD') or '').splitlines()):
+    try:
+        lines = (one.read_text('RECORD') or '').splitlines()
+    except (OSError, UnicodeDecodeError):  # damaged: nothing is known of its files
+        return
+    for row in csv.reader(lines):
         top = row[0].split('/')[0] if len(row) > 1 and row[1] else ''
         if top and not top.endswith('.dist-info') and top not in _JUNK:
             yield row[0], row[1]

@@ -42,5 +42,15 @@ def test_gpus():
     assert machine.gpus(torch) == machine.gpus(None) == ['no GPU']
 
 
+def test_a_gpu_that_is_lost():
+    def lost(index):
+        raise RuntimeError('CUDA error: device lost\nmore lines')
+    cuda = SimpleNamespace(is_available=lambda: True, device_count=lambda: 1,
+                           get_device_properties=lost)
+    torch = SimpleNamespace(cuda=cuda, version=SimpleNamespace(cuda='13.0'))
+    assert machine.gpus(torch) == ['GPU that cannot be used: CUDA error: device lost']
+
+
 def test_disk(tmp_path):
     assert 0 < machine.free_disk(str(tmp_path)) < 1e6
+    assert machine.free_disk(str(tmp_path / 'gone')) == 0

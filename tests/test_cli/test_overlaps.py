@@ -65,3 +65,5 @@ def test_a_package_without_record(found, tmp_path):
     (info / 'METADATA').write_text('Name: b\nVersion: 1\n')  # conda's, and Debian's
     there['b'] = PathDistribution(info)
     assert overlaps(there) == []
+    (info / 'RECORD').write_bytes(b'x/a.py,\xff\xfe,1')  # damaged
+    assert overlaps(there) == []
