@@ -1,6 +1,4 @@
 """The command ``autokd``: names, exit codes, and that a tool is run as its script is."""
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -86,10 +84,15 @@ def test_ctrl_c(capsys, monkeypatch):
     assert ran(capsys, 'configs') == (130, '', 'interrupted\n')
 
 
-def test_a_real_tool_from_another_folder(tmp_path):
-    done = subprocess.run([sys.executable, '-m', 'autokd_mm.cli.main', 'train', 'digits'],
-                          cwd=str(tmp_path), capture_output=True, text=True, timeout=240,
-                          env=dict(os.environ, PYTHONPATH=str(ROOT)))
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith(
+def test_a_real_tool_from_another_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, 'argv', [])
+    monkeypatch.setattr(sys, 'path', list(sys.path))
+    for name in ('_cli', 'train'):
+        monkeypatch.setitem(sys.modules, name, None)
+        del sys.modules[name]
+    with pytest.raises(SystemExit) as ended:
+        command.main(['train', 'digits'])
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.strip().splitlines()[-1].startswith(
         'error: train_cfg.type: digits is a search config')
