@@ -1,4 +1,5 @@
 """The search needs NumPy and Optuna alone; everything is registered before it can be built."""
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,9 +99,14 @@ assert not [one for one in sys.meta_path if type(one).__module__ == 'autokd_mm.r
 '''
 
 
-def test_our_package_first():
+def test_our_package_first(tmp_path):
+    for name in ('mmengine-0.10.7', 'onedl_mmengine-0.10.12'):  # in front of what is installed
+        (tmp_path / f'{name}.dist-info').mkdir()
+        text = 'Name: {}\nVersion: {}\n'.format(*name.split('-'))
+        (tmp_path / f'{name}.dist-info' / 'METADATA').write_text(text)
     done = fresh('''
 import sys
+sys.path.insert(0, sys.argv[1])
 import autokd_mm
 assert not {'torch', 'mmengine', 'mmcv', 'mmrazor'} & set(sys.modules)
 from mmengine.config import utils
@@ -120,9 +126,10 @@ from mmengine import DefaultScope
 assert DefaultScope.get_current_instance() is None
 autokd_mm.register_all_modules(init_default_scope=True)
 assert DefaultScope.get_current_instance().scope_name == 'mmrazor'
-''')
+''', str(tmp_path))
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout == ''
+    assert len(re.findall('InstallationWarning: .*engine and .*engine; mend', done.stderr)) == 1
 
 
 @pytest.mark.parametrize('first', ['import mmengine, autokd_mm; assert "mmrazor" in sys.modules',

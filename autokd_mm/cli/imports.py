@@ -47,11 +47,11 @@ def try_all(found: Dict[str, Distribution], problems: List[Problem]) -> List[str
                 if name == THEN[0] or any(one in found for one in PROVIDERS[name]):
                     _attempt(compat.require, name, problems)
             _attempt(compat.require, 'autokd_mm.engine', problems)
-        lines = _operations(problems) if 'mmcv' in sys.modules else []
+        lines = _operations(found, problems) if 'mmcv' in sys.modules else []
     for one in caught:
         if issubclass(one.category, AutoKDWarning) and one.category is not InstallationWarning:
             what, _, mend = str(one.message).partition(_HINT)
-            problems.append(Problem(what, mend or 'installing mmcv anew, for this torch'))
+            problems.append(Problem(what, mend or _lite(found)))
     return lines
 
 
@@ -64,14 +64,13 @@ def _attempt(call: Any, name: Any, problems: List[Problem]) -> None:
                                 mend or 'pip install --force-reinstall of the package it names'))
 
 
-def _operations(problems: List[Problem]) -> List[str]:
+def _operations(found: Dict[str, Distribution], problems: List[Problem]) -> List[str]:
     """Which operations mmcv has, and from whom."""
     try:
         extension = importlib.import_module('mmcv._ext')
     except Exception as error:  # of another torch, of another Python, absent
         reason = f'{type(error).__name__}: {error}'.splitlines()[0]
-        problems.append(Problem(f'mmcv has no operations ({reason})',
-                                'pip install --force-reinstall --no-deps mmcv-lite'))
+        problems.append(Problem(f'mmcv has no operations ({reason})', _lite(found)))
         return ['mmcv operations: none']
     count = len([name for name in dir(extension) if not name.startswith('_')])
     if getattr(extension, '__file__', None):
@@ -81,6 +80,13 @@ def _operations(problems: List[Problem]) -> List[str]:
     there: Dict[str, str] = getattr(sys.modules[owner], 'OPERATIONS', {})
     return _wrapped('mmcv operations: none compiled, stood in (autokd_mm.ops): ',
                     sorted(set(there.values()) - {'info'}))
+
+
+def _lite(found: Dict[str, Distribution]) -> str:
+    """The command that puts mmcv-lite in the place of an mmcv that cannot be used."""
+    there = [name for name in PROVIDERS['mmcv'] if name in found]
+    wanted = "'mmcv-lite<2.2'" if 'mmdet' in found else 'mmcv-lite'  # the original mmdet's limit
+    return f'pip uninstall -y {" ".join(there)}; pip install --no-deps {wanted}'
 
 
 def _wrapped(head: str, words: List[str]) -> List[str]:

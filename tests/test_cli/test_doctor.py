@@ -1,5 +1,6 @@
 """``autokd doctor`` on this installation, on a bare one and on broken ones."""
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -102,28 +103,32 @@ def test_a_warning_of_ours_is_told(examined, monkeypatch):
     monkeypatch.setattr(compat, 'prepare', lambda: warnings.warn(
         'the compiled operations of mmcv 2.1.0 do not load', AutoKDWarning, stacklevel=1))
     code, lines = examined()
-    assert code == 1 and 'wrong: the compiled operations of mmcv 2.1.0 do not load' in lines
+    assert code == 1
+    at = lines.index('wrong: the compiled operations of mmcv 2.1.0 do not load')
+    assert re.match('  mend it with: pip uninstall -y [a-z-]*mmcv[a-z-]*; pip install --no-deps '
+                    "'?mmcv-lite", lines[at + 1])
 
 
 def test_who_has_the_operations(monkeypatch):
     compiled = ModuleType('mmcv._ext')
     compiled.__file__, compiled.nms, compiled.roi_align = '_ext.so', len, len
     monkeypatch.setitem(sys.modules, 'mmcv._ext', compiled)
-    problems = []
-    assert imports._operations(problems) == ['mmcv operations: 2 compiled, none stood in']
+    found, problems = dict(mmcv=None, mmdet=None), []
+    assert imports._operations(found, problems) == ['mmcv operations: 2 compiled, none stood in']
 
     room = ModuleType('autokd_mm.made_up')
     room.OPERATIONS = {'nms': 'nms', 'nms_match': 'nms', 'roi_align_forward': 'roi_align'}
     room.StandIn = type('StandIn', (ModuleType, ), {'__module__': room.__name__})
     monkeypatch.setitem(sys.modules, room.__name__, room)
     monkeypatch.setitem(sys.modules, 'mmcv._ext', room.StandIn('mmcv._ext'))
-    assert imports._operations(problems) == [
+    assert imports._operations(found, problems) == [
         'mmcv operations: none compiled, stood in (autokd_mm.ops): nms roi_align']
     assert problems == []
 
     monkeypatch.setitem(sys.modules, 'mmcv._ext', None)
-    assert imports._operations(problems) == ['mmcv operations: none']
+    assert imports._operations(found, problems) == ['mmcv operations: none']
     assert problems[0].what.startswith('mmcv has no operations (ModuleNotFoundError')
+    assert problems[0].mend == "pip uninstall -y mmcv; pip install --no-deps 'mmcv-lite<2.2'"
 
 
 def test_no_folder_of_the_user_is_told():
