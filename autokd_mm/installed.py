@@ -37,8 +37,11 @@ def distributions_by_name() -> Dict[str, Distribution]:
     """What is installed; of two versions on the path, the one that Python imports."""
     found: Dict[str, Distribution] = {}
     for one in distributions():
-        name = normal(one.metadata['Name'] or '')  # an empty folder may be left of a removed one
-        if name:
+        try:
+            name = normal(one.metadata['Name'] or '')
+        except (OSError, TypeError):  # as of importlib_metadata 8, which replaces Python's own
+            name = ''
+        if name:  # an empty folder may be left of a removed one
             found.setdefault(name, one)
     return found
 
