@@ -10,13 +10,13 @@ from importlib.metadata import Distribution
 from typing import Any, Dict, List, Tuple
 
 from autokd_mm.cli import machine
-from autokd_mm.cli.imports import FIRST, THEN, Problem, try_all
+from autokd_mm.cli.imports import BESIDE, FIRST, THEN, Problem, try_all
 from autokd_mm.cli.overlaps import harmless, overlaps
 from autokd_mm.installed import (INSTALL, PROVIDERS, clashes, distributions_by_name,
                                  for_training)
 from autokd_mm.version import __version__
 
-_BESIDE = (('numpy', 'optuna'), ('scipy', 'scikit-learn', 'joblib', 'rich'), ('timm', ))
+_LINES = (('numpy', 'optuna'), BESIDE, ('timm', ))
 _DRIVERS = ('psycopg2', 'psycopg2-binary', 'psycopg')
 _LEAST_DISK = 1.0  # GiB
 
@@ -32,10 +32,6 @@ def examine() -> int:
     lines = [f'autokd_mm {__version__}, {machine.python()}', *_packages(found)]
     if for_training(found):
         lines += try_all(found, problems)
-        missing = [name for name in _BESIDE[1] if name not in found]
-        if missing:
-            problems.append(Problem(f'a training needs {", ".join(missing)}',
-                                    "pip install 'autokd_mm[train]'"))
     else:
         notes.append(f'the search alone is set up; what a training needs comes with {INSTALL}')
     torch: Any = sys.modules.get('torch')
@@ -61,7 +57,7 @@ def _packages(found: Dict[str, Distribution]) -> List[str]:
         what = ', '.join(found[one].version + (f' ({one})' if there != [name] else '')
                          for one in there)
         lines.append(f'  {name:<12} {what or "missing"}')
-    for names in _BESIDE:
+    for names in _LINES:
         lines.append('  ' + ', '.join(
             f'{name} {found[name].version if name in found else "missing"}' for name in names))
     driver = next((f'{name} {found[name].version}' for name in _DRIVERS if name in found),

@@ -14,6 +14,7 @@ from autokd_mm.installed import PROVIDERS
 
 FIRST = ('torch', 'torchvision', 'mmengine', 'mmcv')
 THEN = ('mmpretrain', 'mmdet', 'mmseg')  # the last two where they are installed
+BESIDE = ('scipy', 'scikit-learn', 'joblib', 'rich')  # the extra `train`
 _HINT = '; install it with: '
 
 
@@ -34,7 +35,7 @@ def try_all(found: Dict[str, Distribution], problems: List[Problem]) -> List[str
     Returns:
         The lines about mmcv's operations.
     """
-    before = len(problems)
+    before, lines = len(problems), ['mmcv operations: not looked at, see below']
     with warnings.catch_warnings(record=True) as caught, \
             contextlib.redirect_stdout(io.StringIO()):  # OneDL's packages print what they lack
         warnings.simplefilter('always')
@@ -46,8 +47,13 @@ def try_all(found: Dict[str, Distribution], problems: List[Problem]) -> List[str
             for name in THEN:
                 if name == THEN[0] or any(one in found for one in PROVIDERS[name]):
                     _attempt(compat.require, name, problems)
-            _attempt(compat.require, 'autokd_mm.engine', problems)
-        lines = _operations(found, problems) if 'mmcv' in sys.modules else []
+            lines = _operations(found, problems)
+        missing = [name for name in BESIDE if name not in found]
+        if missing:
+            problems.append(Problem(f'a training needs {", ".join(missing)}',
+                                    "pip install 'autokd_mm[train]'"))
+        if len(problems) == before:
+            _attempt(importlib.import_module, 'autokd_mm.engine', problems)
     for one in caught:
         if issubclass(one.category, AutoKDWarning) and one.category is not InstallationWarning:
             what, _, mend = str(one.message).partition(_HINT)

@@ -90,6 +90,15 @@ def test_a_package_that_cannot_be_imported(examined, monkeypatch):
     assert code == 1
     at = lines.index('wrong: autokd_mm cannot use mmcv (OSError: .../x.so: bad)')
     assert lines[at + 1] == '  mend it with: pip install mmcv-lite'
+    assert 'mmcv operations: not looked at, see below' in lines
+    assert len([line for line in lines if line.startswith('wrong: ')]) == 1
+
+
+def test_our_own_part_cannot_be_imported(examined, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'autokd_mm.engine', None)
+    code, lines = examined()
+    assert code == 1 and [line for line in lines if line.startswith('wrong: ')] == [
+        'wrong: import of autokd_mm.engine halted; None in sys.modules']
 
 
 def test_a_nearly_full_folder(examined, monkeypatch):
