@@ -1,7 +1,8 @@
 """The one file that knows versions.
 
-It makes the released mmrazor 1.0.0 importable on torch >= 2 and with mmcv newer than 2.1, and it
-turns a missing or unusable package into one line that says what to install.
+It makes the released mmrazor 1.0.0 importable on torch >= 2 and with mmcv newer than 2.1, lets
+mmcv's operations do without their compiled extension, and turns a missing or unusable package into
+one line that says what to install.
 
 MMRazor's quantisation sub-packages import private torch helpers that no longer exist, and nothing
 of distillation needs them. A meta-path finder therefore serves empty modules in their place. The
@@ -18,7 +19,7 @@ import warnings
 from types import ModuleType
 from typing import Any, Optional
 
-from autokd_mm import installed
+from autokd_mm import installed, ops
 from autokd_mm.errors import InstallationWarning
 
 _QUANTISATION = {
@@ -83,8 +84,15 @@ def require(package: str) -> ModuleType:
                           f'install it with: pip install {wanted}') from None
 
 
+def stand_in_for_mmcv() -> None:
+    """See that ``mmcv.ops`` can be imported without a compiled extension. Imports nothing itself,
+    and is safe to call more than once."""
+    ops.register(_NEEDED['mmcv'])
+
+
 def prepare() -> None:
     """Make ``import mmrazor`` work. Safe to call more than once."""
+    stand_in_for_mmcv()
     for package in ('torch', 'mmengine', 'mmcv', 'optuna'):
         require(package)
     if not any(isinstance(finder, _EmptyModules) for finder in sys.meta_path):

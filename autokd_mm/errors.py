@@ -66,6 +66,10 @@ class StudyError(UserError):
     """
 
 
+class OperationMissing(UserError, NotImplementedError):
+    """A network calls an operation that only the compiled mmcv has, and it is not installed."""
+
+
 class CandidateFailed(AutoKDError):
     """A distiller that cannot be trained; the message is the reason in one line."""
 

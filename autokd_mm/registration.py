@@ -16,7 +16,8 @@ from typing import Any, Callable, Optional, Set
 from autokd_mm import compat
 
 # What stands on NumPy and Optuna or on nothing, and what these import of ours.
-_LIGHT = ('cli', 'compat', 'errors', 'installed', 'registration', 'search', 'space', 'version')
+_LIGHT = ('cli', 'compat', 'errors', 'installed', 'ops', 'registration', 'search', 'space',
+          'version')
 
 
 def register_all_modules(init_default_scope: bool = False) -> None:
@@ -44,9 +45,12 @@ def register_all_modules(init_default_scope: bool = False) -> None:
 def register_in_time() -> None:
     """Register everything now if MMEngine is there, otherwise as soon as it is needed.
 
+    In between, programs may import ``mmcv.ops``, for which a stand-in is named already now.
+
     Raises:
         ImportError: one line that says what to install.
     """
+    compat.stand_in_for_mmcv()
     if 'mmengine' in sys.modules:
         register_all_modules()
     else:

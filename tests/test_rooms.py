@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / 'autokd_mm'
 FLOORS = [
-    ['space', 'pairs', 'errors', 'compat', 'installed', 'moved', 'restricted_unpickler',
+    ['space', 'ops', 'pairs', 'errors', 'compat', 'installed', 'moved', 'restricted_unpickler',
      'safe_load', 'seeding', 'whole_file', 'version'],
     ['search', 'bank', 'registry'],
     ['models', 'datasets', 'study', 'optim'],

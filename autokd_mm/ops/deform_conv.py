@@ -1,0 +1,161 @@
+"""Deformable convolution, without (v1) and with (v2) a mask, on torchvision's operation.
+
+With the positions k of the kernel, their learned moves o_k and masks m_k (1 in v1), at each place p
+(Dai et al., ICCV 2017; Zhu et al., CVPR 2019)::
+
+    y(p) = sum_k w_k m_k(p) x(p + p_k + o_k(p)) + b
+
+torchvision lays out the columns of up to 32 images at once. Here, as in mmcv, it gets as many as
+``im2col_step`` says, and one in v2.
+"""
+from typing import Iterator, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor
+
+from autokd_mm.ops.precision import counted_in, fill, operation
+
+
+@operation
+def deform_conv_forward(input: Tensor, weight: Tensor, offset: Tensor, output: Tensor,
+                        columns: Tensor, ones: Tensor, kW: int, kH: int, dW: int, dH: int,
+                        padW: int, padH: int, dilationW: int, dilationH: int, group: int,
+                        deformable_group: int, im2col_step: int) -> None:
+    """
+    Args:
+        input: (B, C, H, W).
+        weight: (D, C / group, kH, kW).
+        offset: (B, 2 kH kW deformable_group, H', W'), y before x.
+        output: (B, D, H', W'), written.
+        columns, ones: mmcv's scratch, not used.
+        dW, dH: stride.
+        im2col_step: images that are laid out at once.
+    """
+    maps, kernel, moves = counted_in(input, weight, offset)
+    settings = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+    _forward(maps, kernel, moves, None, None, settings, im2col_step, output)
+
+
+@operation
+def deform_conv_backward_input(input: Tensor, offset: Tensor, gradOutput: Tensor,
+                               gradInput: Tensor, gradOffset: Tensor, weight: Tensor,
+                               columns: Tensor, kW: int, kH: int, dW: int, dH: int, padW: int,
+                               padH: int, dilationW: int, dilationH: int, group: int,
+                               deformable_group: int, im2col_step: int) -> None:
+    """Write ``gradInput`` and ``gradOffset``, the gradients of :func:`deform_conv_forward`.
+
+    torchvision has one function for all gradients. The weight's is left in ``columns``, mmcv's
+    scratch, for :func:`deform_conv_backward_parameters`, which gets the same tensor.
+    """
+    maps, kernel, moves, grad = counted_in(input, weight, offset, gradOutput)
+    settings = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+    total = torch.zeros_like(kernel)
+    for part, grads in _backward(grad, maps, kernel, moves, None, None, settings, im2col_step):
+        _put(gradInput, part, grads[0])
+        _put(gradOffset, part, grads[2])
+        total += grads[1]
+    columns.resize_(total.shape).copy_(total)
+
+
+@operation
+def deform_conv_backward_parameters(input: Tensor, offset: Tensor, gradOutput: Tensor,
+                                    gradWeight: Tensor, columns: Tensor, ones: Tensor, kW: int,
+                                    kH: int, dW: int, dH: int, padW: int, padH: int,
+                                    dilationW: int, dilationH: int, group: int,
+                                    deformable_group: int, scale: float,
+                                    im2col_step: int) -> None:
+    """Add ``scale`` times the gradient of the weight to ``gradWeight``."""
+    if columns.shape != gradWeight.shape:  # only the weight learns: nothing was left there
+        maps, moves, grad = counted_in(input, offset, gradOutput)
+        settings = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
+        kernel = maps.new_zeros(gradWeight.shape)
+        columns = sum(grads[1] for _, grads in _backward(  # type: ignore[assignment]
+            grad, maps, kernel, moves, None, None, settings, im2col_step))
+    gradWeight.add_(columns.to(gradWeight.dtype), alpha=scale)
+    columns.set_()  # type: ignore[call-overload]
+
+
+@operation
+def modulated_deform_conv_forward(input: Tensor, weight: Tensor, bias: Tensor, ones: Tensor,
+                                  offset: Tensor, mask: Tensor, output: Tensor, columns: Tensor,
+                                  kernel_h: int, kernel_w: int, stride_h: int, stride_w: int,
+                                  pad_h: int, pad_w: int, dilation_h: int, dilation_w: int,
+                                  group: int, deformable_group: int, with_bias: bool) -> None:
+    """
+    Args:
+        input, weight, offset, output: as in :func:`deform_conv_forward`.
+        bias: (D, ), used if ``with_bias``.
+        mask: (B, kernel_h kernel_w deformable_group, H', W').
+        ones, columns: mmcv's scratch, not used.
+    """
+    maps, kernel, shift, moves, masks = counted_in(input, weight, bias, offset, mask)
+    settings = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    _forward(maps, kernel, moves, masks, shift if with_bias else None, settings, 1, output)
+
+
+@operation
+def modulated_deform_conv_backward(input: Tensor, weight: Tensor, bias: Tensor, ones: Tensor,
+                                   offset: Tensor, mask: Tensor, columns: Tensor,
+                                   grad_input: Tensor, grad_weight: Tensor, grad_bias: Tensor,
+                                   grad_offset: Tensor, grad_mask: Tensor, grad_output: Tensor,
+                                   kernel_h: int, kernel_w: int, stride_h: int, stride_w: int,
+                                   pad_h: int, pad_w: int, dilation_h: int, dilation_w: int,
+                                   group: int, deformable_group: int, with_bias: bool) -> None:
+    """Write the gradients of :func:`modulated_deform_conv_forward`."""
+    maps, kernel, shift, moves, masks, grad = counted_in(input, weight, bias, offset, mask,
+                                                         grad_output)
+    settings = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
+    of_kernel, of_shift = torch.zeros_like(kernel), torch.zeros_like(shift)
+    for part, grads in _backward(grad, maps, kernel, moves, masks, shift if with_bias else None,
+                                 settings, 1):
+        for written, found in ((grad_input, 0), (grad_offset, 2), (grad_mask, 3)):
+            _put(written, part, grads[found])
+        of_kernel += grads[1]
+        if with_bias:
+            of_shift += grads[4]
+    grad_weight.copy_(of_kernel)
+    grad_bias.copy_(of_shift)
+
+
+def _parts(count: int, step: int) -> Iterator[slice]:
+    return (slice(start, start + step) for start in range(0, count, step))
+
+
+def _put(output: Tensor, part: slice, values: Tensor) -> None:
+    if values.shape == output.shape:
+        fill(output, lambda: values)
+    else:
+        output[part] = values
+
+
+def _arguments(maps: Tensor, kernel: Tensor, moves: Tensor, masks: Optional[Tensor],
+               shift: Optional[Tensor], part: slice) -> Tuple[Tensor, ...]:
+    """torchvision's tensors for some images; it wants a mask and a bias even where it uses none."""
+    return (maps[part].contiguous(), kernel, moves[part].contiguous(),
+            maps.new_zeros(len(maps[part]), 1) if masks is None else masks[part].contiguous(),
+            maps.new_zeros(len(kernel)) if shift is None else shift)
+
+
+def _forward(maps: Tensor, kernel: Tensor, moves: Tensor, masks: Optional[Tensor],
+             shift: Optional[Tensor], settings: Sequence[int], step: int,
+             output: Tensor) -> None:
+    def some(part: slice) -> Tensor:
+        tensors = _arguments(maps, kernel, moves, masks, shift, part)
+        return torch.ops.torchvision.deform_conv2d(*tensors, *settings, masks is not None)
+
+    if len(maps) <= step:
+        fill(output, lambda: some(slice(None)))
+        return
+    for part in _parts(len(maps), step):
+        output[part] = some(part)
+
+
+def _backward(grad: Tensor, maps: Tensor, kernel: Tensor, moves: Tensor, masks: Optional[Tensor],
+              shift: Optional[Tensor], settings: Sequence[int],
+              step: int) -> Iterator[Tuple[slice, Tuple[Tensor, ...]]]:
+    """For some images after the others: which, and the gradients of their maps, of the kernel, of
+    the moves, the masks and the bias."""
+    for part in _parts(len(maps), step):
+        tensors = _arguments(maps, kernel, moves, masks, shift, part)
+        yield part, torch.ops.torchvision._deform_conv2d_backward(
+            grad[part].contiguous(), *tensors, *settings, masks is not None)
