@@ -9,6 +9,7 @@ of distillation needs them. A meta-path finder therefore serves empty modules in
 finder answers for the six names of ``_QUANTISATION`` only, every other import is left alone.
 """
 import contextlib
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -95,6 +96,7 @@ def prepare() -> None:
     stand_in_for_mmcv()
     for package in ('torch', 'mmengine', 'mmcv', 'optuna'):
         require(package)
+    let_hues_turn_back()
     if not any(isinstance(finder, _EmptyModules) for finder in sys.meta_path):
         sys.meta_path.insert(0, _EmptyModules())
     if 'mmrazor' not in sys.modules:
@@ -121,6 +123,30 @@ def _warn_of_clashes() -> None:
         warnings.warn(f'installed into the same folders: {pairs}; mend it with: '
                       f'{"; ".join(clash.mend() for clash in found)}', InstallationWarning,
                       stacklevel=3)
+
+
+class _Turn(float):
+    """A part of a turn whose 255-fold is a whole number from 0 to 255, as it is meant."""
+
+    def __mul__(self, other: Any) -> int:
+        return int(float(self) * other) % 256
+
+
+def let_hues_turn_back() -> None:
+    """mmcv before OneDL's 2.3 relies on negative numbers that wrap around in uint8 when it turns a
+    hue back, which NumPy refuses since 2.0."""
+    import numpy as np
+    photometric = importlib.import_module('mmcv.image.photometric')
+    theirs = photometric.adjust_hue
+    try:
+        theirs(np.zeros((1, 1, 3), np.uint8), -0.1, backend='cv2')
+    except OverflowError:
+        @functools.wraps(theirs)
+        def adjust_hue(img: Any, hue_factor: float, backend: Optional[str] = None) -> Any:
+            return theirs(img, _Turn(hue_factor), backend)
+
+        for module in (photometric, sys.modules['mmcv.image'], sys.modules['mmcv']):
+            module.adjust_hue = adjust_hue  # type: ignore[attr-defined]
 
 
 def let_mmseg_bases_be_found() -> None:

@@ -6,9 +6,9 @@ from functools import lru_cache
 
 import torch
 
-from autokd_mm.ops.stand_in import _StandIn
+from autokd_mm.ops.stand_in import StandIn
 
-STAND_IN = _StandIn('the compiled mmcv')
+STAND_IN = StandIn('the compiled mmcv')
 
 
 @lru_cache(maxsize=None)

@@ -5,6 +5,7 @@ import sys
 from types import ModuleType
 
 import mmcv
+import numpy as np
 import pytest
 from mmengine.config import Config, utils
 
@@ -59,12 +60,45 @@ def test_mmrazor_is_usable():
 def test_mmcv_shows_its_own_version_again():
     import importlib.metadata as metadata
     versions = []
-    for name in ('onedl-mmcv', 'mmcv'):
+    for name in ('onedl-mmcv', 'mmcv', 'mmcv-lite'):
         try:
             versions.append(metadata.version(name))
         except metadata.PackageNotFoundError:
             pass
     assert mmcv.__version__ in versions
+
+
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
+def test_hues_turn_back(backend):
+    """A third of a turn back makes red blue, one on makes it green."""
+    red = np.zeros((2, 2, 3), np.uint8)
+    red[..., 2] = 255  # BGR
+    back, on = (mmcv.adjust_hue(red, hue, backend=backend) for hue in (-1 / 3, 1 / 3))
+    assert back[0, 0].argmax() == 0 and on[0, 0].argmax() == 1
+    assert back.dtype == np.uint8 and back[0, 0].max() > 250
+    with pytest.raises(ValueError):
+        mmcv.adjust_hue(red, -0.6, backend=backend)
+
+
+@pytest.mark.skipif(np.lib.NumpyVersion(np.__version__) < '2.0.0',
+                    reason='earlier ones let negative numbers wrap around')
+def test_one_that_does_not_turn_back_is_mended(monkeypatch):
+    """mmcv 2.2's addition, and what else it does, stays."""
+    def theirs(img, hue_factor, backend=None):
+        """Their words."""
+        return img + np.uint8(hue_factor * 255), backend
+
+    for module in (mmcv, mmcv.image, mmcv.image.photometric):
+        monkeypatch.setattr(module, 'adjust_hue', theirs)
+    compat.let_hues_turn_back()
+    mended = mmcv.adjust_hue
+    assert mended is mmcv.image.photometric.adjust_hue is mmcv.image.adjust_hue is not theirs
+    assert mended.__doc__ == 'Their words.'
+    image = np.full((1, 1, 3), 100, np.uint8)
+    assert mended(image, -0.2, backend='x')[0].tolist() == [[[49, 49, 49]]]
+    assert mended(image, 0.2, 'x')[1] == 'x' and mended(image, 0.2)[0][0, 0, 0] == 151
+    compat.let_hues_turn_back()
+    assert mmcv.adjust_hue is mended
 
 
 # ---------------------------------------------------------------------- what is missing

@@ -13,7 +13,7 @@ from typing import Iterator, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from autokd_mm.ops.precision import counted_in, fill, operation
+from autokd_mm.ops.precision import counted_in, fill, kernels, operation
 
 
 @operation
@@ -49,12 +49,9 @@ def deform_conv_backward_input(input: Tensor, offset: Tensor, gradOutput: Tensor
     """
     maps, kernel, moves, grad = counted_in(input, weight, offset, gradOutput)
     settings = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
-    total = torch.zeros_like(kernel)
-    for part, grads in _backward(grad, maps, kernel, moves, None, None, settings, im2col_step):
-        _put(gradInput, part, grads[0])
-        _put(gradOffset, part, grads[2])
-        total += grads[1]
-    columns.resize_(total.shape).copy_(total)
+    columns.resize_(kernel.shape).zero_()
+    _backward(grad, maps, kernel, moves, None, None, settings, im2col_step,
+              [gradInput, gradOffset], [columns])
 
 
 @operation
@@ -69,8 +66,8 @@ def deform_conv_backward_parameters(input: Tensor, offset: Tensor, gradOutput: T
         maps, moves, grad = counted_in(input, offset, gradOutput)
         settings = (dH, dW, padH, padW, dilationH, dilationW, group, deformable_group)
         kernel = maps.new_zeros(gradWeight.shape)
-        columns = sum(grads[1] for _, grads in _backward(  # type: ignore[assignment]
-            grad, maps, kernel, moves, None, None, settings, im2col_step))
+        columns = torch.zeros_like(kernel)
+        _backward(grad, maps, kernel, moves, None, None, settings, im2col_step, [], [columns])
     gradWeight.add_(columns.to(gradWeight.dtype), alpha=scale)
     columns.set_()  # type: ignore[call-overload]
 
@@ -105,27 +102,12 @@ def modulated_deform_conv_backward(input: Tensor, weight: Tensor, bias: Tensor, 
     maps, kernel, shift, moves, masks, grad = counted_in(input, weight, bias, offset, mask,
                                                          grad_output)
     settings = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
-    of_kernel, of_shift = torch.zeros_like(kernel), torch.zeros_like(shift)
-    for part, grads in _backward(grad, maps, kernel, moves, masks, shift if with_bias else None,
-                                 settings, 1):
-        for written, found in ((grad_input, 0), (grad_offset, 2), (grad_mask, 3)):
-            _put(written, part, grads[found])
-        of_kernel += grads[1]
-        if with_bias:
-            of_shift += grads[4]
-    grad_weight.copy_(of_kernel)
-    grad_bias.copy_(of_shift)
+    _backward(grad, maps, kernel, moves, masks, shift if with_bias else None, settings, 1,
+              [grad_input, grad_offset, grad_mask], [grad_weight] + [grad_bias] * with_bias)
 
 
 def _parts(count: int, step: int) -> Iterator[slice]:
     return (slice(start, start + step) for start in range(0, count, step))
-
-
-def _put(output: Tensor, part: slice, values: Tensor) -> None:
-    if values.shape == output.shape:
-        fill(output, lambda: values)
-    else:
-        output[part] = values
 
 
 def _arguments(maps: Tensor, kernel: Tensor, moves: Tensor, masks: Optional[Tensor],
@@ -141,21 +123,31 @@ def _forward(maps: Tensor, kernel: Tensor, moves: Tensor, masks: Optional[Tensor
              output: Tensor) -> None:
     def some(part: slice) -> Tensor:
         tensors = _arguments(maps, kernel, moves, masks, shift, part)
-        return torch.ops.torchvision.deform_conv2d(*tensors, *settings, masks is not None)
+        return kernels.deform_conv2d(*tensors, *settings, masks is not None)
 
     if len(maps) <= step:
-        fill(output, lambda: some(slice(None)))
+        fill([output], lambda: [some(slice(None))])
         return
     for part in _parts(len(maps), step):
         output[part] = some(part)
 
 
 def _backward(grad: Tensor, maps: Tensor, kernel: Tensor, moves: Tensor, masks: Optional[Tensor],
-              shift: Optional[Tensor], settings: Sequence[int],
-              step: int) -> Iterator[Tuple[slice, Tuple[Tensor, ...]]]:
-    """For some images after the others: which, and the gradients of their maps, of the kernel, of
-    the moves, the masks and the bias."""
-    for part in _parts(len(maps), step):
+              shift: Optional[Tensor], settings: Sequence[int], step: int,
+              of_images: Sequence[Tensor], of_all: Sequence[Tensor]) -> None:
+    """Write the gradients of maps, moves and masks to ``of_images``, and add those of the kernel
+    and the bias to ``of_all``; as many of each as are there."""
+    def some(part: slice) -> Sequence[Tensor]:
         tensors = _arguments(maps, kernel, moves, masks, shift, part)
-        yield part, torch.ops.torchvision._deform_conv2d_backward(
+        of_maps, of_kernel, of_moves, of_masks, of_shift = kernels._deform_conv2d_backward(
             grad[part].contiguous(), *tensors, *settings, masks is not None)
+        for total, found in zip(of_all, (of_kernel, of_shift)):
+            total += found
+        return of_maps, of_moves, of_masks
+
+    if len(maps) <= step:
+        fill(of_images, lambda: some(slice(None)))
+        return
+    for part in _parts(len(maps), step):
+        for output, found in zip(of_images, some(part)):
+            output[part] = found

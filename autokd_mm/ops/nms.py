@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from autokd_mm.ops.precision import counted_in, operation
+from autokd_mm.ops.precision import counted_in, kernels, operation
 
 
 @operation
@@ -31,7 +31,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     boxes, scores = counted_in(boxes, scores)
     if offset:  # with both far corners moved by one, the sizes without an offset are these
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return torch.ops.torchvision.nms(boxes, scores, iou_threshold)
+    return kernels.nms(boxes, scores, iou_threshold)
 
 
 @operation

@@ -1,9 +1,13 @@
-"""What every operation shares: numbers in which it counts, and how an output is written."""
+"""What every operation shares: torchvision's kernels, numbers in which it counts, and how an output
+is written."""
 import functools
-from typing import Any, Callable, List, TypeVar
+from typing import Any, Callable, List, Sequence, TypeVar
 
 import torch
+import torchvision  # noqa: F401  (its import names its kernels to torch)
 from torch import Tensor
+
+kernels = torch.ops.torchvision
 
 Function = TypeVar('Function', bound=Callable[..., Any])
 _HALVES = (torch.float16, torch.bfloat16)
@@ -33,17 +37,18 @@ def counted_in(*tensors: Tensor) -> List[Tensor]:
     return [tensor.to(wide) for tensor in tensors]
 
 
-def fill(output: Tensor, compute: Callable[[], Tensor]) -> None:
-    """Make what ``compute`` returns the content of ``output``, a tensor of the same shape.
+def fill(outputs: Sequence[Tensor], compute: Callable[[], Sequence[Tensor]]) -> None:
+    """Make what ``compute`` returns the content of ``outputs``, tensors of the same shapes.
 
-    Where it can be, the memory of ``output`` is given back before and its place taken by the
-    result, so that there is one tensor of that size and no copy.
+    Where it can be, the memory of an output is given back before and its place taken by the result,
+    so that there is one tensor of that size and no copy.
     """
-    dtype, alone = output.dtype, output._base is None and output.is_contiguous()
-    if alone:
-        output.set_()  # type: ignore[call-overload]
-    result = compute().to(dtype).contiguous()
-    if alone:
-        output.set_(result)  # type: ignore[call-overload]
-    else:
-        output.copy_(result)
+    alone = [output._base is None and output.is_contiguous() for output in outputs]
+    for output, own in zip(outputs, alone):
+        if own:
+            output.set_()  # type: ignore[call-overload]
+    for output, own, result in zip(outputs, alone, compute()):
+        if own:
+            output.set_(result.to(output.dtype).contiguous())  # type: ignore[call-overload]
+        else:
+            output.copy_(result)

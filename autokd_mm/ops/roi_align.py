@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from autokd_mm.ops.bilinear import planes_of, read, spread
-from autokd_mm.ops.precision import counted_in, fill, operation
+from autokd_mm.ops.precision import counted_in, fill, kernels, operation
 from autokd_mm.ops.roi_bins import Bins
 
 _MAX = 0
@@ -33,8 +33,8 @@ def roi_align_forward(input: Tensor, rois: Tensor, output: Tensor, argmax_y: Ten
     """
     maps, rois = counted_in(input, rois)
     if pool_mode != _MAX:
-        fill(output, lambda: torch.ops.torchvision.roi_align(
-            maps, rois, spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned))
+        fill([output], lambda: [kernels.roi_align(
+            maps, rois, spatial_scale, aligned_height, aligned_width, sampling_ratio, aligned)])
         return
     planes = planes_of(maps, rois[:, 0])
     shape = (*output.shape[:2], aligned_height * aligned_width)
@@ -66,9 +66,9 @@ def roi_align_backward(grad_output: Tensor, rois: Tensor, argmax_y: Tensor, argm
     grad, rois = counted_in(grad_output, rois)
     shape = grad_input.shape
     if pool_mode != _MAX:
-        fill(grad_input, lambda: torch.ops.torchvision._roi_align_backward(
+        fill([grad_input], lambda: [kernels._roi_align_backward(
             grad, rois, spatial_scale, aligned_height, aligned_width, *shape, sampling_ratio,
-            aligned))
+            aligned)])
         return
     total = torch.zeros_like(grad_input, dtype=grad.dtype)
     spread(grad.flatten(2), planes_of(total, rois[:, 0]), argmax_y.to(grad).flatten(2),

@@ -40,8 +40,10 @@ _FILES = {
 OPERATIONS: Dict[str, str] = {name: file for file, names in _FILES.items() for name in names}
 
 
-class _StandIn(ModuleType):
-    """A module that has every name; what an operation needs is imported when it is asked for.
+class StandIn(ModuleType):
+    """A module in place of mmcv's extension that has every name.
+
+    An operation's file is imported when it is asked for.
 
     Args:
         install: what pip installs for the compiled operations.
@@ -97,7 +99,7 @@ class _Extension(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             except (ImportError, OSError) as error:
                 warnings.warn(_why(error), AutoKDWarning, stacklevel=2)
                 self._compiled = None
-        return _StandIn(self._install)
+        return StandIn(self._install)
 
     def exec_module(self, module: ModuleType) -> None:
         if self._compiled is not None:
@@ -146,4 +148,4 @@ def stands_in() -> bool:
     Raises:
         ImportError: mmcv is missing.
     """
-    return isinstance(importlib.import_module(_NAME), _StandIn)
+    return isinstance(importlib.import_module(_NAME), StandIn)

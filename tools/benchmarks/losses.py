@@ -11,11 +11,11 @@ Peak memory is what is allocated beyond the features, the student's gradient inc
 import argparse
 import os
 import sys
-import time
 import warnings
 from functools import lru_cache
 
 from parts import figures
+from parts.turns import peak_bytes, seconds
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
@@ -76,6 +76,12 @@ class Step:
             student.grad = None
             loss(student, teacher).backward()
 
+    def peak_bytes(self, device):
+        """The most that is allocated beyond the features, their gradients included."""
+        for student, _ in self.pairs:
+            student.grad = None
+        return peak_bytes(self, device)
+
 
 class MGD:
     """MMRazor's connector and loss, together what ours is."""
@@ -91,56 +97,6 @@ class MGD:
 
     def __call__(self, student, teacher):
         return self.loss(self.connector(student), teacher)
-
-
-def synchronise(device):
-    if device == 'cuda':
-        import torch
-        torch.cuda.synchronize()
-
-
-def seconds(steps, device, budget):
-    """The fastest turn of each step; they take turns until the budget of seconds is used up.
-
-    The fastest, because whatever else the machine does can only add to it.
-    """
-    fastest, start, turns = [float('inf')] * len(steps), time.perf_counter(), 0
-    while turns < 1 or time.perf_counter() - start < (budget if turns > 1 else 10 * budget):
-        order = list(enumerate(steps))
-        for index, step in order[::-1] if turns % 2 else order:  # who follows whom matters
-            synchronise(device)
-            before = time.perf_counter()
-            step()
-            synchronise(device)
-            fastest[index] = min(fastest[index], time.perf_counter() - before)
-        turns += 1
-    return fastest
-
-
-def peak_bytes(step, device):
-    """The most that is allocated at once beyond what was there before."""
-    import torch
-    for student, _ in step.pairs:
-        student.grad = None
-    if device == 'cuda':
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        step()
-        torch.cuda.synchronize()
-        return torch.cuda.max_memory_allocated() - before
-    activities = [torch.profiler.ProfilerActivity.CPU]
-    with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
-        step()
-    events = [event for event in profile.profiler.kineto_results.events()
-              if event.name() == '[memory]']
-    events.sort(key=lambda event: (event.start_ns if hasattr(event, 'start_ns')
-                                   else event.start_us)())
-    now = peak = 0
-    for event in events:
-        now += event.nbytes()
-        peak = max(peak, now)
-    return peak
 
 
 @lru_cache(maxsize=1)  # the cases of one size follow each other
@@ -182,7 +138,7 @@ class Benchmark:
         pairs = make_pairs(tuple(shapes), self.device)
         steps = [self.step_of_ours(kind, ours, pairs), self.step_of_theirs(theirs, pairs)]
         times = seconds(steps, self.device, self.budget)
-        peaks = [peak_bytes(step, self.device) for step in steps]
+        peaks = [step.peak_bytes(self.device) for step in steps]
         prefix = f'{self.device}/{name}/{size}'
         against = f'x {theirs["type"]}'
         for what, (ours, theirs), goal in zip(('time', 'memory'), (times, peaks), goals):
@@ -201,7 +157,7 @@ class Benchmark:
         features = sum(student.numel() * student.element_size() for student, _ in pairs)
         prefix = f'{self.device}/{name}/{size}'
         self.found.add(f'{prefix}/time', times[0] / times[1], 'copies of both features')
-        self.found.add(f'{prefix}/memory', peak_bytes(step, self.device) / features, 'features')
+        self.found.add(f'{prefix}/memory', step.peak_bytes(self.device) / features, 'features')
 
     def run(self, only=None):
         def wanted(name):
