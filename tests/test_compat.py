@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mmengine.config import Config, utils
 
-from autokd_mm import compat
+from autokd_mm import compat, ops
 
 
 def fresh(code, timeout=240):
@@ -153,6 +153,8 @@ def test_a_missing_package_in_a_fresh_process():
 @pytest.mark.parametrize('first', ['import mmpretrain.models, mmdet.models',
                                    'from autokd_mm.registry import MODELS'])
 def test_import_order_does_not_matter(first):
+    if 'mmdet' in first and ops.stands_in():
+        pytest.skip('without the compiled mmcv, mmdet.models can be imported behind us only')
     code = f'''
 {first}
 import mmcv
