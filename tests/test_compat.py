@@ -1,4 +1,5 @@
 import importlib
+import importlib.metadata as metadata
 import importlib.util
 import subprocess
 import sys
@@ -58,7 +59,6 @@ def test_mmrazor_is_usable():
 
 
 def test_mmcv_shows_its_own_version_again():
-    import importlib.metadata as metadata
     versions = []
     for name in ('onedl-mmcv', 'mmcv', 'mmcv-lite'):
         try:

@@ -35,6 +35,8 @@ _FILES = {
     'roi_align': ('roi_align_forward', 'roi_align_backward'),
     'roi_pool': ('roi_pool_forward', 'roi_pool_backward'),
     'soft_nms': ('softnms', ),
+    'sync_bn': ('sync_bn_forward_mean', 'sync_bn_forward_var', 'sync_bn_forward_output',
+                'sync_bn_backward_param', 'sync_bn_backward_data'),
 }
 #: operation -> the file of this room that has it
 OPERATIONS: Dict[str, str] = {name: file for file, names in _FILES.items() for name in names}

@@ -109,6 +109,18 @@ def test_losses(bench):
     assert found['cpu/l2/FPN-N2-C256/memory']['unit'] == 'x L2Loss'
 
 
+def test_ops(bench, capsys):
+    """Without a compiled mmcv, its rows are left out with a word."""
+    from autokd_mm import ops
+    found = bench('ops', '--only', 'nms/1000', '--budget', 0) if not ops.stands_in() else {}
+    for row in found.values():
+        assert row['value'] > 0 and row['unit'] == 'x compiled' and row['goal'] == '<= 1.1'
+    found = bench('ops', '--only', 'ms_deform_attn', '--budget', 0)
+    assert set(found) == {'cpu/ms_deform_attn/time', 'cpu/ms_deform_attn/memory'}
+    assert 0 < found['cpu/ms_deform_attn/memory']['value'] < 0.5
+    assert found['cpu/ms_deform_attn/time']['unit'] == 'x pure torch'
+
+
 def test_ranking(bench, capsys):
     found = bench('ranking')  # on the tables that are shipped
     assert found['metric + gap: tau']['value'] == pytest.approx(0.67, abs=0.005)
