@@ -5,6 +5,10 @@ above the threshold t. With offset o, 1 where pixels are counted, and a box's si
 ``(x2 - x1 + o) (y2 - y1 + o)``::
 
     IoU(a, b) = |a and b| / (|a| + |b| - |a and b|)
+
+Which of two equal scores is better is left to torch's sort, as in mmcv, while torchvision takes the
+first in memory: of the thousands of proposals of a fresh detector some are equal, and training
+would go another way.
 """
 from typing import List
 
@@ -31,7 +35,15 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     boxes, scores = counted_in(boxes, scores)
     if offset:  # with both far corners moved by one, the sizes without an offset are these
         boxes = boxes + boxes.new_tensor([0, 0, offset, offset])
-    return kernels.nms(boxes, scores, iou_threshold)
+    return kernels.nms(boxes, _ranks(scores), iou_threshold)
+
+
+def _ranks(scores: Tensor) -> Tensor:
+    """Different numbers in the order of the scores, as large as there are scores."""
+    ranks = torch.empty_like(scores)
+    ranks[scores.sort(0, descending=True).indices] = torch.arange(
+        len(scores), 0, -1, dtype=scores.dtype, device=scores.device)
+    return ranks
 
 
 @operation
@@ -47,7 +59,7 @@ def nms_match(dets: Tensor, iou_threshold: float) -> List[List[int]]:
         order of falling scores.
     """
     dets = counted_in(dets)[0]
-    order = dets[:, 4].argsort(descending=True, stable=True)
+    order = dets[:, 4].sort(0, descending=True).indices
     boxes = dets[order, :4]
     left = torch.ones(len(order), dtype=torch.bool, device=dets.device)
     groups = []

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 import mmcv
@@ -15,7 +16,7 @@ from autokd_mm import compat, ops
 from autokd_mm.errors import AutoKDWarning, OperationMissing, UserError
 from autokd_mm.ops import stand_in as room
 
-SUFFIX = '.cpython-{0.major}{0.minor}-x86_64-linux-gnu.so'.format(sys.version_info)
+SUFFIX = EXTENSION_SUFFIXES[0]
 
 
 def loaded(folder):
