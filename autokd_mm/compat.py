@@ -41,13 +41,14 @@ _MMCV_SHOWN_TO_MMRAZOR = '2.1.0'
 _NEEDED = {
     'torch': 'torch==2.11.0 (or 2.1.2 with the original OpenMMLab packages)',
     'mmengine': 'onedl-mmengine==0.10.12 (or mmengine==0.10.7)',
-    'mmcv': 'onedl-mmcv==2.3.6 built with MMCV_WITH_OPS=1 (or mmcv==2.1.0)',
+    'mmcv': '--no-deps mmcv-lite==2.2.0 (or mmcv-lite==2.1.0 with the original mmengine)',
     'mmrazor': 'mmrazor==1.0.0',
     'optuna': '"optuna>=4"',
     'mmpretrain': 'onedl-mmpretrain==1.3.6 (or mmpretrain==1.2.0)',
     'mmdet': 'onedl-mmdetection==3.5.1 (or mmdet==3.3.0)',
     'mmseg': 'onedl-mmsegmentation==1.4.2 (or mmsegmentation==1.2.2)',
 }
+_COMPILED = 'onedl-mmcv==2.3.6 built with MMCV_WITH_OPS=1 (or mmcv==2.1.0)'
 
 
 class _EmptyModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -88,7 +89,7 @@ def require(package: str) -> ModuleType:
 def stand_in_for_mmcv() -> None:
     """See that ``mmcv.ops`` can be imported without a compiled extension. Imports nothing itself,
     and is safe to call more than once."""
-    ops.register(_NEEDED['mmcv'])
+    ops.register(_COMPILED)
 
 
 def prepare() -> None:

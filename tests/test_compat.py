@@ -104,9 +104,9 @@ def test_one_that_does_not_turn_back_is_mended(monkeypatch):
 # ---------------------------------------------------------------------- what is missing
 @pytest.mark.parametrize('package, error, reason, install', [
     ('mmcv', ModuleNotFoundError("No module named 'mmcv'"),
-     "ModuleNotFoundError: No module named 'mmcv'", 'onedl-mmcv==2.3.6 built with MMCV_WITH_OPS=1'),
+     "ModuleNotFoundError: No module named 'mmcv'", '--no-deps mmcv-lite==2.2.0'),
     ('mmcv', ImportError('libtorch.so: cannot open\nshared object'), 'ImportError: libtorch.so: '
-     'cannot open', 'onedl-mmcv==2.3.6'),
+     'cannot open', '--no-deps mmcv-lite==2.2.0'),
     ('mmengine', AssertionError('too old'), 'AssertionError: too old', 'onedl-mmengine==0.10.12'),
     ('mmrazor.models', RuntimeError(), 'RuntimeError: ', 'mmrazor==1.0.0'),
     ('optuna', ModuleNotFoundError('x'), 'ModuleNotFoundError: x', '"optuna>=4"'),
@@ -145,7 +145,7 @@ def test_a_missing_package_in_a_fresh_process():
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("ImportError: autokd_mm cannot use mmcv (ModuleNotFoundError: No module "
-                           "named 'mmcv'); install it with: pip install onedl-mmcv==2.3.6")
+                           "named 'mmcv'); install it with: pip install --no-deps mmcv-lite==2.2.0")
     assert 'During handling' not in done.stderr and 'direct cause' not in done.stderr
 
 

@@ -52,7 +52,7 @@ class Block:
 sys.meta_path.insert(0, Block())
 '''
 ONE_LINE = ("autokd_mm cannot use mmcv (ModuleNotFoundError: No module named 'mmcv'); install it "
-            'with: pip install onedl-mmcv==2.3.6')
+            'with: pip install --no-deps mmcv-lite==2.2.0')
 
 
 def fresh(code, *args):
