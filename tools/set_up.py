@@ -81,6 +81,15 @@ class SetUp:
         self.pip('the other packages', '-r', 'requirements/runtime.txt', '-r',
                  'requirements/train.txt', '-r', 'requirements/tests.txt', '-r', self.pins)
         self.pip('autokd_mm', '--no-deps', '--no-build-isolation', '-e', '.')
+        self.look()
+
+    def look(self):
+        """What the doctor finds wrong, such as packages that overwrite each other."""
+        found = subprocess.run([self.python, '-m', 'autokd_mm.cli.main', 'doctor'],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for line in found.stdout.splitlines() if found.returncode else ():
+            if line.strip().startswith(('wrong:', 'mend it with:')):
+                self.say(line)
 
     def make_venv(self):
         """One with pip in it is kept."""

@@ -44,7 +44,7 @@ def test_a_set_has_pins_of_torch_and_no_mmcv_in_them(stack):
 
 
 def test_the_steps_in_order_one_line_each(environment, capsys):
-    setting = environment('case "$*" in *glob*) exit 1;; esac\n'
+    setting = environment('case "$*" in *glob*) exit 1;; *doctor*) exit;; esac\n'
                           'echo "pip: $*" | tee -a "$0.said"\n')
     setting.run()
     lines = capsys.readouterr().out.splitlines()
@@ -61,6 +61,14 @@ def test_a_compiled_mmcv_that_loads_is_kept(environment, capsys):
     assert 'mmcv: the compiled one that is there loads' in capsys.readouterr().out
     said = Path(setting.python + '.said').read_text()
     assert 'mmcv-lite' not in said and 'uninstall' not in said
+
+
+def test_what_the_doctor_finds_wrong_is_told(environment, capsys):
+    setting = environment('case "$*" in *doctor*) echo "autokd_mm 1"; echo "wrong: two mmcv"; '
+                          'echo "  mend it with: pip uninstall one"; exit 1;; esac\n')
+    setting.run()
+    assert capsys.readouterr().out.splitlines()[-2:] == ['wrong: two mmcv',
+                                                         '  mend it with: pip uninstall one']
 
 
 def test_one_that_does_not_load_gives_way_to_the_sources_of_the_lite_one(environment, tmp_path):
