@@ -117,9 +117,11 @@ def tool(monkeypatch, capsys):
         return [cls] + [found for below in cls.__subclasses__() for found in managers(below)]
 
     def run(name, *args):
+        script = TOOLS / f'{name}.py'
         monkeypatch.syspath_prepend(str(TOOLS))
+        monkeypatch.syspath_prepend(str(script.parent))  # as Python does for a script
         monkeypatch.setattr(sys, 'argv', [f'{name}.py', *map(str, args)])
-        spec = importlib.util.spec_from_file_location(f'tool_{name}', str(TOOLS / f'{name}.py'))
+        spec = importlib.util.spec_from_file_location(f'tool_{name}', str(script))
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         import _cli
