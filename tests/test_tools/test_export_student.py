@@ -83,7 +83,10 @@ try:
     import mmcv._ext
 except ImportError:  # plain MMDetection cannot be imported without; none of it is called here
     class Nothing(types.ModuleType):
-        __getattr__ = lambda self, name: print
+        def __getattr__(self, name):
+            if name.startswith('_'):
+                raise AttributeError(name)
+            return print
     sys.modules['mmcv._ext'] = Nothing('mmcv._ext')
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
