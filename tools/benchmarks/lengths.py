@@ -148,6 +148,8 @@ def draw(path, lengths, indices):
                    color=colour, alpha=0.7)
     left.set(xscale='log', xlabel='samples (images x epochs)',
              ylabel='place by held-out loss (1: best)')
+    left.set_xticks(samples, [f'{number:,}' for number in samples])
+    left.minorticks_off()
     right.set(xlabel='samples (images x epochs)', ylabel='gain over no distillation (points)')
     right.axhline(0, color='black', linewidth=0.8)
     for name, colour in (('hand-crafted', 'tab:blue'), ('others of the space', 'tab:orange')):
