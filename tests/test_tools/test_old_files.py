@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from mmpretrain.datasets.transforms import PackInputs
 
 OLD = Path(__file__).resolve().parents[1] / 'data' / 'version_0_1_0'
 
@@ -13,6 +14,11 @@ OLD = Path(__file__).resolve().parents[1] / 'data' / 'version_0_1_0'
 def old(tmp_path):
     shutil.copytree(str(OLD), str(tmp_path / 'old'))
     return tmp_path / 'old'
+
+
+# A bank tells the pipeline that filled it, and OneDL's packs more by default than the original one.
+of_one_set = pytest.mark.skipif('ori_kp' not in PackInputs.DEFAULT_META_KEYS,
+                                reason="its bank was written with OneDL's packages")
 
 
 def rows(folder):
@@ -25,6 +31,7 @@ def digests(folder):
             for path in sorted(folder.rglob('*')) if path.is_file()}
 
 
+@of_one_set
 def test_a_study_goes_on_with_its_bank(tool, tiny_config, old, tmp_path):
     config = tmp_path / 'tiny.py'
     config.write_text(tiny_config(str(old / 'teacher.pth')))
@@ -38,12 +45,17 @@ def test_a_study_goes_on_with_its_bank(tool, tiny_config, old, tmp_path):
             assert after[number].get(name) == row.get(name)
 
 
-def test_a_found_config_trains_from_a_bank_and_a_checkpoint_is_read(tool, old, tmp_path):
+@of_one_set
+def test_a_found_config_trains_from_a_bank(tool, old, tmp_path):
     best, teacher = old / 'search' / 'best_distiller.py', f'teacher_ckpt={old / "teacher.pth"}'
     bank = digests(old / 'teacher_bank')
     out = tool('train', best, '--work-dir', tmp_path / 'train', '--teacher-bank',
                old / 'teacher_bank', '--cfg-options', teacher)
     assert 'checked in' in out and digests(old / 'teacher_bank') == bank
+
+
+def test_a_checkpoint_is_read(tool, old, tmp_path):
+    best, teacher = old / 'search' / 'best_distiller.py', f'teacher_ckpt={old / "teacher.pth"}'
     out = tool('test', best, old / 'epoch_1.pth', '--work-dir', tmp_path / 'test',
                '--cfg-options', teacher)
     assert 'accuracy/top1: 10.3853' in out  # what that version said of it
