@@ -123,7 +123,8 @@ class SetUp:
             return
         self.uninstall('mmcv-lite')
         build = os.path.join('requirements', 'stacks', f'{self.stack}.mmcv-compiled.txt')
-        self.pip("what mmcv's build needs", '-r', build)
+        # not -r: that would build mmcv, too, in isolation from the torch it is for
+        self.pip("what mmcv's build needs", '-c', build, 'setuptools', 'wheel', 'ninja')
         # As pip finds it (a wheel offered in PIP_FIND_LINKS wins over the sources of the same
         # version), then afresh, then from its sources: pip cannot see which torch a wheel was
         # built for. --no-cache-dir because its cache of built wheels knows nothing of torch.

@@ -82,10 +82,15 @@ def test_one_that_does_not_load_gives_way_to_the_sources_of_the_lite_one(environ
 
 
 def test_compiled_is_tried_from_a_wheel_before_it_is_built(environment, capsys):
-    setting = environment('case "$*" in *glob*) test -e "$0.built"; exit;; '
+    setting = environment('echo "$*" >> "$0.said"\n'
+                          'case "$*" in *glob*) test -e "$0.built"; exit;; '
                           '*no-binary*) touch "$0.built";; esac\n', mmcv='compiled')
     setting.install_mmcv()
     out = capsys.readouterr().out
+    needs, *tries = [line for line in Path(setting.python + '.said').read_text().splitlines()
+                     if ' install ' in line]
+    assert needs.endswith('setuptools wheel ninja') and ' -r ' not in needs
+    assert len(tries) == 3 and all('--no-build-isolation' in line for line in tries)
     assert out.count('onedl-mmcv (') == 3 and out.count('do not load with this torch') == 2
 
 
