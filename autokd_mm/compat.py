@@ -118,7 +118,7 @@ def prepare() -> None:
 
 
 def _warn_of_clashes() -> None:
-    found = installed.clashes(installed.distributions_by_name())
+    found = installed.clashes(installed.distributions_by_name(*installed.OPENMMLAB))
     if found:
         pairs = ', '.join(' and '.join((clash.kept, *clash.removed)) for clash in found)
         warnings.warn(f'installed into the same folders: {pairs}; mend it with: '

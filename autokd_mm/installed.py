@@ -5,6 +5,7 @@ one overwrites the earlier, pip counts both as installed, and removing either le
 pip has no means to forbid it, so it is looked for. Reads metadata only and imports nothing else.
 """
 from importlib.metadata import Distribution, distributions
+from itertools import chain
 from typing import Dict, List, NamedTuple, Tuple
 
 # import name -> the distributions that provide it; in a tie the first one stays.
@@ -15,6 +16,7 @@ PROVIDERS = {
     'mmseg': ('onedl-mmsegmentation', 'mmsegmentation'),
     'mmpretrain': ('onedl-mmpretrain', 'mmpretrain'),
 }
+OPENMMLAB = tuple(name for names in PROVIDERS.values() for name in names)
 
 #: What sets up a training beside the search alone; pip knows the extras of what it has installed.
 INSTALL = "pip install 'autokd_mm[onedl]'"
@@ -33,10 +35,15 @@ class Clash(NamedTuple):
                 f'--no-deps {self.kept}=={self.version}')
 
 
-def distributions_by_name() -> Dict[str, Distribution]:
-    """What is installed; of two versions on the path, the one that Python imports."""
+def distributions_by_name(*names: str) -> Dict[str, Distribution]:
+    """What is installed; of two versions on the path, the one that Python imports.
+
+    Args:
+        names: look for these alone, which is ten times as fast; by default all.
+    """
     found: Dict[str, Distribution] = {}
-    for one in distributions():
+    for one in (chain.from_iterable(distributions(name=name) for name in names) if names
+                else distributions()):
         try:
             name = normal(one.metadata['Name'] or '')
         except (OSError, TypeError):  # as of importlib_metadata 8, which replaces Python's own
@@ -53,7 +60,7 @@ def normal(name: str) -> str:
 
 def for_training(found: Dict[str, Distribution]) -> bool:
     """Whether any of OpenMMLab's packages is there: somebody wants more than the search alone."""
-    return any(name in found for names in PROVIDERS.values() for name in names)
+    return any(name in found for name in OPENMMLAB)
 
 
 def clashes(found: Dict[str, Distribution]) -> List[Clash]:

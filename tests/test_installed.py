@@ -22,7 +22,7 @@ def installing(tmp_path, monkeypatch):
             folders.append(str(tmp_path / folder))
 
     monkeypatch.setattr(installed, 'distributions',
-                        lambda: importlib.metadata.distributions(path=folders))
+                        lambda **wanted: importlib.metadata.distributions(path=folders, **wanted))
     return install
 
 

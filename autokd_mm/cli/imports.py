@@ -2,13 +2,12 @@
 import contextlib
 import importlib
 import io
-import sys
 import textwrap
 import warnings
 from importlib.metadata import Distribution
 from typing import Any, Dict, List, NamedTuple
 
-from autokd_mm import compat
+from autokd_mm import compat, ops
 from autokd_mm.errors import AutoKDWarning, InstallationWarning
 from autokd_mm.installed import PROVIDERS
 
@@ -78,14 +77,11 @@ def _operations(found: Dict[str, Distribution], problems: List[Problem]) -> List
         reason = f'{type(error).__name__}: {error}'.splitlines()[0]
         problems.append(Problem(f'mmcv has no operations ({reason})', _lite(found)))
         return ['mmcv operations: none']
-    count = len([name for name in dir(extension) if not name.startswith('_')])
-    if getattr(extension, '__file__', None):
+    if not ops.stands_in():
+        count = len([name for name in dir(extension) if not name.startswith('_')])
         return [f'mmcv operations: {count} compiled, none stood in']
-    owner = type(extension).__module__
-    owner = owner if owner.startswith('autokd_mm.') else extension.__name__
-    there: Dict[str, str] = getattr(sys.modules[owner], 'OPERATIONS', {})
     return _wrapped('mmcv operations: none compiled, stood in (autokd_mm.ops): ',
-                    sorted(set(there.values()) - {'info'}))
+                    sorted(set(ops.OPERATIONS.values()) - {'info'}))
 
 
 def _lite(found: Dict[str, Distribution]) -> str:

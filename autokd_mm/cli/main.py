@@ -9,7 +9,7 @@ from typing import List, Optional
 
 from autokd_mm.cli import shipped
 from autokd_mm.errors import ConfigError, nearest
-from autokd_mm.installed import INSTALL, distributions_by_name, for_training
+from autokd_mm.installed import INSTALL, OPENMMLAB, distributions_by_name, for_training
 from autokd_mm.version import __version__
 
 # command -> its script in tools/, and what it does
@@ -75,7 +75,7 @@ def _run(command: str, args: List[str]) -> int:
 
 
 def _run_tool(command: str, args: List[str]) -> None:
-    if not for_training(distributions_by_name()):
+    if not for_training(distributions_by_name(*OPENMMLAB)):
         raise ConfigError(f'autokd {command}: the search alone is set up; what a training needs '
                           f'comes with {INSTALL}')
     sys.argv = [f'autokd {command}', *args]  # what `--help` and argparse's errors call it

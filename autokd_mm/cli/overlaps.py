@@ -3,7 +3,7 @@ import csv
 from importlib.metadata import Distribution
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
-from autokd_mm.installed import PROVIDERS
+from autokd_mm.installed import OPENMMLAB
 
 # Packages leave these at the top of site-packages by mistake, and nobody imports them there.
 _JUNK = ('docs', 'examples', 'test', 'tests')
@@ -45,9 +45,8 @@ def overlaps(found: Dict[str, Distribution]) -> List[Overlap]:
 def harmless(one: Overlap, found: Dict[str, Distribution]) -> bool:
     """Of the same version the later one does what the earlier did: OpenCV with a window and without
     one. The packages of OpenMMLab are told about in any case."""
-    known = {name for names in PROVIDERS.values() for name in names}
     same = found[one.first].version == found[one.other].version
-    return same and not {one.first, one.other} & known
+    return same and not {one.first, one.other} & set(OPENMMLAB)
 
 
 def _record(one: Distribution) -> Iterator[Tuple[str, str]]:

@@ -8,9 +8,10 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from autokd_mm import compat, installed
+from autokd_mm import compat, installed, ops
 from autokd_mm.cli import doctor, imports, machine
 from autokd_mm.errors import AutoKDWarning
+from autokd_mm.ops.stand_in import StandIn
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +27,7 @@ def examined(capsys, monkeypatch):
         for name, version in more.items():
             found[name.replace('_', '-')] = SimpleNamespace(
                 version=version, locate_file=found['torch'].locate_file, read_text=lambda name: '')
-        monkeypatch.setattr(doctor, 'distributions_by_name', lambda: found)
+        monkeypatch.setattr(doctor, 'distributions_by_name', lambda *names: found)
         code = doctor.examine()
         out, err = capsys.readouterr()
         assert err == '' and len(out.splitlines()) <= 40
@@ -125,11 +126,9 @@ def test_who_has_the_operations(monkeypatch):
     found, problems = dict(mmcv=None, mmdet=None), []
     assert imports._operations(found, problems) == ['mmcv operations: 2 compiled, none stood in']
 
-    room = ModuleType('autokd_mm.made_up')
-    room.OPERATIONS = {'nms': 'nms', 'nms_match': 'nms', 'roi_align_forward': 'roi_align'}
-    room.StandIn = type('StandIn', (ModuleType, ), {'__module__': room.__name__})
-    monkeypatch.setitem(sys.modules, room.__name__, room)
-    monkeypatch.setitem(sys.modules, 'mmcv._ext', room.StandIn('mmcv._ext'))
+    monkeypatch.setattr(ops, 'OPERATIONS',
+                        {'nms': 'nms', 'nms_match': 'nms', 'roi_align_forward': 'roi_align'})
+    monkeypatch.setitem(sys.modules, 'mmcv._ext', StandIn('mmcv'))
     assert imports._operations(found, problems) == [
         'mmcv operations: none compiled, stood in (autokd_mm.ops): nms roi_align']
     assert problems == []
