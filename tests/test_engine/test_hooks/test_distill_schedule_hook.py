@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from mmengine.runner import Runner
 from mmrazor.engine.hooks import StopDistillHook
 
 from autokd_mm.errors import ConfigError
@@ -34,29 +33,12 @@ def factors_of(steps):
 
 
 @pytest.fixture
-def runner(parts, tmp_path):
+def runner(parts, short_trainings):
     """``runner(name, **config)`` distils the tiny student for epochs of 4 steps."""
     base = copy.deepcopy(parts.config)
     base.model.distiller = distiller_config(SPEC, parts.layers)
-    base.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=10)
-    # No augmentation: a resumed training would draw another one.
-    base.train_dataloader.dataset.update(indices=128, pipeline=[dict(type='PackInputs')])
-    base.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
     base.default_hooks.logger.interval = 1
-    base.train_dataloader.update(batch_size=32, num_workers=0, persistent_workers=False)
-    base.val_cfg = base.val_dataloader = base.val_evaluator = None
-    base.test_cfg = base.test_dataloader = base.test_evaluator = None
-    base.param_scheduler = None
-    base.randomness = dict(seed=0)
-    base.custom_hooks = [hook(**loss_schedules(SPEC, parts.layers))]
-
-    def build(name, **values):
-        config = copy.deepcopy(base)
-        config.merge_from_dict(dict(work_dir=str(tmp_path / name),
-                                    experiment_name=f'{tmp_path.name}_{name}', **values))
-        return Runner.from_cfg(config)
-
-    return build
+    return short_trainings(base, [hook(**loss_schedules(SPEC, parts.layers))])
 
 
 @pytest.fixture

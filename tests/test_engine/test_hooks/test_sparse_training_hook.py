@@ -4,7 +4,6 @@ import copy
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.registry import HOOKS
@@ -13,30 +12,13 @@ HOOK = dict(type='mmrazor.SparseTrainingHook', density=0.2, death_rate=0.5, inte
 
 
 @pytest.fixture
-def runner(tiny_config, tmp_path):
+def runner(tiny_config, short_trainings, tmp_path):
     """``runner(name, **config)`` trains the tiny student for two epochs of 4 steps."""
     path = tmp_path / 'tiny.py'
     path.write_text(tiny_config(None))
     base = Config.fromfile(str(path))
     base.model = copy.deepcopy(base.model.architecture)
-    base.train_cfg = dict(by_epoch=True, max_epochs=2, val_interval=10)
-    # No augmentation: a resumed training would draw another one.
-    base.train_dataloader.dataset.update(indices=128, pipeline=[dict(type='PackInputs')])
-    base.default_hooks.checkpoint = dict(type='CheckpointHook', interval=1)
-    base.train_dataloader.update(batch_size=32, num_workers=0, persistent_workers=False)
-    base.val_cfg = base.val_dataloader = base.val_evaluator = None
-    base.test_cfg = base.test_dataloader = base.test_evaluator = None
-    base.param_scheduler = None
-    base.randomness = dict(seed=0)
-    base.custom_hooks = [HOOK]
-
-    def build(name, **values):
-        config = copy.deepcopy(base)
-        config.merge_from_dict(dict(work_dir=str(tmp_path / name),
-                                    experiment_name=f'{tmp_path.name}_{name}', **values))
-        return Runner.from_cfg(config)
-
-    return build
+    return short_trainings(base, [HOOK])
 
 
 def hook_of(runner):
