@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Mapping, Sequence
+from typing import Callable, Mapping, Sequence
 
 from optuna.trial import FrozenTrial
 
@@ -11,6 +11,7 @@ from autokd_mm.engine.phases import Phases
 from autokd_mm.errors import ConfigError
 from autokd_mm.proxy.trainer import Clock
 from autokd_mm.report import words
+from autokd_mm.report.export import Standing
 from autokd_mm.report.progress import best_table, table_text
 from autokd_mm.study import study as studies
 
@@ -39,10 +40,10 @@ class Ending:
         wall, phases = time.perf_counter() - self._started, self.phases
         with phases.turn():
             done, others = studies.finished_and_running(phases.study)
-            rewards = phases.finals()
-            phases.results.write_leaderboard(done, rewards)
+            standings = phases.finals()
+            phases.results.write_leaderboard(done, standings)
             about = phases.final.report(done) if phases.final else []
-            top = phases.results.write_best(done, rewards, about)
+            top = phases.results.write_best(done, standings, about)
         self._tell_costs(done, wall)
         if others:
             phases.say(f'{len(others)} trials are still with other workers')
@@ -52,7 +53,7 @@ class Ending:
             raise ConfigError('no distiller was trained to the end of the proxy; the reasons are '
                               f'in {phases.results.leaderboard}')
         if top is not None:
-            self._tell_winner(top, done, rewards, about)
+            self._tell_winner(top, done, standings, about)
 
     def _tell_costs(self, done: Sequence[FrozenTrial], wall: float) -> None:
         share = 1 - (self.clock.model - self._first) / max(wall, 1e-9)
@@ -61,12 +62,13 @@ class Ending:
         self.scalars({'search/outside_model': share, 'search/seconds': wall}, step=len(done))
 
     def _tell_winner(self, top: FrozenTrial, done: Sequence[FrozenTrial],
-                     rewards: Mapping[int, Any], about: Sequence[str]) -> None:
+                     standings: Mapping[int, Standing], about: Sequence[str]) -> None:
         results, say = self.phases.results, self.phases.say
-        self.logger.info('\n' + table_text(best_table(list(done), rewards)))
+        self.logger.info('\n' + table_text(best_table(list(done), standings)))
         for line in about:
             say(line.strip())
-        if rewards.get(top.number, top.value) <= 0:
+        reached = standings.get(top.number)
+        if (reached.reward if reached else top.value or 0.0) <= 0:
             self.logger.warning('no distiller was better than none on the proxy')
         say(f'the best distiller is in {results.best}; train with it:\n'
             f'    autokd train {results.best}')

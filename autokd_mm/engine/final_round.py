@@ -1,7 +1,6 @@
 """The final round: the best distillers again, longer and with new seeds, to choose the winner."""
 from __future__ import annotations
 
-import math
 from contextlib import nullcontext
 from typing import (Any, Callable, Collection, ContextManager, Dict, List, Mapping, Optional,
                     Sequence, Tuple)
@@ -11,19 +10,17 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.final_settings import ALL, FinalSettings
 from autokd_mm.engine.one_trial import Trainer, look_on
+from autokd_mm.engine.rungs import BASELINE, Run, Rungs
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.report import words
-from autokd_mm.report.export import OUTCOME, best, ranked, spec_of
+from autokd_mm.report.export import OUTCOME, Standing, best, ranked, spec_of
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.study import study as studies
 
 _CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
-_BASELINE = -1  # in the place of a trial's number: the undistilled student
-
-Run = Tuple[int, int]  # number of the trial, seed
 
 
 class FinalRound:
@@ -69,7 +66,9 @@ class FinalRound:
         chosen = chosen[:self.settings.best]
         if not chosen:
             return []
-        missing = self.settings.handcrafted - sum(self.is_handcrafted(trial) for trial in chosen)
+        wanted = len(self.first) if self.settings.handcrafted == ALL else \
+            int(self.settings.handcrafted)
+        missing = wanted - sum(self.is_handcrafted(trial) for trial in chosen)
         others = [trial for trial in different
                   if trial not in chosen and self.is_handcrafted(trial)]
         return chosen + others[:max(0, missing)]
@@ -78,15 +77,21 @@ class FinalRound:
         return trial.params in self.first
 
     def runs(self, finalists: Sequence[FrozenTrial]) -> List[Run]:
-        """Every run, the undistilled student first; none without finalists."""
-        candidates = [trial.number for trial in finalists]
-        return [(candidate, seed) for candidate in [_BASELINE] + candidates
-                for seed in self.seeds] if candidates else []
+        """Every run that is known by now, see :class:`Rungs`; none without finalists."""
+        done = self._runs()[0]
+        crafted = {trial.number for trial in finalists if self.is_handcrafted(trial)}
+        rungs = self._rungs(crafted.__contains__ if self.settings.handcrafted else None)
+        return rungs.runs([trial.number for trial in finalists], done, _outcomes(done))
 
-    def expected_runs(self) -> int:
-        """The most runs there can be, for an estimate of the time."""
-        handcrafted = min(self.settings.handcrafted, len(self.first))
-        return (1 + self.settings.best + handcrafted) * len(self.seeds)
+    def expected_length(self, runs: Sequence[Run] = ()) -> int:
+        """Of all runs together in lengths of the proxy, for an estimate of the time.
+
+        Args:
+            runs: those that are known.
+        """
+        entrants = len({run.candidate for run in runs} - {BASELINE})
+        return self._rungs().expected_length(
+            entrants or self.settings.most_entrants(len(self.first)))
 
     def take(self, runs: Sequence[Run], silent: Collection[int] = ()) -> Optional[Trial]:
         """A run that nobody has taken, signed by this worker; ``None`` when there is none left.
@@ -101,9 +106,8 @@ class FinalRound:
         for run in runs:
             if run not in done and run not in running:
                 trial = self.study.ask()
-                for name, value in zip((_CANDIDATE, _SEED), run):
+                for name, value in zip((_CANDIDATE, _SEED, _LENGTH), run):
                     trial.set_user_attr(name, value)
-                trial.set_user_attr(_LENGTH, self.settings.length)
                 trial.set_user_attr(studies.DEATHS, self._deaths(run))
                 trial.set_user_attr(studies.WORKER, studies.worker_name())
                 return trial
@@ -118,21 +122,21 @@ class FinalRound:
         Raises:
             ConfigError: the undistilled student cannot be trained for so long.
         """
-        number, seed = _run_of(trial)
+        number, seed, length = _run_of(trial)
         about = f'final round: {f"trial {number}" if number >= 0 else "undistilled student"}, ' \
-                f'seed {seed}'
+                f'seed {seed}' + (f', length {length}' if self.settings.rungs > 1 else '')
         try:
             spec = None
-            if number != _BASELINE:
+            if number != BASELINE:
                 spec = spec_of(self.search.get_trials(deepcopy=False)[number])
             in_words = f' | {spec.in_words()}' if spec else ''
             try:
                 outcome = self.trainer.run(spec, look_on if self.reward.needs_curve else None,
-                                           seed, self.settings.length)
+                                           seed, length)
             except CandidateFailed as failed:
-                if number == _BASELINE:
-                    raise ConfigError(f'final_round.length={self.settings.length}: the undistilled '
-                                      f'student cannot be trained so long: {failed}') from None
+                if number == BASELINE:
+                    raise ConfigError(f'final_round.length={length}: the undistilled student '
+                                      f'cannot be trained so long: {failed}') from None
                 with turn():
                     trial.set_user_attr(studies.REASON, str(failed))
                     self.study.tell(trial, state=TrialState.FAIL)
@@ -150,55 +154,47 @@ class FinalRound:
         return (f'{about}: loss {outcome.calibrated_loss:.4f}, gap {outcome.gap:.4f}'
                 f'{words.metric_text(outcome.metric)}, {outcome.seconds:.1f} s{in_words}')
 
-    def finished(self, runs: Sequence[Run]) -> int:
-        """How many of the runs are finished."""
+    def finished(self, runs: Sequence[Run]) -> List[Run]:
+        """Those of the runs that are finished."""
         done = self._runs()[0]
-        return sum(run in done for run in runs)
+        return [run for run in runs if run in done]
 
-    def rewards(self) -> Dict[int, float]:
-        """Mean reward over the seeds of every trial that has run with all of them.
-
-        A trial that failed with one of the seeds, or whose reward is not finite, has none.
-        """
-        outcomes = {run: Outcome.from_dict(trial.user_attrs[OUTCOME])
-                    for run, trial in self._runs()[0].items()
-                    if trial.state == TrialState.COMPLETE}
-        result = {}
-        for number in sorted({candidate for candidate, _ in outcomes} - {_BASELINE}):
-            pairs = [(outcomes.get((number, seed)), outcomes.get((_BASELINE, seed)))
-                     for seed in self.seeds]
-            try:
-                values = [self.reward(own, base) for own, base in pairs if own and base]
-            except ValueError:
-                continue
-            if len(values) == len(self.seeds):
-                result[number] = math.fsum(values) / len(values)
-        return result
+    def standings(self) -> Dict[int, Standing]:
+        """Where everybody stands who has run with all seeds, by number of the trial."""
+        return self._rungs().standings(_outcomes(self._runs()[0]))
 
     def report(self, trials: Sequence[FrozenTrial]) -> List[str]:
         """How the winner among ``trials`` was chosen, in words."""
-        rewards = self.rewards()
-        top = best(trials, rewards)
+        standings = self.standings()
+        top = best(trials, standings)
         if top is None:
             return []
         handcrafted = [trial for trial in trials if self.is_handcrafted(trial)]
-        return words.final_round(top, rewards, len(self.seeds), self.settings.length, handcrafted)
+        return words.final_round(top, standings, len(self.seeds), handcrafted)
+
+    def _rungs(self, is_handcrafted: Optional[Callable[[int], bool]] = None) -> Rungs:
+        return Rungs(self.settings.lengths, self.seeds, self.reward, is_handcrafted)
 
     def _deaths(self, run: Run) -> int:
         """How many workers have died of a run."""
         return max((trial.user_attrs.get(studies.DEATHS, 0)
                     for trial in self.study.get_trials(deepcopy=False)
                     if trial.user_attrs.get(studies.INTERRUPTED)
-                    and (trial.user_attrs.get(_CANDIDATE), trial.user_attrs.get(_SEED)) == run
-                    and trial.user_attrs.get(_LENGTH) == self.settings.length), default=0)
+                    and tuple(map(trial.user_attrs.get, (_CANDIDATE, _SEED, _LENGTH))) == run),
+                   default=0)
 
     def _runs(self) -> Tuple[Dict[Run, FrozenTrial], Dict[Run, FrozenTrial]]:
-        """Finished and running ones, of this length."""
-        done, running = ({_run_of(trial): trial for trial in trials
-                          if trial.user_attrs.get(_LENGTH) == self.settings.length}
+        """Finished and running ones."""
+        done, running = ({_run_of(trial): trial for trial in trials}
                          for trials in studies.finished_and_running(self.study))
         return done, running
 
 
 def _run_of(trial: Any) -> Run:
-    return trial.user_attrs[_CANDIDATE], trial.user_attrs[_SEED]
+    # A worker that died before it had said which run this is leaves one of no length.
+    return Run(*(trial.user_attrs.get(name, 0) for name in (_CANDIDATE, _SEED, _LENGTH)))
+
+
+def _outcomes(done: Mapping[Run, FrozenTrial]) -> Dict[Run, Outcome]:
+    return {run: Outcome.from_dict(trial.user_attrs[OUTCOME]) for run, trial in done.items()
+            if trial.state == TrialState.COMPLETE}

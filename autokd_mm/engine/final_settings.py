@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, List, Mapping, Optional, Union
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.search.reward import Reward
 from autokd_mm.space.checks import read_settings, whole_number
 
-_LEAST = dict(best=1, handcrafted=0, length=1, seeds=1)
+_LEAST = dict(best=1, handcrafted=0, length=1, rungs=1, seeds=1)
+ALL = 'all'
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,10 @@ class FinalSettings:
     Attributes:
         best: so many of the best finished distillers, different ones.
         handcrafted: so many of ``warm_start`` take part at least: the best of them join where too
-            few are among those.
+            few are among those. ``'all'``: every one that was not rejected.
         length: the proxy's epochs times this.
+        rungs: with more than one, everybody runs at a shorter length first, and the better half
+            goes on to twice that, up to ``length``.
         seeds: runs of each, with other initial weights, masks and orders than the trials had: a
             distiller that was lucky there is not lucky here again.
         reward: that chooses the winner, in a config the weights of its terms; ``None``: that of
@@ -26,10 +30,26 @@ class FinalSettings:
             ``dict(metric=1)`` asks for what that training is for.
     """
     best: int = 5
-    handcrafted: int = 1
+    handcrafted: Union[int, str] = 1
     length: int = 4
+    rungs: int = 1
     seeds: int = 2
     reward: Optional[Reward] = None
+
+    @property
+    def lengths(self) -> List[int]:
+        """Of the rungs, rising: ``length``, half of it, a quarter ..."""
+        return [-(-self.length // 2 ** rung) for rung in range(self.rungs)][::-1]
+
+    def most_entrants(self, handcrafted: int) -> int:
+        """The most distillers that can take part.
+
+        Args:
+            handcrafted: how many there are.
+        """
+        joining = handcrafted if self.handcrafted == ALL else min(int(self.handcrafted),
+                                                                  handcrafted)
+        return self.best + joining
 
     @classmethod
     def from_config(cls, config: Any) -> Optional['FinalSettings']:
@@ -42,7 +62,16 @@ class FinalSettings:
         if values is None:
             return None
         for name, value in values.items():
-            if name in _LEAST:
+            if name in _LEAST and (name, value) != ('handcrafted', ALL):
                 whole_number(f'final_round.{name}', value, _LEAST[name])
+        _refuse_more_rungs(values)
         reward = Reward(values.get('reward'), 'final_round.reward')
         return cls(**dict(values, reward=reward if values.get('reward') else None))
+
+
+def _refuse_more_rungs(values: Mapping[str, Any]) -> None:
+    """Two rungs of one length would be the same runs."""
+    most = values.get('length', FinalSettings.length).bit_length()
+    if values.get('rungs', 1) > most:
+        raise ConfigError(f'final_round.rungs={values["rungs"]}: lengths are halved from rung to '
+                          f'rung, and final_round.length has at most {most}')

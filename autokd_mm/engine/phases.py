@@ -88,15 +88,15 @@ class Phases:
                 self.say(self.final.run(trial, self.turn))
                 self.heartbeat.rest()
                 self._write_leaderboard()
-            elif finished == len(runs):
+            elif len(finished) == len(runs):
                 return
             else:
                 longest = 0.0
                 time.sleep(POLL)
 
-    def finals(self) -> Dict[int, float]:
-        """Rewards of the final round by trial number."""
-        return self.final.rewards() if self.final else {}
+    def finals(self) -> Dict[int, export.Standing]:
+        """Where distillers stand behind the final round, by trial number."""
+        return self.final.standings() if self.final else {}
 
     def counted(self, done: Sequence[FrozenTrial]) -> int:
         return studies.counted(done, self.free)
@@ -125,15 +125,14 @@ class Phases:
             patiently(lambda: self.results.write_leaderboard(done, finals))
 
     def _show(self, done: Sequence[FrozenTrial], runs: Sequence[Run] = (),
-              finished: int = 0) -> None:
+              finished: Sequence[Run] = ()) -> None:
         top = export.best(done)
         note = f'best {top.value:+.4f}' if top else ''
-        length = self.final.settings.length if self.final else 0
-        expected = len(runs) or (self.final.expected_runs() if self.final else 0)
         work = expected_work(done, self.trials, self.free, self.runner.epochs,
-                             expected * length, finished * length)
+                             self.final.expected_length(runs) if self.final else 0,
+                             sum(run.length for run in finished))
         if runs:
-            self.display.show('final round', finished, len(runs), note, work)
+            self.display.show('final round', len(finished), len(runs), note, work)
         else:
             self.display.show('searching', self.counted(done), self.trials, note, work)
 

@@ -5,7 +5,7 @@ import copy
 import csv
 import io
 import os
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from mmengine.config import Config
 from optuna.trial import FrozenTrial, TrialState
@@ -20,9 +20,21 @@ LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
 SPEC, OUTCOME = 'spec', 'outcome'
 SCHEDULE_HOOK = 'mmrazor.DistillScheduleHook'
 _MEASURED = MEASURED + ('seconds', )
-_COLUMNS = ('trial', 'state', 'reward', 'final_reward') + _MEASURED + ('reason', )
+_COLUMNS = ('trial', 'state', 'reward', 'final_reward', 'final_length') + _MEASURED + ('reason', )
 _STATES = {TrialState.COMPLETE: 'complete', TrialState.FAIL: 'failed',
            TrialState.PRUNED: 'pruned', TrialState.RUNNING: 'running'}
+
+
+class Standing(NamedTuple):
+    """Where a distiller stands behind the final round; more is better.
+
+    Attributes:
+        length: of its longest runs there, in lengths of the proxy. Who came further is better:
+            the others were left behind at a shorter one, which all had run.
+        reward: mean over the seeds at that length.
+    """
+    length: int
+    reward: float
 
 
 def write_atomically(path: str, text: str) -> None:
@@ -32,25 +44,26 @@ def write_atomically(path: str, text: str) -> None:
 
 
 def ranked(trials: Iterable[FrozenTrial],
-           final: Optional[Mapping[int, float]] = None) -> List[FrozenTrial]:
-    """Best first: by the reward of the final round, then finished ones by theirs, then pruned ones
-    by their last, then those without any in the order in which they ran.
+           final: Optional[Mapping[int, Standing]] = None) -> List[FrozenTrial]:
+    """Best first: by where they stand behind the final round, then finished ones by their reward,
+    then pruned ones by their last, then those without any in the order in which they ran.
 
     Args:
-        final: rewards of the final round by trial number; only they compare what ran equally long
-            with equal seeds.
+        final: of the final round by trial number; only it compares what ran equally long with
+            equal seeds.
     """
     final = final or {}
 
     def key(trial: FrozenTrial) -> Any:
-        return (trial.number not in final, -final.get(trial.number, 0.0), trial.value is None,
-                trial.state != TrialState.COMPLETE, -(trial.value or 0.0), trial.number)
+        length, reward = final.get(trial.number, (0, 0.0))
+        return (-length, -reward, trial.value is None, trial.state != TrialState.COMPLETE,
+                -(trial.value or 0.0), trial.number)
 
     return sorted(trials, key=key)
 
 
 def best(trials: Iterable[FrozenTrial],
-         final: Optional[Mapping[int, float]] = None) -> Optional[FrozenTrial]:
+         final: Optional[Mapping[int, Standing]] = None) -> Optional[FrozenTrial]:
     """The winner; a pruned one only from the final round."""
     complete = [trial for trial in trials
                 if trial.state == TrialState.COMPLETE or trial.number in (final or {})]
@@ -64,7 +77,7 @@ def spec_of(trial: FrozenTrial) -> Optional[Spec]:
 
 
 def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
-                      final: Optional[Mapping[int, float]] = None) -> None:
+                      final: Optional[Mapping[int, Standing]] = None) -> None:
     """One row per trial in the order of :func:`ranked`, one column per option of the space."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator='\n')
@@ -76,7 +89,7 @@ def write_leaderboard(path: str, trials: Iterable[FrozenTrial],
         spec = trial.user_attrs.get(SPEC) or {}
         state = 'rejected' if is_rejected(trial) else _STATES[trial.state]
         table.writerow([trial.number, state, _number(trial.value),
-                        _number((final or {}).get(trial.number))]
+                        *_standing((final or {}).get(trial.number))]
                        + [_number(outcome.get(name)) for name in _MEASURED]
                        + [trial.user_attrs.get(REASON, '')]
                        + [spec.get(level, '') for level in levels])
@@ -139,6 +152,10 @@ def write_best(path: str, config: Config, header: List[str]) -> None:
     """``config`` as a Python file that stands alone, with ``header`` as its comment."""
     text = ''.join(f'# {line}'.rstrip() + '\n' for line in header) + config.pretty_text
     write_atomically(path, text)
+
+
+def _standing(reached: Optional[Standing]) -> List[str]:
+    return ['', ''] if reached is None else [_number(reached.reward), str(reached.length)]
 
 
 def _number(value: Optional[float]) -> str:

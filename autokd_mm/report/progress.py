@@ -14,7 +14,7 @@ from rich.progress import (BarColumn, Progress, ProgressColumn, SpinnerColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from autokd_mm.report.export import OUTCOME, ranked, spec_of
+from autokd_mm.report.export import OUTCOME, Standing, ranked, spec_of
 from autokd_mm.study.study import counted, is_rejected
 
 Work = Tuple[float, float]
@@ -114,7 +114,8 @@ class Display:
         self._progress.add_task(name=name, begun=completed, at=0.0, **state)
 
 
-def best_table(trials: List[FrozenTrial], final: Optional[Mapping[int, float]] = None,
+def best_table(trials: List[FrozenTrial],
+               final: Optional[Mapping[int, Standing]] = None,
                number: int = 10) -> Table:
     """The best distillers in words."""
     final = final or {}
@@ -128,7 +129,7 @@ def best_table(trials: List[FrozenTrial], final: Optional[Mapping[int, float]] =
         outcome, spec = trial.user_attrs.get(OUTCOME, {}), spec_of(trial)
         rewards = [f'{trial.value:+.4f}']
         if final:
-            rewards.append(f'{final[trial.number]:+.4f}' if trial.number in final else '')
+            rewards.append(f'{final[trial.number].reward:+.4f}' if trial.number in final else '')
         table.add_row(str(trial.number), *rewards,
                       f'{outcome.get("calibrated_loss", float("nan")):.4f}',
                       f'{outcome.get("gap", float("nan")):.4f}',

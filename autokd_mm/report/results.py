@@ -40,10 +40,10 @@ class Results:
         self._cost = 0.0
 
     def write_leaderboard(self, trials: Sequence[FrozenTrial],
-                          final: Mapping[int, float]) -> None:
+                          final: Mapping[int, export.Standing]) -> None:
         """
         Args:
-            final: rewards of the final round by trial number.
+            final: of the final round by trial number.
         """
         start = time.perf_counter()
         export.write_leaderboard(self.leaderboard, trials, final)
@@ -58,7 +58,8 @@ class Results:
             return False
         return 0 <= age < 20 * self._cost
 
-    def write_best(self, trials: Sequence[FrozenTrial], final: Mapping[int, float],
+    def write_best(self, trials: Sequence[FrozenTrial],
+                   final: Mapping[int, export.Standing],
                    about_final: Sequence[str] = ()) -> Optional[FrozenTrial]:
         """Write the winner's config, if there is a winner; returns it.
 

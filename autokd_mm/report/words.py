@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.models.distillers import Layers
-from autokd_mm.report.export import OUTCOME, spec_of
+from autokd_mm.report.export import OUTCOME, Standing, spec_of
 from autokd_mm.space import Space, Spec
 from autokd_mm.study.study import is_rejected
 
@@ -84,30 +84,33 @@ def _in_state(trials: Sequence[FrozenTrial], state: TrialState) -> int:
     return sum(trial.state == state for trial in trials)
 
 
-def final_round(top: FrozenTrial, rewards: Mapping[int, float], seeds: int, length: int,
+def final_round(top: FrozenTrial, standings: Mapping[int, Standing], seeds: int,
                 handcrafted: Sequence[FrozenTrial]) -> List[str]:
     """How the winner was chosen.
 
     Args:
-        top: the winner. rewards: of the final round, by trial number.
-        seeds, length: of the final round.
+        top: the winner. standings: by trial number.
+        seeds: of the final round.
         handcrafted: trials whose distiller was made by hand.
     """
-    if top.number not in rewards:
+    if top.number not in standings:
         return ['  final round: no distiller could be trained with every seed; this is the best '
                 'trial']
-    among = [trial for trial in handcrafted if trial.number in rewards]
-    lines = [f'  final round: reward {rewards[top.number]:+.4f}, best of {len(rewards)} distillers '
-             f'(mean of {seeds} seeds on a proxy {length} times as long)']
+    reached = standings[top.number]
+    among = [trial for trial in handcrafted if trial.number in standings]
+    lines = [f'  final round: reward {reached.reward:+.4f}, best of {len(standings)} distillers '
+             f'(mean of {seeds} seeds on a proxy {reached.length} times as long)']
     if among:
-        best = max(among, key=lambda trial: rewards[trial.number])
+        best = max(among, key=lambda trial: standings[trial.number])
         if best.number == top.number:
             lines.append('  which is the best hand-crafted one there')
         else:
             spec = spec_of(best)
             assert spec is not None
+            other = standings[best.number]
+            shorter = f' at length {other.length}' if other.length < reached.length else ''
             lines.append(f'  best hand-crafted there: {spec.in_words()}, reward '
-                         f'{rewards[best.number]:+.4f}')
+                         f'{other.reward:+.4f}{shorter}')
     return lines
 
 

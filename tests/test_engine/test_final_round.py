@@ -7,8 +7,9 @@ from optuna.trial import TrialState
 
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.rungs import Run
 from autokd_mm.errors import CandidateFailed, ConfigError
-from autokd_mm.report.export import OUTCOME, SPEC
+from autokd_mm.report.export import OUTCOME, SPEC, Standing
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space.handcrafted import HANDCRAFTED
@@ -68,6 +69,10 @@ def numbers(final):
     return [trial.number for trial in final.finalists(studies.finished(final.search))]
 
 
+def rewards(final):
+    return {number: reached.reward for number, reached in final.standings().items()}
+
+
 def play(final, most=100):
     """One worker, until nothing is left."""
     lines = []
@@ -111,7 +116,7 @@ class TestFinalists:
     def test_nobody_at_all(self, make):
         final = make([None, 'pruned 0.3'], first=['AT'])
         assert numbers(final) == [] and final.runs([]) == [] and final.take([]) is None
-        assert final.rewards() == {} and final.report(studies.finished(final.search)) == []
+        assert rewards(final) == {} and final.report(studies.finished(final.search)) == []
 
 
 def test_the_winner_is_chosen_by_the_mean_over_new_seeds(make):
@@ -121,7 +126,7 @@ def test_the_winner_is_chosen_by_the_mean_over_new_seeds(make):
     lines = play(final)
     assert trainer.calls == [(None, 11, 3), (None, 12, 3), ('AT', 11, 3), ('AT', 12, 3),
                              ('KD', 11, 3), ('KD', 12, 3)]
-    assert final.rewards() == {0: pytest.approx((0.1 + 0.125) / 2),
+    assert rewards(final) == {0: pytest.approx((0.1 + 0.125) / 2),
                                1: pytest.approx((0.5 - 0.5) / 2)}
     assert 'undistilled student, seed 11: loss 1.0000' in lines[0]
     assert 'trial 1, seed 12: loss 1.2000' in lines[3] and 'spatial attention' in lines[3]
@@ -159,12 +164,13 @@ def test_two_workers_share_the_runs(make):
     for _ in range(4):
         taken += [one.take(runs), two.take(runs)]
     assert one.take(runs) is None and two.take(runs) is None
-    assert [(trial.user_attrs['candidate'], trial.user_attrs['seed']) for trial in taken] == runs
-    assert one.finished(runs) == 0
+    assert [tuple(trial.user_attrs[name] for name in ('candidate', 'seed', 'length'))
+            for trial in taken] == runs
+    assert len(one.finished(runs)) == 0
     for trial in taken[::-1]:  # in any order, by any worker
         one.run(trial)
-    assert two.finished(runs) == len(runs) == 8 and two.take(runs) is None
-    assert one.rewards() == two.rewards() == {0: 0.0, 1: 0.0, 2: 0.0}
+    assert len(two.finished(runs)) == len(runs) == 8 and two.take(runs) is None
+    assert rewards(one) == rewards(two) == {0: 0.0, 1: 0.0, 2: 0.0}
 
 
 def test_what_a_dead_worker_had_taken_is_taken_again(make, monkeypatch):
@@ -180,13 +186,13 @@ def test_what_a_dead_worker_had_taken_is_taken_again(make, monkeypatch):
     assert trainer.calls == [(None, 11, 4), ('KD', 11, 4)]
     told = again.study.trials[dead.number]
     assert told.state == TrialState.FAIL and told.user_attrs['interrupted'] is True
-    assert again.rewards() == {0: 0.0}
+    assert rewards(again) == {0: 0.0}
 
 
 def test_died_before_it_signed(make):
     final = make([0.1], best=1, seeds=1)
     final.study.ask()
-    assert len(play(final)) == 2 and final.rewards() == {0: 0.0}
+    assert len(play(final)) == 2 and rewards(final) == {0: 0.0}
 
 
 def test_a_worker_out_of_sight_is_waited_for_until_it_is_silent(make, monkeypatch):
@@ -196,12 +202,12 @@ def test_a_worker_out_of_sight_is_waited_for_until_it_is_silent(make, monkeypatc
         patch.setattr(studies, 'worker_name', lambda: 'another-host:1:1')
         lost = final.take(runs)
     play(final)
-    assert final.finished(runs) == 1 and final.take(runs) is None and final.rewards() == {}
+    assert len(final.finished(runs)) == 1 and final.take(runs) is None and rewards(final) == {}
     late = final.take(runs, {lost._trial_id})
     final.run(late)
-    assert final.rewards() == {0: 0.0}
+    assert rewards(final) == {0: 0.0}
     assert 'does not count' in final.run(lost)  # it was only slow
-    assert final.rewards() == {0: 0.0} and final.finished(runs) == 2
+    assert rewards(final) == {0: 0.0} and len(final.finished(runs)) == 2
     assert len([run for run in final.study.trials if run.state == TrialState.COMPLETE]) == 2
 
 
@@ -214,7 +220,7 @@ def test_a_run_of_which_three_workers_die_has_failed(make, monkeypatch):
         for _ in range(3):
             silent.append(final.take(runs, silent)._trial_id)
     assert final.take(runs, silent) is None
-    assert final.finished(runs) == 1 and final.rewards() == {}
+    assert len(final.finished(runs)) == 1 and rewards(final) == {}
     assert final.study.trials[-1].user_attrs['reason'] == 'its worker died 3 times'
 
 
@@ -223,7 +229,7 @@ def test_a_distiller_that_fails_cannot_win(make):
     final = make([0.1, 0.9], trainer)
     lines = play(final)
     assert 'seed 12 failed: the loss is nan at step 3' in lines[3]
-    assert final.rewards() == {0: 0.25}
+    assert rewards(final) == {0: 0.25}
     failed = [run for run in final.study.trials if run.state == TrialState.FAIL]
     assert [run.user_attrs['reason'] for run in failed] == ['the loss is nan at step 3']
     assert play(final) == []
@@ -232,14 +238,14 @@ def test_a_distiller_that_fails_cannot_win(make):
 def test_all_fail(make):
     final = make([0.1], Trainer({('KD', 11): CandidateFailed('x')}), terms=dict(metric=1))
     play(final)
-    assert final.rewards() == {}
+    assert rewards(final) == {}
     assert 'no distiller could be trained' in final.report(studies.finished(final.search))[0]
 
 
 def test_a_reward_that_is_not_finite_cannot_win(make):
     final = make([0.1, 0.2], Trainer({('AT', 11): float('nan')}))
     play(final)
-    assert final.rewards() == {0: 0.0}
+    assert rewards(final) == {0: 0.0}
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), TypeError('a bug')])
@@ -251,7 +257,7 @@ def test_an_interrupted_run_is_run_again(make, error):
     trainer = Trainer()
     again = make(trainer=trainer)
     play(again)
-    assert trainer.calls == [('KD', 11, 4), ('KD', 12, 4)] and again.rewards() == {0: 0.0}
+    assert trainer.calls == [('KD', 11, 4), ('KD', 12, 4)] and rewards(again) == {0: 0.0}
 
 
 def test_student_that_cannot_be_trained_so_long(make):
@@ -270,18 +276,97 @@ def test_it_lies_in_the_journal_of_the_search(make, tmp_path, study_of):
     assert run.user_attrs[OUTCOME]['calibrated_loss'] == run.value == 1.0
 
 
-def test_expected_runs(make):
-    assert make().expected_runs() == 12  # undistilled and five
+def test_expected_length(make):
+    assert make().expected_length() == 48  # undistilled and five, two seeds, four lengths
     final = make(first=['KD'])
-    assert final.expected_runs() == 14
+    assert final.expected_length() == 56
     final.settings = FinalSettings(best=1, handcrafted=0)
-    assert final.expected_runs() == 4
+    assert final.expected_length() == 16
+    assert make([0.1], best=3).expected_length([Run(-1, 11, 4), Run(0, 11, 4)]) == 16
+    final = make(first=['KD', 'AT'], best=3, handcrafted='all', rungs=3, seeds=1)
+    assert final.expected_length() == 6 * 1 + 4 * 2 + 3 * 4
+
+
+class TestRungs:
+
+    def test_the_better_half_goes_on(self, make):
+        trainer = Trainer({('KD', 11): 0.9, ('AT', 11): 0.5, ('SP', 11): 0.4, ('ICKD', 11): 0.7})
+        final = make([0.4, 0.3, 0.2, 0.1], trainer, best=4, length=6, rungs=3, seeds=1)
+        assert final.settings.lengths == [2, 3, 6]
+        lines = play(final)
+        assert trainer.calls == [
+            *((name, 11, 2) for name in (None, 'KD', 'AT', 'SP', 'ICKD')),
+            *((name, 11, 3) for name in (None, 'SP', 'AT')),
+            (None, 11, 6), ('SP', 11, 6)]
+        assert 'trial 2, seed 11, length 6' in lines[-1]
+        assert final.standings() == {
+            0: Standing(2, pytest.approx(0.1)), 1: Standing(3, 0.5),
+            2: Standing(6, pytest.approx(0.6)), 3: Standing(2, pytest.approx(0.3))}
+
+    def test_who_came_further_is_better(self, make):
+        """However good the others were at a shorter length."""
+        by_length = {3: 0.1, 6: 0.9}
+
+        class Fading(Trainer):
+
+            def run(self, spec, watch, seed, length):
+                super().run(spec, watch, seed, length)
+                return outcome(by_length[length] if spec is not None else 1.0)
+
+        final = make([0.2, 0.1], Fading(), best=2, length=6, rungs=2, seeds=1)
+        play(final)
+        about = final.report(studies.finished(final.search))
+        assert 'reward +0.1000, best of 2 distillers (mean of 1 seeds on a proxy 6 times' \
+            in about[0]
+
+    def test_the_best_hand_crafted_one_stays(self, make):
+        trainer = Trainer({('AT', 11): 0.5, ('SP', 11): 0.6, ('KD', 11): 0.8, ('ICKD', 11): 0.9})
+        settings = dict(first=['KD', 'ICKD'], best=2, length=4, rungs=3, seeds=1)
+        final = make([0.1, 0.6, 0.5, 0.2], trainer, handcrafted='all', **settings)
+        play(final)
+        assert [name for name, _, length in trainer.calls if length == 4] == [
+            None, 'AT', 'SP', 'KD']
+        about = final.report(studies.finished(final.search))
+        assert about[1].endswith('best hand-crafted there: logits kl (T=4) x1, reward +0.2000')
+
+    def test_which_earns_it_where_none_is_asked_for(self, make):
+        trainer = Trainer({('AT', 11): 0.5, ('KD', 11): 0.8})
+        final = make([0.1, 0.6], trainer, first=['KD'], best=2, handcrafted=0, length=2, rungs=2,
+                     seeds=1)
+        play(final)
+        assert [name for name, _, length in trainer.calls if length == 2] == [None, 'AT']
+        about = final.report(studies.finished(final.search))
+        assert about[1].endswith('reward +0.2000 at length 1')
+
+    def test_who_fails_is_among_the_worse(self, make):
+        failed = CandidateFailed('the loss is nan')
+        trainer = Trainer({('KD', 11): failed, ('AT', 11): failed, ('SP', 11): 0.5})
+        final = make([0.3, 0.2, 0.1], trainer, best=3, length=4, rungs=2, seeds=1)
+        play(final)
+        assert [name for name, _, length in trainer.calls if length == 4] == [None, 'SP']
+
+    def test_nobody_is_left(self, make):
+        failed = CandidateFailed('the loss is nan')
+        final = make([0.3], Trainer({('KD', 11): failed}), best=1, length=4, rungs=2, seeds=1)
+        assert len(play(final)) == 2 and final.standings() == {}
+
+    def test_the_next_rung_waits_for_the_last_run_of_this_one(self, make):
+        one = make([0.2, 0.1], best=2, length=2, rungs=2, seeds=1)
+        finalists = one.finalists(studies.finished(one.search))
+        taken = [one.take(one.runs(finalists)) for _ in range(3)]
+        for trial in taken[:2]:
+            one.run(trial)
+        assert one.take(one.runs(finalists)) is None
+        assert len(one.finished(one.runs(finalists))) == 2 and len(one.runs(finalists)) == 3
+        one.run(taken[2])
+        assert one.runs(finalists)[3:] == [Run(-1, 11, 2), Run(0, 11, 2)]
 
 
 def test_settings():
     assert FinalSettings.from_config(None) is FinalSettings.from_config(False) is None
-    assert FinalSettings.from_config(True) == FinalSettings() == FinalSettings(5, 1, 4, 2)
-    assert FinalSettings.from_config(dict(best=2, seeds=3)) == FinalSettings(2, 1, 4, 3)
+    assert FinalSettings.from_config(True) == FinalSettings() == FinalSettings(5, 1, 4, 1, 2)
+    assert FinalSettings.from_config(dict(best=2, seeds=3)) == FinalSettings(2, 1, 4, 1, 3)
+    assert FinalSettings.from_config(dict(handcrafted='all')).most_entrants(7) == 12
     assert FinalSettings.from_config(dict(reward=dict(metric=1))).reward.weights == dict(metric=1)
 
 
@@ -289,6 +374,8 @@ def test_settings():
     (dict(bests=3), "final_round: 'bests' is unknown, did you mean 'best'"),
     (dict(best=0), 'final_round.best=0: must be a whole number, at least 1'),
     (dict(length=1.5), 'final_round.length=1.5'), (dict(seeds=True), 'final_round.seeds=True'),
+    (dict(handcrafted='al'), "final_round.handcrafted='al'"),
+    (dict(rungs=0), 'final_round.rungs=0'), (dict(length=4, rungs=4), 'final_round.rungs=4: .* 3'),
     (dict(handcrafted=-1), 'final_round.handcrafted=-1: .* at least 0'),
     ('yes', "final_round='yes': must be a dict"),
     (dict(reward=dict(metrik=1)), "final_round.reward: 'metrik' is unknown, did you mean 'metric'"),

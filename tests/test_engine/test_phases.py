@@ -8,6 +8,7 @@ from optuna.trial import TrialState
 from autokd_mm.engine import phases as module
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.rungs import Run
 from autokd_mm.engine.phases import Phases
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.report.export import OUTCOME, SPEC
@@ -183,7 +184,7 @@ def test_a_worker_out_of_sight_that_shows_no_life(make, monkeypatch):
     trials = phases.study.trials
     assert 2 * len(slept) > MISSES and trials[lost.number].state == TrialState.FAIL
     assert [trial.user_attrs.get(studies.RETRY_OF) for trial in trials[1:]] == [None] * 3 + [0]
-    run = phases.final.take([(-1, 1)])
+    run = phases.final.take([Run(-1, 1, 4)])
     run.set_user_attr(studies.WORKER, 'another-host:1:1')
     phases.final_round()
     assert phases.final.study.trials[0].state == TrialState.FAIL and len(phases.finals()) == 2

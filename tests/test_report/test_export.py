@@ -9,6 +9,7 @@ from optuna.trial import TrialState, create_trial
 
 from autokd_mm.engine.hooks import DistillScheduleHook
 from autokd_mm.report import export
+from autokd_mm.report.export import Standing
 from autokd_mm.space import LEVELS, DistillerSpec, LayerwiseSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
@@ -48,12 +49,16 @@ def test_order_with_pruned_and_rejected_ones():
 
 
 def test_order_of_the_final_round(trials):
-    final = {0: 0.2, 3: 0.3}
+    final = {0: Standing(4, 0.2), 3: Standing(4, 0.3)}
     assert [item.number for item in export.ranked(trials, final)] == [3, 0, 2, 4, 1]
     assert export.best(trials, final).number == 3
-    assert export.best(trials, {0: -0.5}).number == 0  # a good trial is less than a final run
+    # A good trial is less than a run of the final round.
+    assert export.best(trials, {0: Standing(4, -0.5)}).number == 0
     pruned = [trial(7, 0.1, TrialState.PRUNED)]
-    assert export.best(trials + pruned, {7: 0.4, **final}).number == 7
+    assert export.best(trials + pruned, {7: Standing(4, 0.4), **final}).number == 7
+    # Who came further is better, whatever it gained there.
+    further = {**final, 2: Standing(8, -0.1)}
+    assert [item.number for item in export.ranked(trials, further)][:3] == [2, 3, 0]
 
 
 def test_leaderboard_of_the_final_round(trials, tmp_path):
@@ -61,12 +66,14 @@ def test_leaderboard_of_the_final_round(trials, tmp_path):
     export.write_leaderboard(str(path), trials + [
         trial(5, None, TrialState.PRUNED, rejected=True, reason='no gradient'),
         trial(6, 0.2, TrialState.PRUNED, reason='reward +0.2000 behind epoch 2 of 8')],
-        {0: 0.25, 3: -0.125})
+        {0: Standing(4, 0.25), 3: Standing(4, -0.125), 2: Standing(2, 0.5)})
     rows = list(csv.DictReader(path.open(newline='')))
-    assert [(row['trial'], row['state'], row['reward'], row['final_reward']) for row in rows] == [
-        ('0', 'complete', '0.1', '0.25'), ('3', 'complete', '-0.2', '-0.125'),
-        ('2', 'complete', '0.4', ''), ('4', 'complete', '0.4', ''), ('6', 'pruned', '0.2', ''),
-        ('1', 'failed', '', ''), ('5', 'rejected', '', '')]
+    assert [tuple(row[name] for name in ('trial', 'state', 'reward', 'final_reward',
+                                         'final_length')) for row in rows] == [
+        ('0', 'complete', '0.1', '0.25', '4'), ('3', 'complete', '-0.2', '-0.125', '4'),
+        ('2', 'complete', '0.4', '0.5', '2'), ('4', 'complete', '0.4', '', ''),
+        ('6', 'pruned', '0.2', '', ''), ('1', 'failed', '', '', ''),
+        ('5', 'rejected', '', '', '')]
     assert rows[-1]['reason'] == 'no gradient'
 
 
@@ -74,8 +81,8 @@ def test_leaderboard(trials, tmp_path):
     path = tmp_path / 'leaderboard.csv'
     export.write_leaderboard(str(path), trials)
     rows = list(csv.DictReader(path.open(newline='')))
-    assert list(rows[0])[:4] == ['trial', 'state', 'reward', 'final_reward']
-    assert list(rows[0])[4 + len(export._MEASURED) + 1:] == [
+    assert list(rows[0])[:5] == ['trial', 'state', 'reward', 'final_reward', 'final_length']
+    assert list(rows[0])[5 + len(export._MEASURED) + 1:] == [
         level for level in LEVELS if level not in SCHEDULE_LEVELS]
     assert [row['trial'] for row in rows] == ['2', '4', '0', '3', '1']
     assert rows[0]['held_out_loss'] == '1.5' and rows[0]['gap'] == '0.5'

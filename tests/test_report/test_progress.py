@@ -4,6 +4,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
+from autokd_mm.report.export import Standing
 from autokd_mm.report.progress import Display, best_table, expected_work, table_text
 from autokd_mm.space.handcrafted import HANDCRAFTED
 
@@ -105,7 +106,7 @@ def test_table_of_the_final_round():
         trials.append(create_trial(state=state, value=number / 10, user_attrs=dict(
             spec=HANDCRAFTED['KD'].to_dict(), outcome=OUTCOME)))
         trials[-1].number = number
-    text = table_text(best_table(trials, {0: 0.75, 2: 0.5}))
+    text = table_text(best_table(trials, {0: Standing(4, 0.75), 2: Standing(4, 0.5)}))
     rows = [line.split('\u2502')[1:4] for line in text.splitlines() if 'logits kl' in line]
     assert [[cell.strip() for cell in row] for row in rows] == [
         ['0', '+0.0000', '+0.7500'], ['2', '+0.2000', '+0.5000'], ['1', '+0.1000', '']]

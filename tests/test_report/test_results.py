@@ -6,6 +6,7 @@ from mmengine.config import Config
 from optuna.trial import TrialState, create_trial
 
 from autokd_mm.models.distillers import Layers, spec_from_config
+from autokd_mm.report.export import Standing
 from autokd_mm.report.results import Results
 from autokd_mm.space.handcrafted import HANDCRAFTED
 
@@ -30,7 +31,7 @@ def trial(number, value, name):
 
 def test_the_winner_as_a_config(results, tmp_path):
     trials = [trial(0, 0.5, 'KD'), trial(1, 0.25, 'AT'), trial(2, None, 'SP')]
-    for final, name in (({}, 'KD'), ({1: 0.1}, 'AT')):
+    for final, name in (({}, 'KD'), ({1: Standing(4, 0.1)}, 'AT')):
         top = results.write_best(trials, final, ['  about the final round'] if final else ())
         config = Config.fromfile(str(tmp_path / 'best_distiller.py'))
         assert spec_from_config(config.model.distiller) == HANDCRAFTED[name]
@@ -48,7 +49,7 @@ def test_nobody_has_won(results, tmp_path):
 
 
 def test_leaderboard(results, tmp_path):
-    results.write_leaderboard([trial(0, 0.5, 'KD'), trial(1, 0.25, 'AT')], {1: 0.1})
+    results.write_leaderboard([trial(0, 0.5, 'KD'), trial(1, 0.25, 'AT')], {1: Standing(4, 0.1)})
     rows = list(csv.DictReader((tmp_path / 'leaderboard.csv').open(newline='')))
     assert [row['trial'] for row in rows] == ['1', '0'] and rows[0]['final_reward'] == '0.1'
 

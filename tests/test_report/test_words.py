@@ -5,6 +5,7 @@ from optuna.trial import TrialState, create_trial
 
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.report import words
+from autokd_mm.report.export import Standing
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes
 from autokd_mm.space.handcrafted import HANDCRAFTED
 
@@ -49,17 +50,17 @@ def made(number, name='KD', **kwargs):
 
 def test_header_with_the_final_round():
     top, other, lost = made(3, value=0.1), made(4, 'AT', value=0.2), made(5, 'SP', value=0.3)
-    rewards = {3: 0.5, 4: 0.25}
-    final = words.final_round(top, rewards, 2, 4, [lost, other])
+    standings = {3: Standing(4, 0.5), 4: Standing(4, 0.25)}
+    final = words.final_round(top, standings, 2, [lost, other])
     lines = words.header(top, HANDCRAFTED['KD'], 60, 'MCTSSampler', OUTCOME, final)
     assert lines[2].startswith('  reward +0.1000')
     assert lines[3] == ('  final round: reward +0.5000, best of 2 distillers (mean of 2 seeds on a '
                         'proxy 4 times as long)')
     assert lines[4] == '  best hand-crafted there: spatial attention > l2 x5, reward +0.2500'
-    assert words.final_round(top, rewards, 2, 4, [top, other])[1:] == [
+    assert words.final_round(top, standings, 2, [top, other])[1:] == [
         '  which is the best hand-crafted one there']
-    assert len(words.final_round(top, rewards, 2, 4, [])) == 1
-    assert 'no distiller could be trained' in words.final_round(top, {}, 2, 4, [])[0]
+    assert len(words.final_round(top, standings, 2, [])) == 1
+    assert 'no distiller could be trained' in words.final_round(top, {}, 2, [])[0]
 
 
 def test_counts():

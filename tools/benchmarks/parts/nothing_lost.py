@@ -82,4 +82,4 @@ def check_end(work_dir, done, last):
         assert len(file.readlines()) == 1 + len(done)
     runs = [(run.user_attrs['candidate'], run.user_attrs['seed'])
             for run in last.study.trials if run.state == TrialState.COMPLETE]
-    assert len(runs) == len(set(runs)) == 6 and len(last.rewards()) == 2
+    assert len(runs) == len(set(runs)) == 6 and len(last.standings()) == 2
