@@ -30,10 +30,17 @@ def parser(description, epilog=None):
             for value in values:
                 if '=' not in value:
                     parser.error(f'{option_string} {value}: must be KEY=VALUE')
+            limit = sys.getrecursionlimit()
+            sys.setrecursionlimit(1000)  # some package sets a million, which takes minutes
             try:
                 super().__call__(parser, namespace, values, option_string)
             except AssertionError as error:  # brackets that are not closed
                 parser.error(f'{option_string} {" ".join(values)}: {error}')
+            except RecursionError:  # MMEngine's answer to brackets behind a word
+                parser.error(f'{option_string} {" ".join(values)}: a list is [a,b]; of a dict name '
+                             'each key, KEY.a=1 KEY.b=2')
+            finally:
+                sys.setrecursionlimit(limit)
 
     class Debug(argparse.Action):
         """In the environment, so that it holds before and behind the arguments, and in children."""

@@ -13,6 +13,8 @@ def parse_args():
     parser.add_argument('--trials', type=int, help='finished trials at which the search ends')
     parser.add_argument('--resume', action='store_true',
                         help='go on with the study in the work dir')
+    parser.add_argument('--epochs', type=int, help='of the full training, where it shall be longer '
+                        'or shorter than the config has it; with --resume for a finished search')
     parser.add_argument('--max-hours', type=float, help='begin nothing that would end later than '
                         'so many hours from now; go on with --resume')
     parser.add_argument('--ranks-per-trial', type=int, help='processes of the launcher that share '
@@ -52,6 +54,8 @@ def main():
                           "is not 'mmrazor.SearchLoop'); did you mean tools/train.py?")
     if args.trials is not None:
         config.train_cfg.trials = args.trials
+    if args.epochs is not None:
+        config.train_cfg.full_epochs = args.epochs
     if args.max_hours is not None:
         config.train_cfg.max_hours = args.max_hours
     if args.ranks_per_trial is not None:

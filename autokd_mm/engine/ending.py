@@ -7,11 +7,12 @@ from typing import Callable, Mapping, Sequence
 
 from optuna.trial import FrozenTrial
 
+from autokd_mm.engine.expectation import Expectation
 from autokd_mm.engine.phases import Phases
 from autokd_mm.errors import ConfigError
 from autokd_mm.proxy.trainer import Clock
 from autokd_mm.report import words
-from autokd_mm.report.export import Standing
+from autokd_mm.report.export import Standing, best
 from autokd_mm.report.progress import best_table, table_text
 from autokd_mm.study import study as studies
 
@@ -21,14 +22,16 @@ class Ending:
 
     Args:
         phases: of the search, with its study and results.
+        expectation: of the winner's gain in the full training.
         clock: of this worker's trainer.
         logger: gets the table of the best and what speaks against the winner.
         scalars: takes numbers by name, and ``step``.
     """
 
-    def __init__(self, phases: Phases, clock: Clock, logger: logging.Logger,
-                 scalars: Callable[..., None]) -> None:
+    def __init__(self, phases: Phases, expectation: Expectation, clock: Clock,
+                 logger: logging.Logger, scalars: Callable[..., None]) -> None:
         self.phases, self.clock, self.logger, self.scalars = phases, clock, logger, scalars
+        self.expectation = expectation
         self._started, self._first = time.perf_counter(), clock.model
 
     def finish(self) -> None:
@@ -43,6 +46,8 @@ class Ending:
             standings = phases.finals()
             phases.results.write_leaderboard(done, standings)
             about = phases.final.report(done) if phases.final else []
+            winner = best(done, standings)
+            about += self.expectation.lines(winner, phases.final) if winner is not None else []
             top = phases.results.write_best(done, standings, about)
         self._tell_costs(done, wall)
         if others:

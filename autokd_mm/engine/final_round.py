@@ -1,6 +1,7 @@
 """The final round: the best distillers again, longer and with new seeds, to choose the winner."""
 from __future__ import annotations
 
+import math
 from contextlib import nullcontext
 from typing import (Any, Callable, Collection, ContextManager, Dict, List, Mapping, Optional,
                     Sequence, Tuple)
@@ -162,6 +163,17 @@ class FinalRound:
     def standings(self) -> Dict[int, Standing]:
         """Where everybody stands who has run with all seeds, by number of the trial."""
         return self._rungs().standings(_outcomes(self._runs()[0]))
+
+    def metrics(self, number: int) -> Dict[int, float]:
+        """Mean metric over the seeds by length, of a trial or of :data:`BASELINE`."""
+        outcomes = _outcomes(self._runs()[0])
+        found = {}
+        for length in self.settings.lengths:
+            values = [outcomes[run].metric for run in
+                      (Run(number, seed, length) for seed in self.seeds) if run in outcomes]
+            if len(values) == len(self.seeds):
+                found[length] = math.fsum(values) / len(values)
+        return found
 
     def report(self, trials: Sequence[FrozenTrial]) -> List[str]:
         """How the winner among ``trials`` was chosen, in words."""

@@ -29,6 +29,8 @@ class SearchSettings:
 
     Attributes:
         full_training: the ``train_cfg`` with which the found distiller will be trained.
+        full_epochs: another number of epochs for it, along the same curve of the learning rate;
+            the search itself stays what it is.
         layers: ``student``, ``teacher`` (modules whose outputs are compared), ``student_logits``
             and ``teacher_logits`` (may be left out), ``factors``, ``shared`` (see
             :func:`find_layers`).
@@ -75,6 +77,7 @@ class SearchSettings:
     resume: bool = False
     dry_run: bool = False
     seed: int = 0
+    full_epochs: Optional[int] = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], loader_batch_size: int,

@@ -66,6 +66,7 @@ class ProxyTrainer:
         builder: of the candidates.
         clock: where the time of all runs went.
         images: so many different ones are trained on.
+        samples: that a run of length 1 sees, counted as often as it sees them.
     """
 
     def __init__(self, fresh_student: Callable[[int], nn.Module], layers: Layers,
@@ -77,6 +78,7 @@ class ProxyTrainer:
         self.optim_wrapper, self.curve, self.device = optim_wrapper, curve, device
         self.train_images = ProxyBatches(train, device, settings.channels_last)
         self.images = len(self.train_images) // settings.views
+        self.samples = settings.epochs * settings.steps(self.images) * settings.batch_size
         self.held_out = HeldOut(ProxyBatches(held_out, device, settings.channels_last), layers,
                                 settings)
         self.clock = Clock()

@@ -19,7 +19,7 @@ def table(tmp_path):
         def row(loss):
             return dict(zip(COLUMNS, (loss, loss, loss / 2, 1 - loss)))
 
-        head = dict(proxy=dict(images=100, epochs=epochs), distillers=methods,
+        head = dict(proxy=dict(images=100, epochs=epochs, held_out=100), distillers=methods,
                     baseline={'0': dict(row(0.5), seconds=1)})
         lines = [f'# {json.dumps(head)}', ','.join(('index', 'seed', 'state', 'seconds') + COLUMNS)]
         for index, loss in enumerate(losses):

@@ -62,6 +62,7 @@ def refused(search, tmp_path):
     ('train_cfg.pruner.patience=1', ['pruner must be a dict', 'SuccessiveHalvingPruner']),
     ('train_cfg.final_round.bests=1', ['final_round', "did you mean 'best'"]),
     ('train_cfg.final_round.length=0', ['final_round.length=0', 'at least 1']),
+    ('train_cfg.full_epochs=0', ['train_cfg.full_epochs=0', 'at least 1']),
     ('train_cfg.final_rond.best=1', ['train_cfg', "did you mean 'final_round'"]),
     ('train_cfg.warm_start=[FITNET]', ['warm_start', "'FITNET' is unknown", 'FitNet']),
     ('model.teacher.head.num_classes=12', ['teacher_ckpt', 'head.fc', '12', '10']),
@@ -133,6 +134,13 @@ def test_option_that_is_no_key_and_value(search):
     with pytest.raises(search.Ended) as ended:
         search('--cfg-options', 'data_root')
     assert ended.value.code == 2 and 'data_root: must be KEY=VALUE' in ended.value.err
+
+
+def test_option_that_is_a_dict(search):
+    with pytest.raises(search.Ended) as ended:
+        search('--cfg-options', 'train_cfg.final_round=dict(best=2,length=2)')
+    assert ended.value.code == 2 and 'name each key, KEY.a=1 KEY.b=2' in ended.value.err
+    assert 'Traceback' not in ended.value.err
 
 
 def test_work_dir_of_another_search(search, refused, tmp_path):

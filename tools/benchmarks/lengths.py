@@ -7,7 +7,8 @@ The tables are of tools/benchmarks/make_table.py with one `--only @FILE` and pro
 lengths (images x epochs). Of the distillers that all of them have: Kendall's tau between what is
 measured at each length and the held-out accuracy and loss at the longest; the gain over no
 distillation of the best hand-crafted method and of the best other; of the hand-crafted methods,
-which stand there with several weights, the best weight; and which options gain and which lose.
+which stand there with several weights, the best weight; which options gain and which lose; and the
+gains that a search would foretell, with how often the truth lay inside.
 """
 import argparse
 import os
@@ -22,6 +23,7 @@ sys.path.append(os.path.dirname(os.path.dirname(ranking.FOLDER)))
 
 TRUTHS = dict(metric=1, held_out_loss=-1)
 LEAST = 4  # distillers that an option needs to be told of
+LEADERS = 10  # whose gain is foretold: a search asks about its winner
 
 
 class Length:
@@ -29,6 +31,7 @@ class Length:
 
     Attributes:
         samples: images x epochs.
+        held_out: images on which the metric was measured.
         specs, rows: by place in the list.
     """
 
@@ -36,6 +39,7 @@ class Length:
         from autokd_mm.space import DistillerSpec
         head, rows = ranking.read(path)
         self.samples = head['proxy']['images'] * head['proxy']['epochs']
+        self.held_out = head['proxy']['held_out']
         self.specs = [DistillerSpec.from_dict(values) for values in head['distillers']]
         self.rows = {index: ranking.outcome(row) for (index, seed), row in rows.items()
                      if seed == 0 and row['state'] == 'complete'}
@@ -132,6 +136,36 @@ def options(lengths, indices):
               + ' | '.join(f'{mean:.2f}' for mean in means) + f' | {means[-1] - means[0]:+.2f} |')
 
 
+def foretold(found, lengths, indices):
+    """A table: the gains of the best ten at one length, foretold for a longer one, and measured."""
+    from autokd_mm.search.extrapolation import expected_gain
+    print(f'\n| measured up to | foretold for | mean gain of the best {LEADERS} | measured | '
+          'root mean square of the error | four of five within | were |\n' + '|---' * 7 + '|')
+    shares = {}
+    for last, longest in enumerate(lengths[:-1]):
+        leaders = sorted(indices, key=lambda i: -longest.rows[i].metric)[:LEADERS]
+        known = lengths[:last + 1]
+        for later in lengths[last + 1:]:
+            own = [expected_gain({one.samples: one.rows[i].metric for one in known},
+                                 {one.samples: one.baseline.metric for one in known},
+                                 later.samples, longest.held_out) for i in leaders]
+            true = [later.rows[i].metric - later.baseline.metric for i in leaders]
+            wrong = [one.gain - gain for one, gain in zip(own, true)]
+            # The truth is measured on as few images.
+            base = later.baseline.metric
+            blur = 1.2816 * (base * (1 - base) / later.held_out) ** 0.5
+            inside = sum(abs(error) <= (one.spread ** 2 + blur ** 2) ** 0.5
+                         for error, one in zip(wrong, own)) / len(own)
+            size = (sum(error ** 2 for error in wrong) / len(wrong)) ** 0.5
+            print(f'| {longest.samples:,} | {later.samples:,} | '
+                  f'{100 * sum(one.gain for one in own) / len(own):+.1f} | '
+                  f'{100 * sum(true) / len(true):+.1f} | {100 * size:.1f} | '
+                  f'{100 * sum(one.spread for one in own) / len(own):.1f} | {inside:.0%} |')
+            shares[f'inside, {longest.samples:,} to {later.samples:,} samples'] = inside
+    for name, share in shares.items():
+        found.add(name, share, '')
+
+
 def draw(path, lengths, indices):
     """Rank and gain against length, a line for each distiller."""
     import matplotlib
@@ -177,6 +211,7 @@ def main():
     gains(found, lengths, indices)
     weights(lengths, indices)
     options(lengths, indices)
+    foretold(found, lengths, indices)
     if args.figure:
         draw(args.figure, lengths, indices)
     found.finish(args)

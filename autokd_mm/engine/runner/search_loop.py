@@ -9,6 +9,7 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import BaseLoop
 
 from autokd_mm.engine.ending import Ending
+from autokd_mm.engine.expectation import Expectation, FullLength
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.followers import LeadingTrainer, follow
 from autokd_mm.engine.left_out import ask, leave_out
@@ -24,6 +25,7 @@ from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.registry import LOOPS
 from autokd_mm.report.progress import Display
 from autokd_mm.report.results import Results
+from autokd_mm.report.stretch import stretch
 from autokd_mm.report.words import differing
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
@@ -53,7 +55,8 @@ class SearchLoop(BaseLoop):
         display: where progress is shown.
         reward, final_reward: of the search and of the final round, since :meth:`look`.
         full_hooks: ``custom_hooks`` of the full training, which no search runs.
-        differences: between the proxy and the full training, in words, since :meth:`look`.
+        full: config and ``train_cfg`` of the full training, since :meth:`look`.
+        differences: between it and the proxy, in words, since :meth:`look`.
 
     Raises:
         ConfigError: every mistake in the config, before anything is written.
@@ -107,8 +110,8 @@ class SearchLoop(BaseLoop):
                 prepared = self._prepare(task, ranks)
                 trainer = LeadingTrainer(prepared.trainer, ranks)
                 phases = self._phases(task, prepared, trainer)
-            ending = Ending(phases, trainer.clock, self.runner.logger,
-                            self.runner.visualizer.add_scalars)
+            ending = Ending(phases, self._expectation(prepared, phases), trainer.clock,
+                            self.runner.logger, self.runner.visualizer.add_scalars)
             with self.settings.heartbeat:
                 phases.search()
                 phases.final_round()
@@ -127,8 +130,8 @@ class SearchLoop(BaseLoop):
         self.reward, self.final_reward = settings.rewards(task.has_metric)
         ask(self.full_hooks, self.runner)
         check_optimiser(task, self.runner.logger.warning)
-        self.differences = differences(self.runner.cfg, settings.proxy, settings.full_training,
-                                       task.student)
+        self.full = stretch(self.runner.cfg, settings.full_training, settings.full_epochs)
+        self.differences = differences(self.runner.cfg, settings.proxy, self.full[1], task.student)
         for line in differing(self.differences):
             self.say(line)
         return task
@@ -139,6 +142,12 @@ class SearchLoop(BaseLoop):
 
     def _prepare(self, task: Task, ranks: Ranks) -> Prepared:
         return prepare(task, self.runner, self.settings, self.reward, ranks, self.display.show)
+
+    def _expectation(self, prepared: Prepared, phases: Phases) -> Expectation:
+        loader = self.dataloader
+        length = FullLength.of(self.full[1], len(loader.dataset), loader.batch_size or 1)
+        return Expectation(length, prepared.trainer.samples, phases.runner.baseline,
+                           len(prepared.trainer.held_out.images))
 
     def _phases(self, task: Task, prepared: Prepared, trainer: LeadingTrainer) -> Phases:
         """What takes trials, with the trials queued that come first."""
@@ -156,7 +165,7 @@ class SearchLoop(BaseLoop):
                              self.runner.visualizer.add_scalars, turn)
         final = settings.final_round and FinalRound(settings.final_round, study, trainer,
                                                     self.final_reward, task.first)
-        results = Results(self.work_dir.path, self.runner.cfg, settings.full_training, task.layers,
+        results = Results(self.work_dir.path, *self.full, task.layers,
                           prepared.teacher_ckpt, type(settings.sampler).__name__,
                           baseline.to_dict(), self.differences)
         return Phases(study, runner, final, results, self.display, turn, self.say, settings.trials,
