@@ -11,7 +11,8 @@ from autokd_mm.search import MCTSSampler
 
 NEEDED = dict(full_training=dict(max_epochs=2), layers=dict(student='a', teacher='b'))
 KEYS = ('full_training layers trials space sampler reward proxy rejection pruner final_round '
-        'warm_start storage heartbeat ranks_per_trial max_hours train_teacher resume dry_run seed')
+        'warm_start storage heartbeat ranks_per_trial max_hours train_teacher resume dry_run seed '
+        'full_epochs')
 
 
 def read(batch_size=64, world=1, **config):
