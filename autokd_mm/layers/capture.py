@@ -3,13 +3,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any, Dict, Iterator, Mapping, Optional
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple
 
 import torch
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.connectors.tokens import extra_tokens_of, tokens_to_map
+from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers import split_source
 
 
@@ -31,13 +31,15 @@ def find_layer(model: nn.Module, layer: str, key: str) -> nn.Module:
 
 
 @contextmanager
-def capture(model: nn.Module, layers: Mapping[str, str]) -> Iterator[Dict[str, torch.Tensor]]:
+def capture(model: nn.Module, layers: Mapping[str, str],
+            layouts: Optional[Mapping[str, Layout]] = None) -> Iterator[Dict[str, torch.Tensor]]:
     """Fills the yielded dict with each layer's output in the last forward pass, by its role.
 
     Args:
         layers: role -> module name, e.g. ``dict(feature='backbone.layer3')``; with an index for
             one tensor of a tuple, or one call of a module that is called several times
             (``'neck[2]'``).
+        layouts: by role, how what is no N x C x H x W or N x D is read as a map.
 
     Raises:
         ConfigError: no such layer; or its output is not one tensor, or is overwritten in place
@@ -46,19 +48,23 @@ def capture(model: nn.Module, layers: Mapping[str, str]) -> Iterator[Dict[str, t
     outputs: Dict[str, torch.Tensor] = {}
     versions: Dict[str, int] = {}
     calls: Dict[str, int] = {}
+    batch: Tuple[int, int] = (0, 0)
 
     def begin(module: nn.Module, inputs: Any) -> None:
+        nonlocal batch
+        if inputs and isinstance(inputs[0], torch.Tensor):
+            batch = (int(inputs[0].shape[-2]), int(inputs[0].shape[-1]))
         for known in (outputs, versions, calls):
             known.clear()
 
     def keep(role: str, index: Optional[int]) -> Any:
-        extra_tokens = extra_tokens_of(model, split_source(layers[role])[0])
+        layout = (layouts or {}).get(role, Layout())
 
         def hook(module: nn.Module, inputs: Any, output: Any) -> None:
             call = calls[role] = calls.get(role, -1) + 1
             found = _pick(output, index, call, f'layers.{role}', layers[role])
             if found is not None:
-                outputs[role] = as_map(found, extra_tokens, f'layers.{role}', layers[role])
+                outputs[role] = layout.as_map(found, f'layers.{role}: {layers[role]!r}', batch)
                 versions[role] = found._version
 
         return hook
@@ -99,22 +105,6 @@ def _pick(output: Any, index: Optional[int], call: int, key: str,
     if not isinstance(output, torch.Tensor):
         raise ConfigError(f'{key}: {layer!r} returns a {type(output).__name__}, not one tensor')
     return output
-
-
-def as_map(output: torch.Tensor, extra_tokens: Optional[int], key: str,
-           layer: str) -> torch.Tensor:
-    """A transformer's N x L x D tokens as a map; anything else as it is.
-
-    Raises:
-        ConfigError: nobody knows which tokens are patches, or they make no square.
-    """
-    if output.dim() != 3:
-        return output
-    if extra_tokens is None:
-        raise ConfigError(f'{key}: {layer!r} gives a tensor of shape {tuple(output.shape)}, and no '
-                          'module around it has num_extra_tokens, which would say that these are '
-                          'the tokens of patches; name a layer that gives N x C x H x W or N x D')
-    return tokens_to_map(output, extra_tokens, f'{key}: {layer!r}')
 
 
 def map_shape(output: torch.Tensor) -> tuple:

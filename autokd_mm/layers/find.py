@@ -1,15 +1,19 @@
 """The layers of both networks that are compared, found by running each once."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from mmengine.model import BaseModel
 from torch import nn
+from torch.nn import functional as F
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.layers.capture import capture, find_layer
+from autokd_mm.layers.matching import (COARSEST, matched, needs_strides, refuse_unequal,
+                                       unequal_strides)
 from autokd_mm.layers.tensors import Found, tensors_at
+from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers import (LayerPair, Layers, checked_factors, pair_names,
                                          split_source, stop_when)
 
@@ -20,11 +24,13 @@ _KEYS = ('student', 'teacher', 'student_logits', 'teacher_logits', 'scores', 'fa
 
 def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
                 pixels: torch.Tensor,
-                samples: Optional[Sequence[Any]] = None) -> Layers:
+                samples: Optional[Sequence[Any]] = None, dense: bool = False,
+                say: Callable[[str], None] = lambda line: None) -> Layers:
     """Run both networks once and read the shapes at the named layers.
 
     A module that returns several tensors, as a feature pyramid does, or is called several times,
-    as a head's convolution is for each level, gives as many pairs.
+    as a head's convolution is for each level, gives as many pairs. Where teacher and student have
+    another number of them, those of equal stride are pairs and the others are left out.
 
     Args:
         model: the :class:`FrozenTeacherDistill` with the teacher.
@@ -38,10 +44,12 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
         pixels: B x C x H x W, uint8.
         samples: data samples of the images, for networks that look at them before the last of the
             layers.
+        dense: images may differ in size. Maps are then known by their strides.
+        say: told which tensors are left out.
 
     Raises:
-        ConfigError: no such layer, another number of tensors in teacher and student, an index out
-            of range, or teacher and student differ in classes.
+        ConfigError: no such layer, another number of tensors in teacher and student and no two of
+            an equal stride, an index out of range, or teacher and student differ in classes.
     """
     for key in names:
         if key not in _KEYS:
@@ -56,16 +64,19 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
         for key in (who, f'{who}_logits'):
             if names.get(key):
                 wanted[key] = _listed(names[key])
-    _refuse_unequal({key: len(sources) for key, sources in wanted.items()}, wanted, 'names')
+    refuse_unequal({key: len(sources) for key, sources in wanted.items()}, wanted, 'names')
     found: Dict[str, List[Found]] = {}
     for who, network in (('student', student), ('teacher', model.teacher)):
         inputs = inputs_for(model, pixels, network is model.teacher)
         found.update(tensors_at(network, {key: wanted[key] for key in (who, f'{who}_logits')
-                                          if key in wanted}, inputs, samples))
+                                          if key in wanted}, inputs, samples, dense))
         if network is student and names.get('scores'):
             found.update(tensors_at(network, dict(scores=[names['scores']]), inputs, samples))
-    _refuse_unequal({key: len(tensors) for key, tensors in found.items()}, wanted, 'tensors')
-    logits = _pairs('logits', found.get('student_logits', []), found.get('teacher_logits', []))
+    if dense and needs_strides(found):
+        found.update(_with_strides(model, student, wanted, pixels, samples, found))
+    matched(found, wanted, say, dense)
+    logits = _pairs('logits', found.get('student_logits', []), found.get('teacher_logits', []),
+                    dense=dense)
     for pair in logits:
         _refuse_other_classes(pair)
     scores = found.pop('scores', None)
@@ -73,31 +84,36 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
         raise ConfigError(f'layers.scores: {names["scores"]!r} gives '
                           f'{" and ".join(str(item.shape) for item in scores)}; it must be one '
                           'tensor like layers.student_logits')
-    pairs = _pairs('feature', found['student'], found['teacher'], names.get('factors'))
+    pairs = _pairs('feature', found['student'], found['teacher'], names.get('factors'), dense)
     return Layers(pairs, logits, names.get('scores'), _shared(names, pairs))
+
+
+def _with_strides(model: BaseModel, student: nn.Module, wanted: Mapping[str, Sequence[str]],
+                  pixels: torch.Tensor, samples: Optional[Sequence[Any]],
+                  found: Mapping[str, Sequence[Found]]) -> Dict[str, List[Found]]:
+    """The same tensors with the strides that they have on a larger image, whose sides every usual
+    stride divides: a small one does not tell a stride of 64 from one of 128."""
+    height, width = (-side % COARSEST for side in pixels.shape[-2:])
+    result: Dict[str, List[Found]] = {}
+    for who, network in (('student', student), ('teacher', model.teacher)):
+        keys = [key for key in (who, f'{who}_logits') if key in wanted]
+        try:
+            larger = tensors_at(network, {key: wanted[key] for key in keys}, F.pad(
+                inputs_for(model, pixels, network is model.teacher), (0, width, 0, height)),
+                                samples, True)
+        except Exception:  # it takes images of one size only
+            continue
+        result.update({key: [one._replace(stride=other.stride) for one, other in
+                             zip(found[key], larger[key])] for key in keys})
+    return result
 
 
 def _listed(value: Any) -> List[Any]:
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def _refuse_unequal(counts: Mapping[str, int], names: Mapping[str, Sequence[str]],
-                    what: str) -> None:
-    """Teacher and student must have as many layers (or tensors) to compare."""
-    for suffix in ('', '_logits'):
-        student, teacher = (counts.get(f'{who}{suffix}', 0) for who in ('student', 'teacher'))
-        if student != teacher:
-            hint = ('each layer of the student is compared with the one at its place' if
-                    what == 'names' else
-                    "name those to compare, such as 'neck[0]' for the first level")
-            shown = [', '.join(map(str, names[f'{who}{suffix}'])) for who in
-                     ('student', 'teacher')]
-            raise ConfigError(f'layers.teacher{suffix}: {teacher} {what} ({shown[1]}) and '
-                              f'layers.student{suffix}: {student} {what} ({shown[0]}); {hint}')
-
-
 def _pairs(branch: str, student: Sequence[Found], teacher: Sequence[Found],
-           factors: Any = None) -> Tuple[LayerPair, ...]:
+           factors: Any = None, dense: bool = False) -> Tuple[LayerPair, ...]:
     shares = [1 / len(student)] * len(student) if student else []
     if factors is not None and not isinstance(factors, str):
         if not isinstance(factors, (list, tuple)):
@@ -107,8 +123,8 @@ def _pairs(branch: str, student: Sequence[Found], teacher: Sequence[Found],
     elif factors is not None and factors not in FACTORS:
         raise ConfigError(f'layers.factors: {nearest(factors, FACTORS)}')
     return tuple(
-        LayerPair(name, s.source, t.source, s.shape, t.shape, share, s.calls, t.calls, s.tokens,
-                  t.tokens)
+        LayerPair(name, s.source, t.source, s.shape, t.shape, share, s.calls, t.calls, s.layout,
+                  t.layout, unequal_strides(s, t) if dense else None)
         for name, s, t, share in zip(pair_names(branch, len(student)), student, teacher, shares))
 
 
@@ -132,7 +148,7 @@ def _refuse_other_classes(pair: LayerPair) -> None:
     if student[0] != teacher[0]:
         raise ConfigError(f'model.teacher: the teacher has {teacher[0]} classes and the student '
                           f'{student[0]}; both must have the same')
-    if student != teacher:
+    if student != teacher and pair.strides is None:
         raise ConfigError(f'layers.teacher_logits: the map at {pair.teacher!r} is '
                           f'{teacher[1]} x {teacher[2]} and that at {pair.student!r} is '
                           f'{student[1]} x {student[2]}; both must have the same size')
@@ -153,13 +169,15 @@ def inputs_for(model: BaseModel, pixels: torch.Tensor, teacher: bool) -> torch.T
 @torch.no_grad()
 def forward(network: nn.Module, layers: Mapping[str, str],
             inputs: torch.Tensor,
-            samples: Optional[Sequence[Any]] = None) -> Dict[str, torch.Tensor]:
+            samples: Optional[Sequence[Any]] = None,
+            layouts: Optional[Mapping[str, Layout]] = None) -> Dict[str, torch.Tensor]:
     """Outputs of the named layers in evaluation mode; what is behind them does not run.
 
     Args:
         layers: role -> name of a layer, as :func:`find_layers` writes them (``'neck[2]'``).
         inputs: N x C x H x W, normalised.
         samples: data samples of the images, for networks that look at them.
+        layouts: by role, of :meth:`Layers.layouts`.
 
     Raises:
         ConfigError: no such layer, or an index that it does not reach.
@@ -167,7 +185,7 @@ def forward(network: nn.Module, layers: Mapping[str, str],
     network.eval()
     modules = [find_layer(network, split_source(layer)[0], f'layers.{role}')
                for role, layer in layers.items()]
-    with capture(network, layers) as outputs, \
+    with capture(network, layers, layouts) as outputs, \
             stop_when(modules, lambda: len(outputs) == len(layers)):
         network(inputs, *([] if samples is None else [samples]), mode='tensor')
     for role, layer in layers.items():

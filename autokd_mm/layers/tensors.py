@@ -7,10 +7,14 @@ import torch
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.layers.capture import as_map, find_layer, map_shape, overwritten
+from autokd_mm.layers.capture import find_layer, map_shape, overwritten
+from autokd_mm.layers.layouts import layout_of, says_channels_last, tensors_in
+from autokd_mm.models.algorithms.teachers import Teachers
+from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.connectors.tokens import extra_tokens_of
 from autokd_mm.models.distillers import split_source
 from autokd_mm.models.heads import BoxLogits
+from autokd_mm.models.transforms.grids import Size, stride_of
 
 # Name of the module, tensor, how often it had been written to.
 _Version = Tuple[str, torch.Tensor, int]
@@ -23,17 +27,37 @@ class Found(NamedTuple):
         source: how it is named, with an index where the layer gives several.
         shape: C, H, W of one image.
         calls: the index counts the layer's calls, not the tensors that one call returns.
-        tokens: of a transformer's output so many are no position of the map; else ``None``.
+        layout: how it is read as a map.
+        stride: of the map in pixels; ``None`` where it is no map of the image.
+        place: of the name that stands for it, in the list of names.
+        alone: the name stands for no other.
     """
     source: str
     shape: Tuple[int, int, int]
     calls: bool
-    tokens: Optional[int] = None
+    layout: Layout = Layout()
+    stride: Optional[int] = None
+    place: int = 0
+    alone: bool = True
+
+
+class _Heard(NamedTuple):
+    """What the modules said.
+
+    Attributes:
+        calls: the outputs of each, call by call.
+        versions: its tensors as they were then.
+        images: (height, width) that its network has seen.
+    """
+    calls: Dict[str, List[Any]]
+    versions: List[_Version]
+    images: Dict[str, Size]
 
 
 @torch.no_grad()
 def tensors_at(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch.Tensor,
-               samples: Optional[Sequence[Any]] = None) -> Dict[str, List[Found]]:
+               samples: Optional[Sequence[Any]] = None,
+               dense: bool = False) -> Dict[str, List[Found]]:
     """Run a network once and look at the tensors at the named layers.
 
     Args:
@@ -41,6 +65,7 @@ def tensors_at(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: t
             meant (``'neck[2]'``).
         inputs: N x C x H x W, normalised.
         samples: data samples of the images, for networks that look at them.
+        dense: images may differ in size: tokens then have a stride and not a grid.
 
     Returns:
         By the same keys, what each name stands for, one after the other.
@@ -49,30 +74,35 @@ def tensors_at(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: t
         ConfigError: no such layer, it does not run, what it gives is no tensor for each image, an
             index out of range, or a tensor is overwritten in place behind the layer.
     """
-    calls, versions = _heard(network, names, inputs, samples)
-    for name, tensor, version in versions:
+    heard = _heard(network, names, inputs, samples)
+    for name, tensor, version in heard.versions:
         if tensor._version != version:
             key = next(key for key, sources in names.items()
                        if name in [split_source(source)[0] for source in sources])
             raise overwritten(f'layers.{key}', name)
-    return {key: [found for source in sources for found in _expand(
-        f'layers.{key}', source, calls[split_source(source)[0]],
-        _rows(network, split_source(source)[0], calls, len(inputs)),
-        extra_tokens_of(network, split_source(source)[0]))] for key, sources in names.items()}
+    return {key: [found for place, source in enumerate(sources) for found in _expand(
+        f'layers.{key}', source, place, heard, network,
+        _rows(network, split_source(source)[0], heard.calls, len(inputs)), dense)]
+            for key, sources in names.items()}
 
 
 def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch.Tensor,
-           samples: Optional[Sequence[Any]]) -> Tuple[Dict[str, List[Any]], List[_Version]]:
-    """The outputs of each named module, call by call, and its tensors as they were then."""
-    calls: Dict[str, List[Any]] = {}
-    versions: List[_Version] = []
+           samples: Optional[Sequence[Any]]) -> _Heard:
+    heard = _Heard({}, [], {})
 
     def keep(name: str) -> Any:
 
         def hook(module: nn.Module, args: Any, output: Any) -> None:
-            calls[name].append(output)
-            versions.extend((name, tensor, tensor._version) for tensor in _several(output)
-                            if isinstance(tensor, torch.Tensor))
+            heard.calls[name].append(output)
+            heard.versions.extend((name, tensor, tensor._version) for tensor in _several(output)
+                                  if isinstance(tensor, torch.Tensor))
+
+        return hook
+
+    def look(name: str) -> Any:
+
+        def hook(module: nn.Module, args: Any) -> None:
+            heard.images[name] = (int(args[0].shape[-2]), int(args[0].shape[-1]))
 
         return hook
 
@@ -81,8 +111,9 @@ def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch
         for source in sources:
             name = split_source(source)[0]
             module = find_layer(network, name, f'layers.{key}')
-            if name not in calls:
-                calls[name] = []
+            if name not in heard.calls:
+                heard.calls[name] = []
+                handles.append(_network_of(network, name).register_forward_pre_hook(look(name)))
                 handles.append(module.register_forward_hook(keep(name)))
     network.eval()
     try:
@@ -91,12 +122,20 @@ def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch
         raise
     except Exception:
         # A head may want more than images; it does not matter where nobody listens to it.
-        if not all(calls.values()):
+        if not all(heard.calls.values()):
             raise
     finally:
         for handle in handles:
             handle.remove()
-    return calls, versions
+    return heard
+
+
+def _network_of(network: nn.Module, name: str) -> nn.Module:
+    """Whose images a layer hears: of several teachers the one that it belongs to."""
+    first = name.split('.')[0]
+    if isinstance(network, Teachers) and first.isdigit():
+        return network.get_submodule(first)
+    return network
 
 
 def _rows(network: nn.Module, name: str, calls: Mapping[str, Sequence[Any]], images: int) -> int:
@@ -105,14 +144,15 @@ def _rows(network: nn.Module, name: str, calls: Mapping[str, Sequence[Any]], ima
     return len(calls[name][0]) if boxes else images
 
 
-def _expand(key: str, source: str, calls: Sequence[Any], images: int,
-            extra_tokens: Optional[int]) -> List[Found]:
-    """All tensors that ``source`` stands for."""
+def _expand(key: str, source: str, place: int, heard: _Heard, network: nn.Module, images: int,
+            dense: bool) -> List[Found]:
+    """All tensors that ``source`` stands for, the ``place``-th name of its list."""
     name, index = split_source(source)
+    calls, image = heard.calls[name], heard.images[name]
     if not calls:
         raise ConfigError(f'{key}: {name!r} does not run in a forward pass')
     once = len(calls) == 1
-    tensors = _several(calls[0]) if once else list(calls)
+    tensors, grid = tensors_in(calls[0]) if once else (list(calls), None)
     for tensor in tensors:
         if not isinstance(tensor, torch.Tensor):
             what = '' if once else f'runs {len(calls)} times and '
@@ -130,10 +170,16 @@ def _expand(key: str, source: str, calls: Sequence[Any], images: int,
     plain = once and isinstance(calls[0], torch.Tensor)
     picked = range(len(tensors)) if index is None else [index]
     whole = index is None and plain
-    return [Found(source if whole else f'{name}[{i}]',
-                   map_shape(as_map(tensors[i], extra_tokens, key, name)),
-                   not whole and (plain or not once),
-                   extra_tokens if tensors[i].dim() == 3 else None) for i in picked]
+    extra, last = extra_tokens_of(network, name), says_channels_last(network, name)
+    result = []
+    for i in picked:
+        layout = layout_of(tensors[i], extra, image, dense, grid, f'{key}: {name!r}', last)
+        shape = map_shape(layout.as_map(tensors[i], f'{key}: {name!r}', image))
+        stride = stride_of(shape[1:], image) if tensors[i].dim() > 2 else None
+        result.append(Found(source if whole else f'{name}[{i}]', shape,
+                            not whole and (plain or not once), layout, stride, place,
+                            len(picked) == 1))
+    return result
 
 
 def _several(output: Any) -> List[Any]:

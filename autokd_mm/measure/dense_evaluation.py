@@ -12,7 +12,8 @@ from mmengine.model import BaseModel
 from autokd_mm.layers.capture import capture
 from autokd_mm.measure.dense_metrics import DenseMetric
 from autokd_mm.measure.evaluation import Batch, feature_terms, mean_terms, total_loss
-from autokd_mm.models.distillers import Layers
+from autokd_mm.models.distillers import LayerPair, Layers
+from autokd_mm.models.transforms.grids import averaged
 from autokd_mm.models.transforms.padding import Size, cells_of
 
 _GRIDS, _MOST = (4, 2, 1), 4096
@@ -58,13 +59,14 @@ def evaluate_dense(student: BaseModel, batches: Iterable[Batch], layers: Layers,
     student.eval()
     loss, images = 0.0, 0
     found: Dict[str, List[torch.Tensor]] = {pair.name: [] for pair in layers.pairs}
-    with capture(student, layers.sources('student')) as outputs:
+    with capture(student, layers.sources('student'), layers.layouts('student')) as outputs:
         for inputs, samples in batches:
             loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
             images += len(inputs)
-            for name, parts in found.items():
-                parts.append(positions(outputs[name], inside(outputs[name], inputs, samples[0]),
-                                       grid))
+            for pair in layers.pairs:
+                feature = on_grid(outputs[pair.name], pair, inputs, samples[0])
+                found[pair.name].append(positions(feature, inside(feature, inputs, samples[0]),
+                                                  grid))
             if metric is not None:
                 metric.add(student, outputs, inputs, samples)
     mean = loss / max(images, 1)
@@ -75,6 +77,17 @@ def evaluate_dense(student: BaseModel, batches: Iterable[Batch], layers: Layers,
                             for pair in layers.pairs])
     return dict(terms, held_out_loss=mean, calibrated_loss=mean,
                 metric=math.nan if metric is None else metric.value())
+
+
+def on_grid(feature: torch.Tensor, pair: LayerPair, inputs: torch.Tensor,
+            sample: Any) -> torch.Tensor:
+    """A student's map of a batch of images of one size on the grid on which it is compared; see
+    :func:`~autokd_mm.models.transforms.grids.averaged`."""
+    if pair.strides is None or pair.strides[0] > pair.strides[1]:
+        return feature
+    height, width = sample.img_shape[:2]
+    return averaged(feature, pair.strides, [(int(height), int(width))],
+                    (inputs.shape[-2], inputs.shape[-1]))
 
 
 def inside(feature: torch.Tensor, inputs: torch.Tensor, sample: Any) -> Size:

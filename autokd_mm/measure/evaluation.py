@@ -39,7 +39,7 @@ def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
     wanted = layers.sources('student')
     if layers.scores:
         wanted['scores'], found['scores'] = layers.scores, []
-    with capture(student, wanted) as outputs:
+    with capture(student, wanted, layers.layouts('student')) as outputs:
         for inputs, samples in batches:
             loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
             for name, parts in found.items():

@@ -13,7 +13,7 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.capture import capture, find_layer
-from autokd_mm.measure.dense_evaluation import inside, positions
+from autokd_mm.measure.dense_evaluation import inside, on_grid, positions
 from autokd_mm.measure.terms import linear_cka_gap
 from autokd_mm.models.distillers import LayerPair, Layers, split_source, stop_when
 from autokd_mm.proxy.batches import ProxyBatches
@@ -103,6 +103,7 @@ def _features(pairs: Sequence[LayerPair], student: nn.Module, images: ProxyBatch
     """Samples x values of student and teacher, by name of the pair."""
     student = copy.deepcopy(student).to(images.device).train()
     sources = {pair.name: pair.student for pair in pairs}
+    layouts = {pair.name: pair.student_layout for pair in pairs}
     modules = [find_layer(student, split_source(source)[0], 'layers.student')
                for source in sources.values()]
     parts: Dict[str, List[Tuple[torch.Tensor, torch.Tensor]]] = {name: [] for name in sources}
@@ -111,13 +112,18 @@ def _features(pairs: Sequence[LayerPair], student: nn.Module, images: ProxyBatch
         for start in range(0, min(max(_IMAGES, size), len(images)) - size + 1, size):
             rows = np.arange(start, start + size)
             inputs, samples = images.inputs(student, rows, True)
-            with capture(student, sources) as outputs, \
+            with capture(student, sources, layouts) as outputs, \
                     stop_when(modules, lambda: len(outputs) == len(sources)):
                 student(inputs, mode='tensor')
             taught = images.of_teacher(sources, rows, inputs)
-            for name in sources:
-                parts[name].append((_samples(outputs[name], inputs, samples, images.dense),
-                                    _samples(taught[name], inputs, samples, images.dense)))
+            for pair in pairs:
+                heard = outputs[pair.name]
+                if images.dense:
+                    heard = torch.cat([on_grid(heard[i:i + 1], pair, inputs, sample)
+                                       for i, sample in enumerate(samples)])
+                parts[pair.name].append(
+                    (_samples(heard, inputs, samples, images.dense),
+                     _samples(taught[pair.name], inputs, samples, images.dense)))
     return {name: (torch.cat([one for one, _ in found]), torch.cat([other for _, other in found]))
             for name, found in parts.items()}
 

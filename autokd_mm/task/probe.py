@@ -60,7 +60,7 @@ def refuse_unfit(layers: Layers, kind: str, settings: ProxySettings) -> None:
     """What works for some kinds of annotations, and not for others.
 
     Raises:
-        ConfigError: maps of another stride, a precision that detectors do not compute in, or a
+        ConfigError: maps without a stride, a precision that detectors do not compute in, or a
             choice by an entropy that the teacher does not have.
     """
     if kind != LABEL:
@@ -75,11 +75,11 @@ def refuse_unfit(layers: Layers, kind: str, settings: ProxySettings) -> None:
 
 def _refuse_other_strides(layers: Layers) -> None:
     for pair in layers.all:
-        if pair.student_shape[1:] != pair.teacher_shape[1:]:
+        if pair.strides is None and pair.student_shape[1:] != pair.teacher_shape[1:]:
             raise ConfigError(
                 f'layers.teacher: the map at {pair.teacher!r} is {_times(pair.teacher_shape)} '
                 f'and that at layers.student {pair.student!r} {_times(pair.student_shape)}; '
-                'where images differ in size both must have the same stride')
+                'where images differ in size both must be maps with one stride in both directions')
 
 
 def _times(shape: Sequence[int]) -> str:

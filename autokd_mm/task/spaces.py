@@ -25,8 +25,10 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
     """
 
     def shapes(pair: LayerPair, same: bool) -> Shapes:
-        return Shapes(batch_size, *pair.teacher_shape, layers.classes, same, layers.classes > 0,
-                      student_positions=math.prod(pair.student_shape[1:]),
+        # Before a connector the student's map has its own size, on a grid that of the grid.
+        own = pair.student_shape if pair.strides is None else pair.compared
+        return Shapes(batch_size, *pair.compared, layers.classes, same, layers.classes > 0,
+                      student_positions=math.prod(own[1:]),
                       boxes=True if kind == BOXES else None,
                       logits_positions=_logits_positions(layers))
 
@@ -34,7 +36,7 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
     if layers.shared:
         # What the largest map allows is offered; pairs that are too small for it are left out
         # of the distiller (see distiller_config).
-        largest = max(layers.pairs, key=lambda pair: math.prod(pair.teacher_shape[1:]))
+        largest = max(layers.pairs, key=lambda pair: math.prod(pair.compared[1:]))
         space = DistillerSpace(options, shapes(largest, layers.same_shape), log=say)
     else:
         space = LayerwiseSpace(options, {pair.name: shapes(pair, pair.same_shape)
@@ -45,5 +47,5 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
 
 def _logits_positions(layers: Layers) -> Optional[int]:
     """H W of the largest map of logits; ``None`` where they are of whole images."""
-    largest = max((math.prod(pair.teacher_shape[1:]) for pair in layers.logits), default=1)
+    largest = max((math.prod(pair.compared[1:]) for pair in layers.logits), default=1)
     return largest if largest > 1 else None

@@ -80,7 +80,8 @@ class Task:
         self._leave_out_mixing()
         if self.kind != LABEL:
             pixels = padded(pixels, model.data_preprocessor)
-        self.layers = find_layers(model, self.student, self.layer_names, pixels, samples)
+        self.layers = find_layers(model, self.student, self.layer_names, pixels, samples,
+                                  self.kind != LABEL, say)
         check_teachers(model, dataloader.dataset)
         checked_temperature(self.layer_names)
         refuse_unfit(self.layers, self.kind, proxy)

@@ -12,14 +12,13 @@ from torch.nn import functional as F
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.capture import find_layer
 from autokd_mm.layers.find import forward, inputs_for
+from autokd_mm.layers.matching import COARSEST
 from autokd_mm.layers.padding import Size, divisor, least_size
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.distillers import Layers, split_source
 from autokd_mm.models.heads.shared_boxes import FIELD, BoxLogits, SharedBoxes
+from autokd_mm.models.transforms.grids import averaged
 from autokd_mm.proxy.images import boxes_of, cells
-
-# The coarsest level of a usual feature pyramid; sides that are a multiple show every stride.
-_COARSEST = 128
 
 
 class DenseTeacher:
@@ -30,6 +29,7 @@ class DenseTeacher:
     takes no such image, in training); cells of the padding are cut off.
     A teacher that sees the images at another scale (``model.teacher_input``) gives maps with as
     many cells, and strides are in pixels of the student's images.
+    A map that is finer than the student's is averaged over the cells of that.
 
     Args:
         model: the :class:`FrozenTeacherDistill` with the teacher.
@@ -37,7 +37,7 @@ class DenseTeacher:
         pixels: C x H x W, uint8: an image by which the strides are found.
 
     Attributes:
-        strides: of the maps in pixels, by name of the pair.
+        strides: in pixels of the maps that it gives, by name of the pair.
         channels: of the maps.
         boxes: of a detector's logits of boxes (``model.shared_boxes``), by name of the pair: the
             largest number of boxes in an image, and how many logits each has.
@@ -48,6 +48,9 @@ class DenseTeacher:
 
     def __init__(self, model: BaseModel, layers: Layers, pixels: np.ndarray) -> None:
         self._model, self._sources = model, layers.sources('teacher')
+        self._layouts = layers.layouts('teacher')
+        # Of the maps that the student's are compared on.
+        self._wanted = {pair.name: pair.strides[0] for pair in layers.all if pair.strides}
         self._keys = {pair.name: 'layers.teacher_logits' if pair in layers.logits
                       else 'layers.teacher' for pair in layers.all}
         teachers = each_teacher(model)
@@ -64,16 +67,18 @@ class DenseTeacher:
                                                            for one in own]))
                        for training in (False, True)]
         self._pad_value = float(getattr(own[0], 'pad_value', 0))
-        self.strides: Dict[str, int] = {}
+        self._own: Dict[str, int] = {}
         self.channels: Dict[str, int] = {}
         self.boxes: Dict[str, Tuple[int, int]] = {}
-        inputs = self._inputs(pixels, _common_multiple([self._divisor, _COARSEST]))
+        inputs = self._inputs(pixels, _common_multiple([self._divisor, COARSEST]))
         for name, output in self._forward(inputs, self._samples(pixels)).items():
             if name in self._counts:
                 self.boxes[name] = (self._counts[name], output.shape[1])
                 continue
-            self.strides[name] = self._stride(name, output, inputs)
+            self._own[name] = self._stride(name, output, inputs)
             self.channels[name] = output.shape[1]
+        self.strides = {name: max(own, self._wanted.get(name, own))
+                        for name, own in self._own.items()}
 
     def __call__(self, pixels: np.ndarray) -> Dict[str, np.ndarray]:
         """C x h x w float32 maps of a C x H x W uint8 image; of the logits of boxes R x K, and as
@@ -101,7 +106,7 @@ class DenseTeacher:
                 found[name] = output.float().cpu().numpy()
                 found[boxes_of(name)] = getattr(samples[0], FIELD).float().cpu().numpy()
                 continue
-            stride = self.strides[name]
+            stride = self._own[name]
             if tuple(output.shape[2:]) != cells(inputs.shape[2:], stride):
                 raise ConfigError(
                     f'{self._keys[name]}: {self._sources[name]!r} has stride {stride} and gives '
@@ -110,7 +115,11 @@ class DenseTeacher:
             height, width = cells(pixels.shape[1:], stride)
             if view is not None:
                 output = view.as_unscaled(output, (height, width))
-            found[name] = output[0, :, :height, :width].float().cpu().numpy()
+            output = output[:, :, :height, :width].float()
+            if self.strides[name] > stride:
+                size = (int(pixels.shape[1]), int(pixels.shape[2]))
+                output = averaged(output, (stride, self.strides[name]), [size], size)
+            found[name] = output[0].cpu().numpy()
         return found
 
     def _inputs(self, pixels: np.ndarray, by: int, least: Size = (0, 0)) -> torch.Tensor:
@@ -131,7 +140,7 @@ class DenseTeacher:
         return [DetDataSample(metainfo=dict(img_shape=pixels.shape[1:]))]
 
     def _forward(self, inputs: torch.Tensor, samples: List[Any]) -> Dict[str, torch.Tensor]:
-        return forward(self._model.teacher, self._sources, inputs, samples or None)
+        return forward(self._model.teacher, self._sources, inputs, samples or None, self._layouts)
 
     def _numbers_of_boxes(self) -> Dict[str, int]:
         modules = {name: find_layer(self._model.teacher, split_source(source)[0], self._keys[name])

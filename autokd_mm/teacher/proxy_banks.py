@@ -163,7 +163,8 @@ def _plan(reader: _Reader, model: BaseModel, teacher_made_from: Mapping[str, Any
         for at in range(0, stop - start, step):
             images = torch.from_numpy(made['pixels'][at:at + step])
             inputs = inputs_for(model, images, teacher=True)
-            for name, output in forward(model.teacher, wanted, inputs).items():
+            for name, output in forward(model.teacher, wanted, inputs,
+                                        layouts=layers.layouts('teacher')).items():
                 values = output.float().cpu().numpy().reshape(-1, *arrays[name][0][1:])
                 refuse_infinite(values, settings.dtype, name, 'proxy.dtype=float32')
                 parts[name].append(values)

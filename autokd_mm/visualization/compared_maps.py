@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.conv_connector import resize
-from autokd_mm.models.distillers import clear_records, recording
+from autokd_mm.models.distillers import clear_records, recording, show_sizes
 
 
 class ComparedMaps(NamedTuple):
@@ -55,6 +55,8 @@ def compare(model: Any, data: Dict[str, Any]) -> List[ComparedMaps]:
             model.run_teacher(inputs, samples, labels=False)  # it sees what it sees in training
             with recording(distiller, 'student'):
                 model.architecture(inputs, samples, mode='predict')
+            show_sizes(distiller, samples, inputs)
+            model.unscale_teacher(inputs)
             share = height / inputs.shape[-2], width / inputs.shape[-1]
             return [_compared(distiller, name, mapping, share)
                     for name, mapping in distiller.loss_forward_mappings.items()]

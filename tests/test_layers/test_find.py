@@ -76,10 +76,10 @@ def test_forward_leaves_the_teacher_alone(parts):
 class Pyramid(BaseModel):
     """A backbone, a neck with ``levels`` outputs, a head called once for each level."""
 
-    def __init__(self, levels=3, classes=5, fails=False, width=4):
+    def __init__(self, levels=3, classes=5, fails=False, width=4, first=0):
         super().__init__()
         self.stem = nn.Conv2d(3, width, 3, padding=1)
-        self.neck, self.one = Levels(levels), Levels(1)
+        self.neck, self.one = Levels(levels, first), Levels(1)
         self.cls = nn.Conv2d(width, classes, 1)
         self.rows = nn.Linear(1, 1)
         self.ran, self.fails = [], fails
@@ -97,12 +97,12 @@ class Pyramid(BaseModel):
 
 class Levels(nn.Module):
 
-    def __init__(self, levels):
+    def __init__(self, levels, first=0):
         super().__init__()
-        self.levels = levels
+        self.levels = range(first, first + levels)
 
     def forward(self, x):
-        return tuple(nn.functional.avg_pool2d(x, 2**i) for i in range(self.levels))
+        return tuple(nn.functional.avg_pool2d(x, 2**i, ceil_mode=True) for i in self.levels)
 
 
 def pair_of(student=None, teacher=None):
@@ -191,9 +191,44 @@ def test_layers_that_do_not_fit(names, words):
         looked(**names)
 
 
+@pytest.mark.parametrize('dense', [False, True])
+def test_levels_of_equal_stride_are_pairs_and_others_are_left_out(dense):
+    said = []
+    names = dict(student='neck', teacher='neck', **CLS)
+    layers = find_layers(*pair_of(teacher=Pyramid(4)), names, COLOURS, None, dense, said.append)
+    assert [(pair.student, pair.teacher) for pair in layers.pairs] == [
+        ('neck[0]', 'neck[0]'), ('neck[1]', 'neck[1]'), ('neck[2]', 'neck[2]')]
+    assert [pair.factor for pair in layers.all] == [1 / 3] * 6
+    assert said == [f'layers.{key}: {name}[3] left out, nothing of the other network has an equal '
+                    'stride' for key, name in (('teacher', 'neck'), ('teacher_logits', 'cls'))]
+    assert not any(pair.strides for pair in layers.all)
+    later = find_layers(*pair_of(Pyramid(3, first=1), Pyramid(2)),
+                        dict(student='neck', teacher='neck'), COLOURS, None, dense, said.append)
+    assert [(pair.student, pair.teacher) for pair in later.all] == [('neck[0]', 'neck[1]')]
+    assert said[2:] == ['layers.student: neck[1], neck[2] left out, nothing of the other network '
+                        'has an equal stride', 'layers.teacher: neck[0] left out, nothing of the '
+                        'other network has an equal stride']
+
+
+def test_strides_are_those_of_a_large_image():
+    """On 16 x 24 pixels the last levels are one cell each."""
+    names = dict(student=['neck[4]', 'neck[1]'], teacher=['neck[5]', 'neck[1]'])
+    layers = find_layers(*pair_of(Pyramid(6), Pyramid(6)), names, COLOURS, None, True)
+    assert [pair.strides for pair in layers.pairs] == [(16, 32), None]
+    assert layers.pairs[0].compared == (4, 1, 1) and layers.same_shape
+    layers = find_layers(*pair_of(Pyramid(6, width=5), Pyramid(6)), names, COLOURS, None, True)
+    assert not layers.same_shape
+    swapped = find_layers(*pair_of(Pyramid(6), Pyramid(6)),
+                          dict(student='neck[2]', teacher='neck[0]', student_logits='cls[2]',
+                               teacher_logits='cls[1]'), COLOURS, None, True)
+    assert [pair.strides for pair in swapped.all] == [(4, 1), (4, 2)]
+    assert swapped.pairs[0].compared == (4, 4, 6)
+
+
 def test_pyramids_of_other_levels_and_heads_of_other_classes():
     with pytest.raises(ConfigError, match=r'layers.teacher: 4 tensors .* layers.student: 3 tens'):
-        find_layers(*pair_of(teacher=Pyramid(4)), dict(student='neck', teacher='neck'), COLOURS)
+        find_layers(*pair_of(Pyramid(3, first=4), Pyramid(4)),
+                    dict(student='neck', teacher='neck'), COLOURS)
     with pytest.raises(ConfigError, match='the teacher has 7 classes and the student 5'):
         find_layers(*pair_of(teacher=Pyramid(classes=7)),
                     dict(student='neck', teacher='neck', **CLS), COLOURS)

@@ -185,8 +185,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
                 losses = self._student_losses(batch_inputs, data_samples)
             for guard in self._guards:
                 guard.check()
-            if self.to_teacher is not None and self.to_teacher.scale is not None:
-                bring_to_one_grid(self.distiller, self.to_teacher.as_unscaled)
+            self.unscale_teacher(batch_inputs)
             show_samples(self.distiller, data_samples, batch_inputs)
             losses.update(self._distill_losses(batch_inputs))
         finally:
@@ -230,6 +229,14 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         found = hear_teacher(self.distiller, self.teacher, inputs, data_samples,
                              self._modes if labels else (), labels)
         self._modes = found if labels else self._modes
+
+    def unscale_teacher(self, batch_inputs: torch.Tensor) -> None:
+        """Bring what the teacher said at another scale to the cells of the student's batch."""
+        way = self.to_teacher
+        if way is not None and way.scale is not None:
+            seen, batch = ((int(images.shape[-2]), int(images.shape[-1]))
+                           for images in (way.scaled(batch_inputs[:1]), batch_inputs))
+            bring_to_one_grid(self.distiller, way.as_unscaled, seen, batch)
 
     def _listen(self) -> None:
         """Hook a copy's recorders to the shared teacher, when it first asks for a loss."""

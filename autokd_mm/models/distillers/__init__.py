@@ -8,7 +8,7 @@ from autokd_mm.models.distillers.listening import (hear_teacher, hook_to_teacher
                                                    runs_teacher)
 from autokd_mm.models.distillers.records import (RecordGuard, bring_to_one_grid, clear_records,
                                                  disable_inplace, feed_teacher)
-from autokd_mm.models.distillers.regions import show_samples
+from autokd_mm.models.distillers.regions import show_samples, show_sizes
 from autokd_mm.models.distillers.sources import refuse_unknown_sources, unknown_module
 
 __all__ = [
@@ -16,5 +16,5 @@ __all__ = [
     'checked_factors', 'clear_records', 'disable_inplace', 'distill_losses', 'distiller_config',
     'fade', 'feed_teacher', 'for_bank', 'hear_teacher', 'hook_to_teacher', 'loss_schedules',
     'pair_names', 'recording', 'refuse_unknown_sources', 'runs_teacher', 'show_samples',
-    'spec_from_config', 'split_source', 'stop_when', 'unknown_module'
+    'show_sizes', 'spec_from_config', 'split_source', 'stop_when', 'unknown_module'
 ]

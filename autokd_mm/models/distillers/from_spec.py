@@ -28,6 +28,8 @@ _SCHEDULES = dict(loss_feature=dict(feature_schedule='schedule'),
 _DEFAULTS = dict(loss_feature=dict(transform='none', intra='none', inter='none', distance='l2',
                                    loss_weight=1),
                  loss_logits=dict(distance='kl', temperature=4, loss_weight=1))
+# Behind the name of a pair: the connector of its teacher's tensor.
+_OF_TEACHER = '_teacher'
 _LOSS_NAME = re.compile(r'(loss_feature|loss_logits)(?:_\d+)?')
 _TYPES = dict(loss_feature='FeatureLoss', loss_logits='LogitsLoss')
 
@@ -51,7 +53,8 @@ def distiller_config(spec: Spec, layers: Layers) -> Dict[str, Any]:
                                   teacher_recorders={}, connectors={}, distill_losses={},
                                   loss_forward_mappings={})
 
-    def compare(pair: LayerPair, loss: Dict[str, Any]) -> Dict[str, Any]:
+    def compare(pair: LayerPair, loss: Dict[str, Any],
+                connector: Optional[Dict[str, Any]]) -> None:
         for who in ('student', 'teacher'):
             config[f'{who}_recorders'][pair.name] = pair.recorder(who)
         if pair.factor != 1:
@@ -59,24 +62,24 @@ def distiller_config(spec: Spec, layers: Layers) -> Dict[str, Any]:
         config['distill_losses'][f'loss_{pair.name}'] = loss
         mapping = dict(student=pair.record('student'), teacher=pair.record('teacher'))
         config['loss_forward_mappings'][f'loss_{pair.name}'] = mapping
-        return mapping
+        for who, name, made in (('student', pair.name, connector),
+                                ('teacher', f'{pair.name}{_OF_TEACHER}',
+                                 _as_map(pair, 'teacher'))):
+            if made:
+                config['connectors'][name] = made
+                mapping[who]['connector'] = name
 
     for pair, branch in _compared(spec, layers):
         loss = dict(type='mmrazor.FeatureLoss', **_present(branch, _FEATURE_ARGS))
         if branch.transform == 'random_mask':
             loss['channels'] = pair.teacher_shape[0]
-        mapping = compare(pair, loss)
-        for who, name, connector in (
-                ('student', pair.name, _connector_config(str(branch.connector), pair)),
-                ('teacher', f'{pair.name}_teacher', _as_map(pair.teacher_tokens))):
-            if connector:
-                config['connectors'][name] = connector
-                mapping[who]['connector'] = name
+        compare(pair, loss, _connector_config(str(branch.connector), pair))
     if spec.has_logits and not layers.logits:
         raise ConfigError('logits are distilled but no layers.student_logits and '
                           'layers.teacher_logits are named')
     for pair in layers.logits if spec.has_logits else ():
-        compare(pair, dict(type='mmrazor.LogitsLoss', **_present(spec, _LOGITS_ARGS)))
+        compare(pair, dict(type='mmrazor.LogitsLoss', **_present(spec, _LOGITS_ARGS)),
+                _as_map(pair, 'student'))
     return config
 
 
@@ -108,7 +111,7 @@ def _compared(spec: Spec, layers: Layers) -> List[Tuple[LayerPair, DistillerSpec
 def _able(spec: DistillerSpec, pairs: Sequence[LayerPair]) -> List[LayerPair]:
     """The pairs whose tensors have enough positions and channels for a distiller."""
     able = [pair for pair in pairs
-            if rules.spec_fault(spec, rules.Shapes(64, *pair.teacher_shape)) is None]
+            if rules.spec_fault(spec, rules.Shapes(64, *pair.compared)) is None]
     total = math.fsum(pair.factor for pair in able)
     if len(able) in (0, len(pairs)) or total <= 0:
         return list(pairs)
@@ -119,12 +122,13 @@ def for_bank(config: Dict[str, Any]) -> Dict[str, Any]:
     """A :func:`distiller_config` whose teacher's recorders are fed one tensor each.
 
     In a network the recorder of ``'neck[2]'`` gets all that the neck returns; a bank has the one
-    tensor, under the recorder's name.
+    tensor, under the recorder's name, as the map that is compared.
     """
     config = copy.deepcopy(config)
     for mapping in (config.get('loss_forward_mappings') or {}).values():
         for place in ('data_idx', 'record_idx'):
             mapping['teacher'].pop(place, None)
+        (config.get('connectors') or {}).pop(mapping['teacher'].pop('connector', None), None)
     return config
 
 
@@ -237,22 +241,20 @@ def _present(spec: Spec, names: Dict[str, str]) -> Dict[str, Any]:
 
 
 def _connector_config(name: str, pair: LayerPair) -> Optional[Dict[str, Any]]:
-    config = _as_map(pair.student_tokens)
     if name == 'identity':
-        return config
-    config = dict(dict(config or {}, type='mmrazor.ConvConnector'),
+        return _as_map(pair, 'student')
+    config = dict(pair.connector('student'), type='mmrazor.ConvConnector',
                   in_channels=pair.student_shape[0], out_channels=pair.teacher_shape[0],
                   **_CONV_ARGS[name])
-    if pair.student_shape[1:] != pair.teacher_shape[1:]:
+    if pair.strides is None and pair.student_shape[1:] != pair.teacher_shape[1:]:
         config['size'] = tuple(pair.teacher_shape[1:])
     return config
 
 
-def _as_map(extra_tokens: Optional[int]) -> Optional[Dict[str, Any]]:
-    """What reads a transformer's tokens as a map; nothing for what is a map."""
-    if extra_tokens is None:
-        return None
-    return dict(type='mmrazor.IdentityConnector', extra_tokens=extra_tokens)
+def _as_map(pair: LayerPair, who: str) -> Optional[Dict[str, Any]]:
+    """What reads a tensor as the map that is compared; nothing where it is that map."""
+    arguments = pair.connector(who)
+    return dict(type='mmrazor.IdentityConnector', **arguments) if arguments else None
 
 
 def _connector_name(config: Optional[Dict[str, Any]], pair: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.connectors.layout import Layout
 
 Shape = Tuple[int, int, int]
 _INDEXED = re.compile(r'(.+)\[(\d+)\]')
@@ -25,8 +26,11 @@ class LayerPair:
         factor: of the pair in its branch; those of a branch add up to 1.
         student_calls, teacher_calls: the index counts the calls of the module and not the tensors
             of the tuple that it returns.
-        student_tokens, teacher_tokens: of a transformer's layer, how many of its tokens are no
-            patches; the shapes are those of the map that the patches make.
+        student_layout, teacher_layout: how the tensor is read as a map; the shapes are those of
+            the map.
+        strides: of the student's map and of the teacher's in pixels, where images may differ in
+            size and the strides do: both are then compared on the coarser grid. ``None``: a map of
+            another size is brought to that of the teacher.
     """
     name: str
     student: str
@@ -36,12 +40,33 @@ class LayerPair:
     factor: float = 1.0
     student_calls: bool = False
     teacher_calls: bool = False
-    student_tokens: Optional[int] = None
-    teacher_tokens: Optional[int] = None
+    student_layout: Layout = Layout()
+    teacher_layout: Layout = Layout()
+    strides: Optional[Tuple[int, int]] = None
+
+    @property
+    def compared(self) -> Shape:
+        """C x H x W of the two tensors that a loss compares."""
+        coarser = self.strides is not None and self.strides[0] > self.strides[1]
+        size = (self.student_shape if coarser else self.teacher_shape)[1:]
+        return (self.teacher_shape[0], *size)
 
     @property
     def same_shape(self) -> bool:
+        """Nothing has to be learned to compare the two."""
+        if self.strides is not None:
+            return self.student_shape[0] == self.teacher_shape[0]
         return self.student_shape == self.teacher_shape
+
+    def connector(self, who: str) -> Dict[str, Any]:
+        """Arguments of the connector that reads the tensor of ``'student'`` or ``'teacher'`` as the
+        map that is compared; none where it is that map."""
+        layout = getattr(self, f'{who}_layout')
+        strides = None if layout.stride is None else (layout.stride, layout.stride)
+        if self.strides is not None:
+            own, other = self.strides if who == 'student' else self.strides[::-1]
+            strides = (own, other) if own < other else strides
+        return dict(layout.arguments(), **({} if strides is None else dict(strides=strides)))
 
     def recorder(self, who: str) -> Dict[str, Any]:
         """MMRazor's recorder of ``'student'`` or ``'teacher'``."""
@@ -102,6 +127,10 @@ class Layers:
     def sources(self, who: str) -> Dict[str, str]:
         """Names of the layers of ``'student'`` or ``'teacher'`` by name of the pair."""
         return {pair.name: getattr(pair, who) for pair in self.all}
+
+    def layouts(self, who: str) -> Dict[str, Layout]:
+        """How the tensors there are read as maps, by name of the pair."""
+        return {pair.name: getattr(pair, f'{who}_layout') for pair in self.all}
 
 
 def split_source(source: str) -> Tuple[str, Optional[int]]:

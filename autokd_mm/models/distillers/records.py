@@ -7,11 +7,12 @@ changes the record without a word.
 """
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Mapping, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmrazor.models.task_modules import RecorderManager
 
+from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers.regions import forget_samples
 
 
@@ -39,32 +40,59 @@ def feed_teacher(distiller: Any, records: Mapping[str, Any]) -> None:
 
 
 def bring_to_one_grid(distiller: Any,
-                      resize: Callable[[torch.Tensor, Tuple[int, int]], torch.Tensor]) -> None:
-    """Replace the teacher's maps by maps of the student's size.
+                      resize: Callable[[torch.Tensor, Tuple[int, int]], torch.Tensor],
+                      seen: Tuple[int, int] = (0, 0), batch: Tuple[int, int] = (0, 0)) -> None:
+    """Replace the teacher's maps by those that it would give without another scale.
 
     To be called between the student's forward pass and ``compute_distill_losses``.
 
     Args:
-        resize: (N x C x h x w map of the teacher, (rows, columns) of the student's map with which a
-            loss compares it) -> the map in that size.
+        resize: (N x C x h x w map of the teacher, (rows, columns)) -> the map in that size.
+        seen: (height, width) in pixels of the batch that the teacher has seen.
+        batch: the same of the student. The teacher's map gets the size of the student's map with
+            which a loss compares it, or, where their strides differ, as many cells as it has in
+            this batch.
     """
-    sizes: Dict[Tuple[str, int, Any], Tuple[int, int]] = {}
+    found: Dict[Tuple[str, int, Any], Tuple[Layout, Tuple[int, int]]] = {}
     for mapping in distiller.loss_forward_mappings.values():
-        maps = [tensor for tensor in (distiller.get_record(**_place(record))
-                                      for record in mapping.values() if record['from_student'])
-                if isinstance(tensor, torch.Tensor) and tensor.dim() == 4]
-        for record in mapping.values():
-            if maps and not record['from_student']:
-                place = _place(record)
-                key = (record['recorder'], place.get('record_idx', 0), place.get('data_idx'))
-                sizes[key] = (maps[0].shape[-2], maps[0].shape[-1])
-    for (name, call, index), size in sizes.items():
+        records = {bool(record['from_student']): record for record in mapping.values()}
+        if len(records) < 2:
+            continue
+        layouts = {who: getattr(_connector(distiller, record), 'layout', Layout())
+                   for who, record in records.items()}
+        size = _cells(distiller, records, layouts, batch)
+        if size is not None:
+            place = _place(records[False])
+            key = (place['recorder'], place.get('record_idx', 0), place.get('data_idx'))
+            found[key] = layouts[False], size
+    for (name, call, index), (layout, size) in found.items():
         buffer = distiller.teacher_recorders.recorders[name].data_buffer
-        if index is None:
-            buffer[call] = resize(buffer[call], size)
-        else:
-            buffer[call] = [resize(tensor, size) if at == index else tensor
-                            for at, tensor in enumerate(buffer[call])]
+        record = buffer[call] if index is None else buffer[call][index]
+        made = resize(layout.as_map(record, f'recorder {name!r}', seen), size)
+        made = made.permute(0, 2, 3, 1) if layout.channels_last else made
+        buffer[call] = made if index is None else [
+            made if at == index else tensor for at, tensor in enumerate(buffer[call])]
+
+
+def _cells(distiller: Any, records: Mapping[bool, Mapping[str, Any]],
+           layouts: Mapping[bool, Layout], batch: Tuple[int, int]) -> Optional[Tuple[int, int]]:
+    """Rows and columns that the teacher's map would have without another scale; ``None`` where it
+    is no map."""
+    strides = {who: getattr(_connector(distiller, record), 'strides', None)
+               for who, record in records.items()}
+    own = strides[False] or (strides[True] and strides[True][::-1])
+    if own:
+        return -(-batch[0] // own[0]), -(-batch[1] // own[0])
+    tensor = distiller.get_record(**_place(records[True]))
+    if not isinstance(tensor, torch.Tensor):
+        return None
+    tensor = layouts[True].as_map(tensor, 'student', batch)
+    return (tensor.shape[-2], tensor.shape[-1]) if tensor.dim() == 4 else None
+
+
+def _connector(distiller: Any, record: Mapping[str, Any]) -> Any:
+    name = record.get('connector')
+    return None if name is None else distiller.connectors[name]
 
 
 def _place(record: Mapping[str, Any]) -> Dict[str, Any]:

@@ -12,7 +12,8 @@ from autokd_mm.models.transforms.regions import BatchBoxes
 
 def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],
                  batch_inputs: torch.Tensor) -> None:
-    """Show the losses which part of a batch is padding, and those with a region its boxes.
+    """Show losses and connectors which part of a batch is padding, and those with a region its
+    boxes.
 
     To be called before ``distiller.compute_distill_losses``; ``clear_records`` forgets them.
 
@@ -28,10 +29,7 @@ def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],
     Raises:
         ConfigError: a loss needs boxes and a sample has none to offer.
     """
-    sizes = batch_sizes(data_samples, batch_inputs)
-    for loss in distiller.distill_losses.values():
-        if isinstance(loss, SeesSizes):
-            loss.show_sizes(sizes)
+    show_sizes(distiller, data_samples, batch_inputs)
     regions = list(_regions(distiller))
     if regions:
         boxes = batch_boxes(data_samples, batch_inputs)
@@ -39,11 +37,26 @@ def show_samples(distiller: Any, data_samples: Optional[Sequence[Any]],
             region.show(boxes)
 
 
+def show_sizes(distiller: Any, data_samples: Optional[Sequence[Any]],
+               batch_inputs: torch.Tensor) -> None:
+    """Of :func:`show_samples` what needs no boxes."""
+    sizes = batch_sizes(data_samples, batch_inputs)
+    batch = (int(batch_inputs.shape[-2]), int(batch_inputs.shape[-1]))
+    whole = sizes or BatchSizes((batch, ) * len(batch_inputs), batch)
+    for loss in distiller.distill_losses.values():
+        if isinstance(loss, SeesSizes):
+            loss.show_sizes(sizes)
+    for connector in _connectors(distiller):
+        connector.show_sizes(whole)
+
+
 def forget_samples(distiller: Any) -> None:
-    """Let all losses forget the boxes and the sizes."""
+    """Let all losses and connectors forget the boxes and the sizes."""
     for loss in distiller.distill_losses.values():
         if isinstance(loss, SeesSizes):
             loss.forget_sizes()
+    for connector in _connectors(distiller):
+        connector.forget_sizes()
     for region in _regions(distiller):
         region.forget()
 
@@ -90,6 +103,10 @@ def _boxes_of(sample: Any, number: int) -> torch.Tensor:
         raise ConfigError(f'FeatureLoss.region needs boxes (R x 4) in data_samples[{number}].'
                           f"gt_instances.bboxes, got {found}; use region='all' for this task")
     return boxes
+
+
+def _connectors(distiller: Any) -> Iterator[SeesSizes]:
+    return (module for module in distiller.connectors.modules() if isinstance(module, SeesSizes))
 
 
 def _regions(distiller: Any) -> Iterator[Any]:
