@@ -174,13 +174,14 @@ def faster_rcnn(channels=4):
     return config
 
 
-def fcn(channels=4, mean=MEAN, size=(64, 80)):
+def fcn(channels=4, mean=MEAN, size=(64, 80), stride=1):
+    """Maps of stride 8 times ``stride``."""
     return dict(
         type='mmseg.EncoderDecoder',
         data_preprocessor=dict(type='mmseg.SegDataPreProcessor', mean=mean, std=STD,
                                bgr_to_rgb=True, size=size, seg_pad_val=255),
         backbone=dict(type='mmseg.ResNetV1c', depth=18, base_channels=channels, stem_channels=4,
-                      strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), norm_eval=True,
+                      strides=(1, 2, stride, 1), dilations=(1, 1, 2, 4), norm_eval=True,
                       norm_cfg=dict(type='BN')),
         decode_head=dict(type='mmseg.FCNHead', in_channels=channels * 8, in_index=3, channels=8,
                          num_convs=1, concat_input=False, dropout_ratio=0, num_classes=3,
@@ -211,7 +212,7 @@ def task(datasets, student, teacher, layers, scope, **arguments):
         if scope == 'mmdet':
             from mmdet.structures import DetDataSample
             samples = [DetDataSample(metainfo=dict(img_shape=(64, 64)))]
-        found = find_layers(model, model.architecture, layers, pixels, samples)
+        found = find_layers(model, model.architecture, layers, pixels, samples, dense=True)
     default = datasets
 
     def banks(folder, warn=None, progress=lambda *args: None, datasets=None, layers=found,
