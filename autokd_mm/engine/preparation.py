@@ -8,6 +8,8 @@ from mmengine.optim import build_optim_wrapper
 from optuna.study import Study
 
 from autokd_mm.engine.settings import SearchSettings
+from autokd_mm.models.algorithms import predicts_as
+from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.optim import refusing, unmatched, usable
 from autokd_mm.proxy.building import CandidateBuilder
 from autokd_mm.proxy.data import Progress
@@ -139,7 +141,7 @@ def show_plan(task: Task, runner: Any, settings: SearchSettings) -> None:
         runner.logger.info(line)
     if teachers.find_checkpoint(task.model.teacher, runner.cfg, runner.work_dir,
                                 settings.train_teacher):
-        words.show_teacher(teachers.evaluate(task.model, runner.val_loop), runner.logger)
+        _tell(task.model, teachers.evaluate(task.model, runner.val_loop), runner)
     else:
         runner.logger.info('teacher: not trained yet, the search trains it first')
 
@@ -154,4 +156,11 @@ def _show_teacher(model: Any, runner: Any, study: Optional[Study], ranks: Ranks,
         metrics = {name: float(value) for name, value in found.items()}  # not NumPy's
         if study is not None:
             study.set_user_attr('teacher_metrics', metrics)
-    words.show_teacher(metrics, runner.logger)
+    _tell(model, metrics, runner)
+
+
+def _tell(model: Any, metrics: Mapping[str, float], runner: Any) -> None:
+    if any(predicts_as(teacher, model.student) for teacher, _ in each_teacher(model)):
+        words.show_teacher(metrics, runner.logger)
+    else:
+        runner.logger.info("teacher: features alone, it makes no predictions of the student's task")

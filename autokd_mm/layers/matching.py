@@ -38,8 +38,9 @@ def matched(found: Dict[str, List[Found]], names: Mapping[str, Sequence[str]],
             say: Callable[[str], None], dense: bool) -> None:
     """Leave in ``found`` tensors that belong together, place by place.
 
-    As many of both are compared in their order. Otherwise of each two modules with several tensors
-    those of equal stride are; a name that stands for one tensor is taken at its word.
+    As many of both are compared in their order. Otherwise, and where images differ in size and so
+    do the strides, of each two modules with several tensors those of equal stride are; a name that
+    stands for one tensor is taken at its word.
 
     Args:
         names: of the layers, by key.
@@ -53,13 +54,15 @@ def matched(found: Dict[str, List[Found]], names: Mapping[str, Sequence[str]],
     for suffix in _BRANCHES:
         keys = f'student{suffix}', f'teacher{suffix}'
         both = [found.get(key, []) for key in keys]
-        if len(both[0]) == len(both[1]):
+        if len(both[0]) == len(both[1]) and (
+                not dense or _grids(both[0], dense) == _grids(both[1], dense)):
             continue
-        pairs: List[Tuple[Found, Found]] = []
-        for place in range(len(names[keys[0]])):
-            here = [[one for one in tensors if one.place == place] for tensors in both]
-            pairs.extend(_of_names(*here, dense) or refuse_unequal(
-                {key: len(tensors) for key, tensors in found.items()}, names, 'tensors') or ())
+        groups = [_of_names(*[[one for one in tensors if one.place == place] for tensors in both],
+                            dense) for place in range(len(names[keys[0]]))]
+        if not all(groups):
+            refuse_unequal({key: len(tensors) for key, tensors in found.items()}, names, 'tensors')
+            continue
+        pairs = [pair for group in groups for pair in group]
         for key, kept in zip(keys, zip(*pairs)):
             left = [one.source for one in found[key] if one not in kept]
             if left:
@@ -70,12 +73,12 @@ def matched(found: Dict[str, List[Found]], names: Mapping[str, Sequence[str]],
 
 def _of_names(student: Sequence[Found], teacher: Sequence[Found],
               dense: bool) -> List[Tuple[Found, Found]]:
-    if len(student) == len(teacher):
+    several = not any(one.alone for one in (*student, *teacher))
+    pairs = [(student[here], teacher[there]) for here, there in
+             pair_by_stride(_grids(student, dense), _grids(teacher, dense))] if several else []
+    if len(student) == len(teacher) and not (dense and pairs):
         return list(zip(student, teacher))
-    if any(one.alone for one in (*student, *teacher)):
-        return []
-    return [(student[here], teacher[there]) for here, there in
-            pair_by_stride(_grids(student, dense), _grids(teacher, dense))]
+    return pairs
 
 
 def _grids(tensors: Sequence[Found], dense: bool) -> List[Grid]:

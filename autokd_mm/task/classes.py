@@ -7,6 +7,7 @@ from typing import Any, Iterator, Optional, Sequence, Tuple
 from torch import nn
 
 from autokd_mm.errors import CheckpointError, ConfigError
+from autokd_mm.models.algorithms.bare_teacher import predicts_as
 from autokd_mm.models.algorithms.teacher import trained_on
 from autokd_mm.models.algorithms.teachers import Teachers, each_teacher
 
@@ -28,6 +29,8 @@ def check_teachers(model: Any, dataset: Any) -> None:
     """
     several = isinstance(model.teacher, Teachers)
     for number, (teacher, _) in enumerate(each_teacher(model)):
+        if not predicts_as(teacher, model.student):
+            continue  # its classes are those of another task
         check_heads(teacher, dataset,
                       f'model.teacher.teachers[{number}]' if several else 'model.teacher')
         differs = other_order(teacher, dataset)

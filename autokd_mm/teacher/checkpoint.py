@@ -14,7 +14,7 @@ from torch import nn
 
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.algorithms import Teachers, load_teacher
+from autokd_mm.models.algorithms import Teachers, load_teacher, predicts_as
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.models.algorithms.teacher import AVERAGED, LAST_STEP
 from autokd_mm.models.algorithms.teachers import each_teacher, one_for_each
@@ -141,10 +141,11 @@ def save_weights(state_dict: Dict[str, Any], path: str) -> None:
 
 def evaluate(model: Any, val_loop: Any) -> Dict[str, float]:
     """The metrics of a :class:`FrozenTeacherDistill`'s teacher on the validation dataloader; of
-    several teachers with their number in front."""
+    several teachers with their number in front. One that gives features alone has none."""
     several = isinstance(model.teacher, Teachers)
     return {f'{number}/{name}' if several else name: value
             for number, (teacher, view) in enumerate(each_teacher(model))
+            if predicts_as(teacher, model.student)
             for name, value in _evaluate(model, teacher, view, val_loop).items()}
 
 
@@ -171,6 +172,11 @@ def ensure_teacher(model: Any, config: Config, full_training: Dict[str, Any], wo
         ConfigError: there is no checkpoint and nobody asked to train one.
     """
     found = _paths(config, work_dir, train)
+    for (teacher, _), path in zip(each_teacher(model), found):
+        if train and not path and not predicts_as(teacher, model.student):
+            raise ConfigError('train_cfg.train_teacher: the teacher gives features alone, it '
+                              "cannot be trained on the student's task; name its checkpoint "
+                              '(--cfg-options teacher_ckpt=FILE)')
     if not train and not all(found):
         which, example = ((f'teacher_ckpt[{found.index(None)}]', '"[FILE,FILE]"')
                           if _several(config) else ('teacher_ckpt', 'FILE'))

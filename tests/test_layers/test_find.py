@@ -210,6 +210,19 @@ def test_levels_of_equal_stride_are_pairs_and_others_are_left_out(dense):
                         'other network has an equal stride']
 
 
+def test_as_many_levels_of_other_strides():
+    """By their strides where images differ in size, else as ever by their places."""
+    networks, names = pair_of(Pyramid(3, first=1), Pyramid(3)), dict(student='neck', teacher='neck')
+    layers = find_layers(*networks, names, COLOURS, None, True)
+    assert [(pair.student, pair.teacher) for pair in layers.pairs] == [
+        ('neck[0]', 'neck[1]'), ('neck[1]', 'neck[2]')]
+    layers = find_layers(*networks, names, COLOURS)
+    assert [(pair.student, pair.teacher) for pair in layers.pairs] == [
+        (f'neck[{level}]', ) * 2 for level in range(3)]
+    far = find_layers(*pair_of(Pyramid(2, first=2), Pyramid(2)), names, COLOURS, None, True)
+    assert [pair.strides for pair in far.pairs] == [(4, 1), (8, 2)]
+
+
 def test_strides_are_those_of_a_large_image():
     """On 16 x 24 pixels the last levels are one cell each."""
     names = dict(student=['neck[4]', 'neck[1]'], teacher=['neck[5]', 'neck[1]'])

@@ -13,6 +13,7 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
+from autokd_mm.models.algorithms.bare_teacher import with_body
 from autokd_mm.models.algorithms.held_teacher import HeldTeacher
 from autokd_mm.models.algorithms.seen_as_student import SeenAsStudent
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
@@ -61,9 +62,9 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
 
     Args:
         distiller: config of a ``mmrazor.ConfigurableDistiller``.
-        teacher: config of the teacher, or the built model. A config with no
-            ``data_preprocessor`` says nothing about how the teacher was trained: it then gets the
-            student's images.
+        teacher: config of the teacher, or the built model; a network without a head becomes a
+            :class:`BareTeacher`. A config with no ``data_preprocessor`` says nothing about how the
+            teacher was trained: it then gets the student's images.
         teacher_ckpt: path of the teacher's checkpoint, of several teachers a list. With ``None`` a
             teacher given as a config is initialised by its ``init_cfg``, and a built one stays as
             it is.
@@ -96,7 +97,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
                               'teacher; use mmrazor.SingleTeacherDistill for that')
-        networks = dict(teacher=without_sync_bn(teacher),
+        networks = dict(teacher=without_sync_bn(with_body(teacher)),
                         architecture=without_sync_bn(kwargs.pop('architecture')))
         if shared_boxes is not None:  # what is recorded must be there before the recorders are
             networks = {key: _sharing(network, shared_boxes) for key, network in networks.items()}

@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.runner.checkpoint import CheckpointLoader
 
 from autokd_mm.errors import CheckpointError, ConfigError
+from autokd_mm.models.algorithms.body_weights import of_body
 from autokd_mm.models.algorithms.teachers import Teachers
 from autokd_mm.models.backbones.convert import to_classifier_state_dict
 from autokd_mm.safe_load import load_url, load_weights, why
@@ -65,8 +66,8 @@ def load_network(model: BaseModel, path: str, key: str) -> None:
     found = read_validated(path, key)
     if found.which:
         print_log(f'{key}: {path}: {found.which}', 'current')
-    weights = _strip(found.weights)
     own = model.state_dict()
+    weights = of_body(model, _strip(found.weights), own)
     wanted = {name: value for name, value in own.items() if value.is_floating_point()}
     fits = {name: weights[name] for name in own
             if name in weights and weights[name].shape == own[name].shape}

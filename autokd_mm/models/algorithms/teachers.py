@@ -8,6 +8,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.algorithms.bare_teacher import with_body
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.registry import MODELS
 
@@ -37,7 +38,7 @@ class Teachers(BaseModel):
         self._count = len(teachers)
         self._own_images = [speaks_of_images(teacher) for teacher in teachers]
         for number, teacher in enumerate(teachers):
-            self.add_module(str(number), MODELS.build(dict(teacher)))
+            self.add_module(str(number), MODELS.build(dict(with_body(teacher))))
         self._logits: List[str] = []
         if mean_logits is not None:
             self._logits = one_for_each(mean_logits, self._count, 'model.teacher.mean_logits')

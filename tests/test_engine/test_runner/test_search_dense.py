@@ -116,3 +116,38 @@ def test_segmentor(tmp_path, tool, logits):
     for row in found:
         assert np.isfinite(float(row['reward'])) and 0 <= float(row['gap']) <= 1
         assert 0 <= float(row['metric']) <= 1 if logits else row['metric'] in ('', 'nan')
+
+
+def test_a_bare_network_of_timm_teaches_a_detector(tmp_path, tool):
+    """No head and no download; one level is averaged, and levels without a counterpart are left
+    out."""
+    timm = pytest.importorskip('timm')
+    work, checkpoint = tmp_path / 'work', tmp_path / 'timm.pth'
+    torch.manual_seed(0)
+    torch.save(timm.create_model('test_resnet').state_dict(), str(checkpoint))
+    path = detection(tmp_path, warm_start=['FitNet'], layers=dict(
+        student=['neck', 'neck[0]'], teacher=['backbone', 'backbone[1]']), trials=1)
+    config = Config.fromfile(str(path))
+    config.model.teacher = dict(type='mmpretrain.TIMMBackbone', model_name='test_resnet',
+                                features_only=True,
+                                data_preprocessor=dict(mean=[120.0] * 3, std=[60.0] * 3))
+    config.teacher_ckpt = config.model.teacher_ckpt = str(checkpoint)
+    config.update(test_dataloader=config.val_dataloader, test_evaluator=config.val_evaluator,
+                  test_cfg=dict(type='TestLoop'))
+    config.dump(str(path))
+    said = tool('search', path, '--work-dir', work)
+    assert 'layers.student: neck[3], neck[4] left out' in said
+    assert 'layers.teacher: backbone[0], backbone[1] left out' in said
+    assert 'teacher: features alone' in said
+    assert [row['state'] for row in rows_of(work)] == ['complete']
+    distiller = Config.fromfile(str(work / 'best_distiller.py')).model.distiller
+    assert [record.source for record in distiller.teacher_recorders.values()] == ['backbone'] * 4
+    assert {name: connector.get('strides') for name, connector in distiller.connectors.items()} == {
+        **{f'feature_{level}': None for level in range(4)}, 'feature_3_teacher': (4, 8)}
+    assert any(name.startswith('architecture.bbox_head') for name in trained(work, tool))
+    tool('visualize_distill', work / 'best_distiller.py', work / 'training' / 'epoch_1.pth',
+         tmp_path / 'data' / 'images' / '000.png', '--out', tmp_path / 'maps.png')
+    assert (tmp_path / 'maps.png').stat().st_size
+    with pytest.raises(tool.Ended, match='train_teacher: the teacher gives features alone'):
+        tool('search', path, '--work-dir', tmp_path / 'other', '--cfg-options',
+             'teacher_ckpt=None', 'model.teacher_ckpt=None', 'train_cfg.train_teacher=True')
