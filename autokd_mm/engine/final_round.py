@@ -144,7 +144,8 @@ class FinalRound:
                 return f'{about} failed: {failed}{in_words}'
             with turn():
                 trial.set_user_attr(OUTCOME, outcome.to_dict())
-                self.study.tell(trial, outcome.held_out_loss)
+                known = math.isfinite(outcome.held_out_loss)  # a head may have no loss to measure
+                self.study.tell(trial, outcome.held_out_loss if known else outcome.gap)
         except UpdateFinishedTrialError:
             return f'{about}: another worker took this one for dead, the result does not count'
         except RankLost:

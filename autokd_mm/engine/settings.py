@@ -111,19 +111,21 @@ class SearchSettings:
                        storage=check_storage(given.storage),
                        max_hours=TimeLimit(given.max_hours), heartbeat=Heartbeat(given.heartbeat))
 
-    def rewards(self, has_metric: bool) -> Tuple[Reward, Reward]:
+    def rewards(self, has_metric: bool, has_loss: bool = True) -> Tuple[Reward, Reward]:
         """Of the search, and of the final round.
 
         Args:
-            has_metric: whether a metric is measured on the held-out images.
+            has_metric, has_loss: whether they are measured on the held-out images.
 
         Raises:
-            ConfigError: it is not, and one of the two counts it.
+            ConfigError: one is not, and one of the two counts it.
         """
-        own = self.reward or Reward(DEFAULT if has_metric else DEFAULT_WITHOUT_METRIC)
+        without = DEFAULT_WITHOUT_METRIC if has_loss else dict(gap=1.0)
+        own = self.reward or Reward(DEFAULT if has_metric else without)
         final = (self.final_round and self.final_round.reward) or own
         for reward in (own, final):
             reward.refuse_without_metric(has_metric)
+            reward.refuse_without_loss(has_loss)
         return own, final
 
     @property

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 
-from autokd_mm.layers.capture import capture
 from autokd_mm.measure.dense_metrics import DenseMetric
-from autokd_mm.measure.evaluation import Batch, feature_terms, mean_terms, total_loss
+from autokd_mm.measure.evaluation import Batch, feature_terms, losses_and_outputs, mean_terms
+from autokd_mm.measure.losses import EVALUATION
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.models.transforms.grids import averaged
 from autokd_mm.models.transforms.padding import Size, cells_of
@@ -43,7 +43,8 @@ def positions(feature: torch.Tensor, cells: Size, grid: int) -> torch.Tensor:
 @torch.no_grad()
 def evaluate_dense(student: BaseModel, batches: Iterable[Batch], layers: Layers,
                    teacher: Mapping[str, torch.Tensor], grid: int,
-                   metric: Optional[DenseMetric]) -> Dict[str, float]:
+                   metric: Optional[DenseMetric],
+                   loss_mode: str = EVALUATION) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
 
     The loss is the student's own, without and with calibration: its terms have no temperature in
@@ -55,20 +56,20 @@ def evaluate_dense(student: BaseModel, batches: Iterable[Batch], layers: Layers,
         teacher: by name of a pair of layers, :func:`positions` of the same images in this order.
         grid: of the positions.
         metric: counts the batches; None: the metric is NaN.
+        loss_mode: see :mod:`~autokd_mm.measure.losses`.
     """
     student.eval()
     loss, images = 0.0, 0
     found: Dict[str, List[torch.Tensor]] = {pair.name: [] for pair in layers.pairs}
-    with capture(student, layers.sources('student'), layers.layouts('student')) as outputs:
-        for inputs, samples in batches:
-            loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
-            images += len(inputs)
-            for pair in layers.pairs:
-                feature = on_grid(outputs[pair.name], pair, inputs, samples[0])
-                found[pair.name].append(positions(feature, inside(feature, inputs, samples[0]),
-                                                  grid))
-            if metric is not None:
-                metric.add(student, outputs, inputs, samples)
+    for inputs, samples, value, outputs in losses_and_outputs(
+            student, batches, layers.sources('student'), loss_mode, layers.layouts('student')):
+        loss += value
+        images += len(inputs)
+        for pair in layers.pairs:
+            feature = on_grid(outputs[pair.name], pair, inputs, samples[0])
+            found[pair.name].append(positions(feature, inside(feature, inputs, samples[0]), grid))
+        if metric is not None:
+            metric.add(student, outputs, inputs, samples)
     mean = loss / max(images, 1)
     # Gram matrices in the 8 bits of bfloat16 would round the gaps to steps of 1/256.
     with torch.autocast(inputs.device.type, enabled=False):

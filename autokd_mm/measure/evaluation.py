@@ -1,37 +1,33 @@
 """What a trained student is worth: the terms of the reward, from one pass over held-out images."""
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 
 from autokd_mm.layers.capture import capture
+from autokd_mm.layers.find import forward
 from autokd_mm.measure import terms as measures
+from autokd_mm.measure.losses import EVALUATION, loss_of_images
+from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers import Layers
 
 Batch = Tuple[torch.Tensor, List[Any]]
-
-
-def total_loss(losses: Dict[str, Any]) -> torch.Tensor:
-    """Sum of everything with ``loss`` in its name, as MMEngine's ``parse_losses`` does it; the
-    whole number 0, which leaves the format of what it is added to, where there is nothing."""
-    parts: List[torch.Tensor] = []
-    for name, value in losses.items():
-        if 'loss' in name:
-            parts.extend(item.mean() for item in (value if isinstance(value, list) else [value]))
-    return sum(parts[1:], parts[0]) if parts else torch.zeros((), dtype=torch.int64)
+Heard = Tuple[torch.Tensor, List[Any], float, Dict[str, torch.Tensor]]
 
 
 @torch.no_grad()
 def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
-             teacher: Mapping[str, torch.Tensor], labels: torch.Tensor) -> Dict[str, float]:
+             teacher: Mapping[str, torch.Tensor], labels: torch.Tensor,
+             loss_mode: str = EVALUATION) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
 
     Args:
         student: evaluated in evaluation mode and left in it.
         batches: (inputs, data samples) of the held-out images, in order.
         teacher: by name of a pair of layers N x C x H x W of the same images. labels: N.
+        loss_mode: see :mod:`~autokd_mm.measure.losses`.
     """
     student.eval()
     loss = 0.0
@@ -39,11 +35,11 @@ def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
     wanted = layers.sources('student')
     if layers.scores:
         wanted['scores'], found['scores'] = layers.scores, []
-    with capture(student, wanted, layers.layouts('student')) as outputs:
-        for inputs, samples in batches:
-            loss += float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
-            for name, parts in found.items():
-                parts.append(outputs[name].float())
+    for _, _, value, outputs in losses_and_outputs(student, batches, wanted, loss_mode,
+                                                   layers.layouts('student')):
+        loss += value
+        for name, parts in found.items():
+            parts.append(outputs[name].float())
     joined = {name: torch.cat(parts) for name, parts in found.items()}
     logits = joined.get('scores', joined.get(layers.logits[0].name) if layers.logits else None)
     # Gram matrices in the 8 bits of bfloat16 would round the gaps to steps of 1/256.
@@ -52,6 +48,22 @@ def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
                     **mean_terms([(pair.factor, feature_terms(joined[pair.name],
                                                               teacher[pair.name]))
                                   for pair in layers.pairs]))
+
+
+def losses_and_outputs(student: nn.Module, batches: Iterable[Batch], sources: Mapping[str, str],
+                       loss_mode: str,
+                       layouts: Optional[Mapping[str, Layout]] = None) -> Iterator[Heard]:
+    """For each batch its inputs and samples, the sum of the images' losses, and what the layers
+    ``sources`` say of the batch in evaluation mode, by name, read as ``layouts`` say."""
+    if loss_mode == EVALUATION:
+        with capture(student, sources, layouts) as outputs:
+            for inputs, samples in batches:
+                value = loss_of_images(student, inputs, samples, loss_mode)
+                yield inputs, samples, value, outputs
+        return
+    for inputs, samples in batches:
+        value = loss_of_images(student, inputs, samples, loss_mode)
+        yield inputs, samples, value, forward(student, sources, inputs, samples, layouts)
 
 
 def task_terms(loss: float, logits: Optional[torch.Tensor],

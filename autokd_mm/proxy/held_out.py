@@ -12,6 +12,7 @@ from autokd_mm.errors import DataError
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
 from autokd_mm.measure.dense_metrics import BoxMAP, DenseMetric, MeanIoU
 from autokd_mm.measure.evaluation import Batch, evaluate
+from autokd_mm.measure.losses import EVALUATION
 from autokd_mm.models.distillers import Layers
 from autokd_mm.proxy.batches import ProxyBatches
 from autokd_mm.proxy.settings import ProxySettings
@@ -25,6 +26,7 @@ class HeldOut:
         images: of the bank.
         layers: where the student is listened to.
         settings: of the proxy.
+        loss_mode: see :mod:`autokd_mm.measure.losses`.
 
     Attributes:
         teacher: what it says at the pairs of features, by name: N x C x H x W, or the positions of
@@ -35,8 +37,10 @@ class HeldOut:
         DataError: images of a detector without any box.
     """
 
-    def __init__(self, images: ProxyBatches, layers: Layers, settings: ProxySettings) -> None:
+    def __init__(self, images: ProxyBatches, layers: Layers, settings: ProxySettings,
+                 loss_mode: str = EVALUATION) -> None:
         self.images, self.layers, self.settings = images, layers, settings
+        self.loss_mode = loss_mode
         if images.kind == BOXES and not images.bank.ragged('boxes').shapes[:, 0].any():
             raise DataError(f'proxy.held_out: none of the {len(images)} images has a box, so '
                             'there is no mAP to measure; take more')
@@ -60,12 +64,13 @@ class HeldOut:
     def measure(self, student: BaseModel) -> Dict[str, float]:
         """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`."""
         if not self.images.dense:
-            return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels)
+            return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels,
+                            self.loss_mode)
         # Detectors draw the boxes that their losses look at: always the same ones here, and
         # whoever looks on during a training does not change it.
         with seeded_on(self.images.device, self.settings.seed, 4):
             return evaluate_dense(student, self.batches(student), self.layers, self.teacher,
-                                  self._grid, self._metric())
+                                  self._grid, self._metric(), self.loss_mode)
 
     def _metric(self) -> Optional[DenseMetric]:
         if self.images.kind == BOXES:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autokd_mm.bank import FeatureBank
+from autokd_mm.measure.losses import EVALUATION, NONE
 from autokd_mm.models.distillers import Layers
 from autokd_mm.proxy.batches import ProxyBatches, training_rows
 from autokd_mm.proxy.building import CandidateBuilder
@@ -61,6 +62,7 @@ class ProxyTrainer:
         curve: learning-rate factors of the full training (see :func:`schedule.lr_curve`).
         device: where to compute.
         ranks: that call the same methods at the same time; by default those of this process.
+        loss_mode: how the held-out loss is measured, see :mod:`autokd_mm.measure.losses`.
 
     Attributes:
         builder: of the candidates.
@@ -72,7 +74,8 @@ class ProxyTrainer:
     def __init__(self, fresh_student: Callable[[int], nn.Module], layers: Layers,
                  train: FeatureBank, held_out: FeatureBank, settings: ProxySettings,
                  optim_wrapper: Dict[str, Any], curve: List[float],
-                 device: torch.device, ranks: Optional[Ranks] = None) -> None:
+                 device: torch.device, ranks: Optional[Ranks] = None,
+                 loss_mode: str = EVALUATION) -> None:
         self.layers, self.settings = layers, settings
         self.builder = CandidateBuilder(fresh_student, layers, settings, device)
         self.optim_wrapper, self.curve, self.device = optim_wrapper, curve, device
@@ -80,7 +83,7 @@ class ProxyTrainer:
         self.images = len(self.train_images) // settings.views
         self.samples = settings.epochs * settings.steps(self.images) * settings.batch_size
         self.held_out = HeldOut(ProxyBatches(held_out, device, settings.channels_last), layers,
-                                settings)
+                                settings, loss_mode)
         self.clock = Clock()
         self.ranks = ranks or Ranks()
 
@@ -164,7 +167,8 @@ class ProxyTrainer:
         with self.clock.in_model(), self.precision():
             self.ranks.average_buffers(student)
             result = self.held_out.measure(student)
-        if not all(np.isfinite(result[name]) for name in ('held_out_loss', 'gap')):
+        known = ('gap', ) if self.held_out.loss_mode == NONE else ('held_out_loss', 'gap')
+        if not all(np.isfinite(result[name]) for name in known):
             raise CandidateFailed(f'the student is not finite after training ({result})')
         return result
 

@@ -134,6 +134,20 @@ class Reward:
             raise ConfigError(f'{self._key}.metric: no metric is known here; name '
                               'layers.student_logits and layers.teacher_logits')
 
+    def refuse_without_loss(self, has_loss: bool) -> None:
+        """
+        Args:
+            has_loss: whether the loss of the held-out images will be measured.
+
+        Raises:
+            ConfigError: it will not, and it counts.
+        """
+        counted = next((term for term, weight in self.weights.items()
+                        if weight and 'loss' in term), None)
+        if not has_loss and counted:
+            raise ConfigError(f'{self._key}.{counted}: the student has no loss that can be '
+                              'measured on held-out images; take metric and gap')
+
     def __call__(self, outcome: Outcome, baseline: Outcome) -> float:
         """Reward of ``outcome``, at least -1.
 

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 
-from autokd_mm.datasets.annotations import BOXES, LABEL, to_sample
+from autokd_mm.datasets.annotations import BOXES, LABEL, Arrays, to_sample
 from autokd_mm.datasets.half import Half
 from autokd_mm.datasets.mixing import in_words
 from autokd_mm.errors import ConfigError
@@ -18,20 +19,30 @@ from autokd_mm.proxy.settings import ProxySettings
 _PROBES = 4
 
 
+class Probe(NamedTuple):
+    """Images with which the networks are tried.
+
+    Attributes:
+        pixels: B x C x H x W, uint8.
+        kind: of their annotations (see :mod:`autokd_mm.datasets.annotations`).
+        samples: their data samples, ``None`` for class labels.
+        fullest: pixels and data sample of the image of a few with the most annotations.
+    """
+    pixels: torch.Tensor
+    kind: str
+    samples: Optional[List[Any]]
+    fullest: Tuple[torch.Tensor, Any]
+
+
 def probe(dataset: Any, settings: ProxySettings, held_out: Any = None,
-          say: Callable[[str], None] = lambda line: None
-          ) -> Tuple[torch.Tensor, str, Optional[List[Any]]]:
-    """Images with which the networks are tried, out of those that the proxy may take.
+          say: Callable[[str], None] = lambda line: None) -> Probe:
+    """Some of the images that the proxy may take.
 
     Where images differ in size, the smallest of a few: what its maps allow, all allow.
 
     Args:
         held_out: dataset of the user's own for the held-out images.
         say: told in a line each which images and which transforms the proxy does without.
-
-    Returns:
-        B x C x H x W, uint8; the kind of their annotations (see
-        :mod:`autokd_mm.datasets.annotations`); their data samples, ``None`` for class labels.
 
     Raises:
         ConfigError: of :func:`choose_images` and :func:`read_arrays`.
@@ -41,19 +52,25 @@ def probe(dataset: Any, settings: ProxySettings, held_out: Any = None,
                            held_out=held_out, say=say)['train']
     half = Half(dataset, chosen)
     found = read_arrays(half, int(chosen[0]), 0, settings.seed, settings.input_size)
+    fullest = found
     if found[1] != LABEL:
         for index in chosen[::max(1, len(chosen) // _PROBES)]:
             other = read_arrays(half, int(index), 0, settings.seed, settings.input_size)
             found = min(found, other, key=lambda one: one[0].size)
+            fullest = max(fullest, other, key=lambda one: len(one[2].get('boxes', ())))
     if half.kept:
         say(f'train_dataloader.dataset.pipeline: {in_words(half.kept)} would mix in what was read '
             'before; the proxy reads every image as the first one, without, and the full training '
             'has it')
     pixels, kind, arrays = found
+    shown = _shown(fullest[0], kind, fullest[2])
     if kind == LABEL:
-        return torch.from_numpy(pixels)[None].repeat(2, 1, 1, 1), LABEL, None
-    return (torch.from_numpy(pixels)[None], kind,
-            [to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))])
+        return Probe(torch.from_numpy(pixels)[None].repeat(2, 1, 1, 1), LABEL, None, shown)
+    return Probe(torch.from_numpy(pixels)[None], kind, [_shown(pixels, kind, arrays)[1]], shown)
+
+
+def _shown(pixels: np.ndarray, kind: str, arrays: Arrays) -> Tuple[torch.Tensor, Any]:
+    return torch.from_numpy(pixels), to_sample(kind, arrays, (pixels.shape[1], pixels.shape[2]))
 
 
 def refuse_unfit(layers: Layers, kind: str, settings: ProxySettings) -> None:

@@ -32,6 +32,7 @@ from autokd_mm.space.handcrafted import starting_point
 from autokd_mm.task.classes import check_heads, check_teachers
 from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
+from autokd_mm.task.held_out_loss import find_loss
 from autokd_mm.task.probe import probe, refuse_unfit
 from autokd_mm.task.spaces import space_over
 from autokd_mm.task.start import StartingWeights
@@ -57,6 +58,7 @@ class Task:
         student: initialised; candidates are copies of it.
         kind: of the annotations, see :mod:`autokd_mm.datasets.annotations`.
         layers: of :func:`find_layers`.
+        loss_mode: how the student's loss is measured, see :mod:`autokd_mm.measure.losses`.
         frozen: modules of the student that take no gradient.
         space: what can be searched for these tensors.
         first: parameters of the trials that come first.
@@ -76,7 +78,8 @@ class Task:
         self.start = StartingWeights(config, say)
         self.student = self.fresh_student(proxy.seed)
         check_heads(self.student, dataloader.dataset, 'model.architecture')
-        pixels, self.kind, samples = probe(dataloader.dataset, proxy, self.own_held_out, say)
+        pixels, self.kind, samples, fullest = probe(dataloader.dataset, proxy, self.own_held_out,
+                                                    say)
         self._leave_out_mixing()
         if self.kind != LABEL:
             pixels = padded(pixels, model.data_preprocessor)
@@ -85,6 +88,7 @@ class Task:
         check_teachers(model, dataloader.dataset)
         checked_temperature(self.layer_names)
         refuse_unfit(self.layers, self.kind, proxy)
+        self.loss_mode = find_loss(self.student, *fullest, self.kind, say)
         self.frozen = first_stages(self.student, proxy.frozen,
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autokd_mm.errors import CandidateFailed
-from autokd_mm.measure.evaluation import total_loss
+from autokd_mm.measure.losses import total_loss
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.space import DistillerSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED, handcrafted

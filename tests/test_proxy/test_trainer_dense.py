@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 
 from autokd_mm.errors import DataError
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
-from autokd_mm.measure.evaluation import total_loss
+from autokd_mm.measure.losses import total_loss
 from autokd_mm.models.distillers import distiller_config
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.trainer import ProxyTrainer

@@ -8,7 +8,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
-from autokd_mm.measure.evaluation import total_loss
+from autokd_mm.measure.losses import total_loss
 from autokd_mm.models.distillers import distiller_config
 from autokd_mm.proxy.images import cells
 from autokd_mm.registry import MODELS

@@ -8,7 +8,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.measure.evaluation import total_loss
+from autokd_mm.measure.losses import total_loss
 from autokd_mm.models.distillers import clear_records, distiller_config
 from autokd_mm.registry import MODELS
 from autokd_mm.space.handcrafted import handcrafted

@@ -56,7 +56,7 @@ class Steps:
         """MMRazor's algorithm with our losses and its own way with the teacher."""
         from mmengine.optim import build_optim_wrapper
 
-        from autokd_mm.measure.evaluation import total_loss
+        from autokd_mm.measure.losses import total_loss
         from autokd_mm.models.distillers import distiller_config
         from autokd_mm.registry import MODELS
         trainer, config = self.trainer, self.bench.config.model

@@ -19,6 +19,7 @@ from autokd_mm.engine.preparation import (Prepared, check_optimiser, prepare, re
                                           show_plan)
 from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.errors import ConfigError
+from autokd_mm.measure.losses import NONE
 from autokd_mm.models.algorithms import FrozenTeacherDistill
 from autokd_mm.pairs.forms import read_forms
 from autokd_mm.proxy.ranks import Ranks
@@ -127,7 +128,7 @@ class SearchLoop(BaseLoop):
         settings = self.settings
         task = Task(self.runner.cfg, self.dataloader, self.model, settings.layers, settings.proxy,
                     settings.space or {}, settings.warm_start, self.say)
-        self.reward, self.final_reward = settings.rewards(task.has_metric)
+        self.reward, self.final_reward = settings.rewards(task.has_metric, task.loss_mode != NONE)
         ask(self.full_hooks, self.runner)
         check_optimiser(task, self.runner.logger.warning)
         self.full = stretch(self.runner.cfg, settings.full_training, settings.full_epochs)

@@ -9,7 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from optuna.trial import TrialState
 
-from autokd_mm.measure.evaluation import total_loss
+from autokd_mm.measure.losses import total_loss
 from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.registry import MODELS
