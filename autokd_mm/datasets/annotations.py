@@ -1,38 +1,44 @@
 """What is known of an image, from the data samples of a pipeline to arrays and back.
 
 Three kinds: one class label (mmpretrain's ``DataSample``), boxes (mmdet's ``DetDataSample``) and a
-segmentation map (mmseg's ``SegDataSample``).
+segmentation map (mmseg's ``SegDataSample``). The latter two may have more beside them, such as
+instance masks: see :mod:`autokd_mm.datasets.extras`.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 import numpy as np
 import torch
 
+from autokd_mm.datasets import extras
 from autokd_mm.errors import ConfigError, DataError
 
 LABEL, BOXES, SEGMENTATION = 'label', 'boxes', 'segmentation'
 Arrays = Dict[str, np.ndarray]
 # Of each array: shape of one image's, None where images differ; dtype.
-_OF_IMAGES: Dict[str, Tuple[Tuple[Optional[int], ...], str]] = dict(
+Shaped = Tuple[Tuple[Optional[int], ...], str]
+_OF_IMAGES: Dict[str, Shaped] = dict(
     ori_shape=((2, ), 'int32'), scale_factor=((2, ), 'float64'))
-LAYOUT: Dict[str, Dict[str, Tuple[Tuple[Optional[int], ...], str]]] = {
+LAYOUT: Dict[str, Dict[str, Shaped]] = {
     LABEL: dict(labels=((), 'int64')),
     BOXES: dict(boxes=((None, 4), 'float32'), labels=((None, ), 'int64'),
                 ignored_boxes=((None, 4), 'float32'), ignored_labels=((None, ), 'int64'),
                 **_OF_IMAGES),
     SEGMENTATION: dict(segmentation=((1, None, None), 'uint8'), **_OF_IMAGES)}
-# What a loss might need and a bank does not hold.
-_NOT_KEPT = {BOXES: ('gt_sem_seg', 'gt_panoptic_seg', 'proposals'),
-             SEGMENTATION: ('gt_edge_map', 'gt_depth_map')}
+# What the arrays of LAYOUT hold; all else is kept as extras.
+_OWN = {BOXES: [f'{field}.{key}' for field in ('gt_instances', 'ignored_instances')
+                for key in ('bboxes', 'labels')],
+        SEGMENTATION: ['gt_sem_seg.data']}
+_PANOPTIC = ('train_dataloader: panoptic segmentation (%s) cannot be searched, because nothing '
+             'measures it on the held-out images; leave the stuff out and search for instances')
 
 
 def kind_of(sample: Any) -> str:
     """``'label'``, ``'boxes'`` or ``'segmentation'``.
 
     Raises:
-        ConfigError: the sample has none of them, or more than a bank holds.
+        ConfigError: the sample has none of them, or it is a panoptic one.
     """
     kind = ''
     if _has(sample, 'gt_label') and sample.gt_label.numel() == 1:
@@ -46,13 +52,19 @@ def kind_of(sample: Any) -> str:
                           '(gt_instances.bboxes) or a segmentation map (gt_sem_seg.data) for each '
                           f'image, got {type(sample).__name__} without; is LoadAnnotations in the '
                           'pipeline?')
-    for name in _NOT_KEPT.get(kind, ()):
-        if _has(sample, name):
-            raise ConfigError(f'train_pipeline: the proxy keeps no {name}; leave what loads it out')
-    if kind == BOXES and 'masks' in sample.gt_instances:
-        raise ConfigError('train_pipeline: the proxy keeps boxes and no instance masks; leave '
-                          'with_mask=True out of LoadAnnotations')
+    if _has(sample, 'gt_panoptic_seg'):
+        raise ConfigError(_PANOPTIC % 'gt_panoptic_seg')
     return kind
+
+
+def refuse_panoptic(steps: Iterable[Any]) -> None:
+    """
+    Raises:
+        ConfigError: a transform of the pipeline loads panoptic annotations.
+    """
+    for step in steps:
+        if 'Panoptic' in type(step).__name__:
+            raise ConfigError(_PANOPTIC % type(step).__name__)
 
 
 def kind_in(arrays: Mapping[str, Any]) -> str:
@@ -60,10 +72,23 @@ def kind_in(arrays: Mapping[str, Any]) -> str:
     return next((kind for kind in (BOXES, SEGMENTATION) if kind in arrays), LABEL)
 
 
-def to_arrays(sample: Any, size: Tuple[int, int]) -> Arrays:
-    """A data sample as arrays, those of ``LAYOUT``.
+def layout_of(kind: str, arrays: Mapping[str, np.ndarray]) -> Dict[str, Shaped]:
+    """``LAYOUT`` of a kind, and of what else one image's arrays hold."""
+    more = {name: ((None, ) * array.ndim, array.dtype.name) for name, array in arrays.items()
+            if extras.is_extra(name)}
+    return {**LAYOUT[kind], **more}
 
-    Boxes are clipped to the image; those with nothing inside are dropped with their labels.
+
+def names_in(kind: str, arrays: Iterable[str]) -> List[str]:
+    """Which arrays of a bank are annotations."""
+    return [*LAYOUT[kind], *filter(extras.is_extra, arrays)]
+
+
+def to_arrays(sample: Any, size: Tuple[int, int]) -> Arrays:
+    """A data sample as arrays, those of :func:`layout_of`.
+
+    Boxes are clipped to the image; those with nothing inside are dropped with their labels and
+    whatever else there is of them.
 
     Args:
         size: (height, width) of the image as the pipeline made it, the sample's ``img_shape``.
@@ -78,12 +103,14 @@ def to_arrays(sample: Any, size: Tuple[int, int]) -> Arrays:
     arrays: Arrays = dict(
         ori_shape=np.array(sample.get('ori_shape', size)[:2], np.int32),
         scale_factor=np.array(sample.get('scale_factor', (1.0, 1.0))[:2], np.float64))
+    kept: Arrays = {}
     if kind == BOXES:
-        arrays['boxes'], arrays['labels'] = _boxes(sample.gt_instances, size)
-        arrays['ignored_boxes'], arrays['ignored_labels'] = _boxes(
-            sample.get('ignored_instances'), size)
+        for field, name in (('gt_instances', ''), ('ignored_instances', 'ignored_')):
+            arrays[f'{name}boxes'], arrays[f'{name}labels'], kept[field] = _boxes(
+                sample.get(field), size)
     else:
         arrays['segmentation'] = _map(sample.gt_sem_seg.data, size)
+    arrays.update(extras.pack(sample, _OWN[kind], kept, size))
     return arrays
 
 
@@ -98,6 +125,8 @@ def resized(arrays: Arrays, old: Tuple[int, int], new: Tuple[int, int]) -> Array
             result[name] = (arrays[name] * np.tile(factors, 2)).astype(np.float32)
     if 'segmentation' in arrays:
         result['segmentation'] = _nearest(arrays['segmentation'], new)
+    more = {name: array for name, array in arrays.items() if extras.is_extra(name)}
+    result.update(extras.resized(more, old, new, _nearest))
     return result
 
 
@@ -117,11 +146,13 @@ def to_sample(kind: str, arrays: Mapping[str, np.ndarray], size: Tuple[int, int]
         sample = DetDataSample(metainfo=meta)
         sample.gt_instances = _instances(arrays['boxes'], arrays['labels'])
         sample.ignored_instances = _instances(arrays['ignored_boxes'], arrays['ignored_labels'])
+        extras.unpack(sample, arrays, meta['img_shape'])
         return sample
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
     sample = SegDataSample(metainfo=meta)
     sample.gt_sem_seg = PixelData(data=torch.from_numpy(arrays['segmentation'].astype(np.int64)))
+    extras.unpack(sample, arrays, meta['img_shape'])
     return sample
 
 
@@ -136,10 +167,12 @@ def _has(sample: Any, name: str) -> bool:
     return getattr(sample, name, None) is not None
 
 
-def _boxes(instances: Any, size: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray]:
+def _boxes(instances: Any,
+           size: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, labels, and which of the instances these are."""
     boxes = getattr(instances, 'bboxes', None)
     if boxes is None:
-        return np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
+        return np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
     boxes = torch.as_tensor(getattr(boxes, 'tensor', boxes)).float().numpy()  # of mmdet's BaseBoxes
     labels = torch.as_tensor(instances.labels).long().numpy()
     if boxes.size and boxes.shape[1:] != (4, ):
@@ -149,7 +182,7 @@ def _boxes(instances: Any, size: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarra
         raise DataError('train_dataloader: a box is not finite')
     boxes = boxes.reshape(-1, 4).clip(0, np.array([size[1], size[0]] * 2, np.float32))
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
-    return boxes[inside], labels[inside]
+    return boxes[inside], labels[inside], inside
 
 
 def _instances(boxes: np.ndarray, labels: np.ndarray) -> Any:

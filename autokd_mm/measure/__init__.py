@@ -7,5 +7,5 @@ from autokd_mm.measure.terms import (calibrated_cross_entropy, debiased_cka_gap,
                                      linear_gap, mse_gap, relation_gap)
 
 __all__ = ['BoxMAP', 'DenseMetric', 'MeanIoU', 'calibrated_cross_entropy', 'debiased_cka_gap',
-           'evaluate', 'evaluate_dense', 'find_mode', 'linear_cka_gap', 'linear_gap', 'mean_iou', 'mse_gap',
-           'relation_gap', 'total_loss']
+           'evaluate', 'evaluate_dense', 'find_mode', 'linear_cka_gap', 'linear_gap', 'mean_iou',
+           'mse_gap', 'relation_gap', 'total_loss']

@@ -1,12 +1,13 @@
-"""What users of detectors and segmentors look at, on held-out images: box mAP and mean IoU."""
+"""What users of detectors and segmentors look at, on held-out images: mAP and mean IoU."""
 from __future__ import annotations
 
 import contextlib
 import io
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
@@ -70,13 +71,18 @@ def mean_iou(confusion: torch.Tensor) -> float:
 
 
 class BoxMAP(DenseMetric):
-    """COCO's mAP of boxes, IoU 0.50 to 0.95, by pycocotools.
+    """COCO's mAP of boxes, or of instance masks, IoU 0.50 to 0.95, by pycocotools.
 
     The detector predicts as in a test, with its own thresholds and suppression, in the pixels of
-    the network's input. Ignored boxes of the annotations count as COCO's crowds.
+    the network's input. Ignored boxes of the annotations count as COCO's crowds. Of a detector
+    whose boxes have no area, as SOLO's, the masks are compared whatever is asked for.
+
+    Args:
+        masks: compare the instances' masks.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, masks: bool = False) -> None:
+        self._masks = masks
         self._images: List[Dict[str, Any]] = []
         self._truth: List[Dict[str, Any]] = []
         self._found: List[Dict[str, Any]] = []
@@ -84,38 +90,78 @@ class BoxMAP(DenseMetric):
     def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
         for sample in student.predict(inputs, samples, rescale=False):
-            image = len(self._images) + 1
-            self._images.append(dict(id=image))
+            image, size = len(self._images) + 1, tuple(map(int, sample.img_shape[:2]))
+            self._images.append(dict(id=image, height=size[0], width=size[1]))
             for crowd, instances in enumerate((sample.gt_instances, sample.ignored_instances)):
-                for box, label in zip(_corners(instances.bboxes), instances.labels.tolist()):
-                    box = _of_coco(box)
-                    self._truth.append(dict(id=len(self._truth) + 1, image_id=image, bbox=box,
-                                            category_id=label, iscrowd=crowd,
-                                            area=box[2] * box[3]))
-            found = sample.pred_instances
-            for box, label, score in zip(_corners(found.bboxes), found.labels.tolist(),
-                                         found.scores.tolist()):
-                self._found.append(dict(image_id=image, bbox=_of_coco(box), category_id=label,
-                                        score=score))
+                for found in _instances(instances, size, True):
+                    box = found['bbox']
+                    self._truth.append(dict(found, id=len(self._truth) + 1, image_id=image,
+                                            iscrowd=crowd, area=box[2] * box[3]))
+            self._found += [dict(found, image_id=image)
+                            for found in _instances(sample.pred_instances, size, self._masks)]
 
     def value(self) -> float:
         if all(box['iscrowd'] for box in self._truth):
             return math.nan
         if not self._found:
             return 0.0  # pycocotools knows no empty list of results
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO()
-            labels = {box['category_id'] for box in self._truth + self._found}
-            truth.dataset = dict(images=self._images, annotations=self._truth,
-                                 categories=[dict(id=label) for label in sorted(labels)])
-            truth.createIndex()
-            judged = COCOeval(truth, truth.loadRes(self._found), 'bbox')
-            judged.evaluate()
-            judged.accumulate()
-            judged.summarize()
-        return float(judged.stats[0])
+        masks = self._masks or not any(box[2] * box[3] for box in
+                                       (found['bbox'] for found in self._found))
+        masks = masks and all('segmentation' in one for one in self._truth + self._found)
+        return _coco_map(self._images, self._truth, self._found, 'segm' if masks else 'bbox')
+
+
+def _coco_map(images: List[Dict[str, Any]], truth: List[Dict[str, Any]],
+              found: List[Dict[str, Any]], kind: str) -> float:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+    if kind == 'segm':  # the area is that of the masks, of which pycocotools asks without boxes
+        found = [{key: value for key, value in one.items() if key != 'bbox'} for one in found]
+    with contextlib.redirect_stdout(io.StringIO()):
+        known = COCO()
+        labels = {one['category_id'] for one in truth + found}
+        known.dataset = dict(images=images, annotations=truth,
+                             categories=[dict(id=label) for label in sorted(labels)])
+        known.createIndex()
+        judged = COCOeval(known, known.loadRes(found), kind)
+        judged.evaluate()
+        judged.accumulate()
+        judged.summarize()
+    return float(judged.stats[0])
+
+
+def _instances(instances: Any, size: Sequence[int], masks: bool) -> Iterator[Dict[str, Any]]:
+    """COCO's box, category, score and segmentation of each instance.
+
+    Args:
+        size: (height, width) of the image, in which masks are given.
+        masks: give them; otherwise only where no box has an area.
+    """
+    from pycocotools.mask import encode
+    boxes = _corners(instances.bboxes) if 'bboxes' in instances else []
+    result = [dict(bbox=_of_coco(box), category_id=label)
+              for box, label in zip(boxes, instances.labels.tolist())] if boxes else []
+    for one, score in zip(result, instances.get('scores', torch.zeros(0)).tolist()):
+        one['score'] = score
+    if not any(one['bbox'][2] * one['bbox'][3] for one in result):
+        masks = True
+    if result and masks and 'masks' in instances:
+        for one, mask in zip(result, _bitmaps(instances.masks, size)):
+            one['segmentation'] = encode(np.asfortranarray(mask))
+    yield from result
+
+
+def _bitmaps(masks: Any, size: Sequence[int]) -> np.ndarray:
+    """N x H x W of mmdet's masks or of a tensor, uint8: cut where they are padded, resized where
+    a head gives them in the size of another image."""
+    given = hasattr(masks, 'to_ndarray')
+    found = masks.to_ndarray() if given else torch.as_tensor(masks).cpu().numpy()
+    if given:
+        found = found[:, :size[0], :size[1]]
+    elif found.shape[1:] != tuple(size):
+        found = F.interpolate(torch.from_numpy(found)[None].float(), tuple(size),
+                              mode='nearest')[0].numpy()
+    return (found > 0.5).astype(np.uint8)
 
 
 def _corners(boxes: Any) -> List[List[float]]:

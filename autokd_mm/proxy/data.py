@@ -163,7 +163,8 @@ def held_out_dataset_config(train: Dict[str, Any], val: Dict[str, Any],
 
     Pipelines of validation load boxes and maps behind what resizes the image, because metrics are
     computed at the original size. Losses want them at the image's, so they are loaded right behind
-    it here, as in training.
+    it here, as in training. What is generated from them for training's losses (``GenerateEdge``)
+    stands before what packs.
 
     Args:
         own: config of a dataset to take instead of the training images; its pipeline, where it has
@@ -174,6 +175,10 @@ def held_out_dataset_config(train: Dict[str, Any], val: Dict[str, Any],
         steps = [other for other in steps if not _loads_annotations(other)]
         steps.insert(1 + max([at for at, other in enumerate(steps)
                               if _name(other).startswith('LoadImage')], default=-1), step)
+    generated = [step for step in pipeline_of(train) if _name(step).startswith('Generate')]
+    there = [_name(step) for step in steps]
+    last = next((at for at, name in enumerate(there) if name.startswith('Pack')), len(steps))
+    steps[last:last] = [step for step in generated if _name(step) not in there]
     return _with_pipeline(copy.deepcopy(train if own is None else own), steps)
 
 
@@ -183,7 +188,8 @@ def _name(step: Mapping[str, Any]) -> str:
 
 
 def _loads_annotations(step: Mapping[str, Any]) -> bool:
-    return _name(step).startswith('Load') and _name(step).endswith('Annotations')
+    return (_name(step).startswith('Load')
+            and _name(step).endswith(('Annotations', 'Annotation', 'Proposals')))
 
 
 def _with_pipeline(config: Any, pipeline: Any) -> Any:

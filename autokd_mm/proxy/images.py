@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from autokd_mm.bank import FeatureBank
-from autokd_mm.datasets.annotations import LABEL, LAYOUT, kind_in, make_samples, to_sample
+from autokd_mm.datasets.annotations import LABEL, kind_in, make_samples, names_in, to_sample
 from autokd_mm.models.heads.shared_boxes import FIELD
 
 Size = Tuple[int, int]
@@ -54,7 +54,8 @@ class ProxyImages:
         pixels = self.bank.rows('pixels', rows)
         if not self.dense:
             return self._to_device(pixels), [self._samples[row] for row in rows]
-        arrays = {name: self.bank.rows(name, rows) for name in LAYOUT[self.kind]}
+        arrays = {name: self.bank.rows(name, rows)
+                  for name in names_in(self.kind, self.bank.arrays)}
         samples = [to_sample(self.kind, {name: values[at] for name, values in arrays.items()},
                              image.shape[1:]) for at, image in enumerate(pixels)]
         return [torch.from_numpy(image) for image in pixels], samples

@@ -11,9 +11,10 @@ import torch
 from mmengine.registry import DATASETS as ALL_DATASETS
 
 from autokd_mm.bank import FeatureBank
-from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
+from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION, refuse_panoptic
 from autokd_mm.datasets.mixing import leave_out_mixing, mixing, says_left_out
 from autokd_mm.datasets.pipelines import pipeline_of
+from autokd_mm.datasets.wrappers import all_steps
 from autokd_mm.layers.find import find_layers, inputs_for
 from autokd_mm.layers.padding import padded
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
@@ -78,6 +79,7 @@ class Task:
         self.start = StartingWeights(config, say)
         self.student = self.fresh_student(proxy.seed)
         check_heads(self.student, dataloader.dataset, 'model.architecture')
+        refuse_panoptic(all_steps(dataloader.dataset))
         pixels, self.kind, samples, fullest = probe(dataloader.dataset, proxy, self.own_held_out,
                                                     say)
         self._leave_out_mixing()

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -13,9 +13,10 @@ from autokd_mm.bank import FeatureBank, Plan
 from autokd_mm.bank.files import check_room, filled
 from autokd_mm.bank.identity import arrays_digest, describe_pipeline
 from autokd_mm.bank.plan import Shape
-from autokd_mm.datasets.annotations import LABEL, LAYOUT, Arrays
+from autokd_mm.datasets.annotations import LABEL, Arrays, layout_of
+from autokd_mm.datasets.extras import is_extra
 from autokd_mm.datasets.half import Half
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.layers.find import forward, inputs_for
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.distillers import Layers
@@ -58,6 +59,7 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
         raise ConfigError(f'proxy.held_out_dataset: it has annotations of kind '
                           f'{readers["held_out"].kind!r}, the training images of kind '
                           f'{readers["train"].kind!r}')
+    _refuse_missing_extras(readers)
     plans: Dict[str, Tuple[Plan, Make]]
     if readers['train'].kind == LABEL:
         if any(getattr(view, 'scale', None) for _, view in each_teacher(model)):
@@ -89,6 +91,14 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
     return banks
 
 
+def _refuse_missing_extras(readers: Mapping[str, Any]) -> None:
+    missing = sorted(set(readers['train'].extras) - set(readers['held_out'].extras))
+    if missing:
+        name = missing[0].rsplit('.', 1)[0].strip('.')
+        raise ConfigError(f'val_dataloader.dataset.pipeline: the held-out images have no {name}, '
+                          'which the training images have')
+
+
 class _Reader:
     """The images of one bank by row: row ``view * images + position``."""
 
@@ -98,6 +108,7 @@ class _Reader:
         self.half = Half(dataset, indices)
         self.views, self.progress, self.rows = views, progress, views * len(indices)
         self.kind = ''
+        self.extras: Optional[List[str]] = None
         self.probes = [self._read(int(row)) for row in
                        np.linspace(0, self.rows - 1, min(_PROBES, self.rows))]
         if not np.array_equal(self._read(0)[0], self.probes[0][0]):
@@ -116,6 +127,11 @@ class _Reader:
         pixels, kind, arrays = read_arrays(self.half, int(self.indices[position]), view,
                                            self.settings.seed, self.settings.input_size)
         self.kind = self.kind or kind
+        found = sorted(filter(is_extra, arrays))
+        self.extras = found if self.extras is None else self.extras
+        if found != self.extras:
+            other = sorted(set(found) ^ set(self.extras))[0].rsplit('.', 1)[0].strip('.')
+            raise DataError(f'train_dataloader: some images have {other}, others have none')
         if kind != self.kind:
             raise ConfigError(f'train_dataloader: some images have annotations of kind {kind!r}, '
                               f'others of kind {self.kind!r}')
@@ -179,7 +195,7 @@ def _dense_plan(reader: _Reader, teacher: DenseTeacher, teacher_made_from: Mappi
                 layers: Layers) -> Tuple[Plan, Make]:
     """The same for images that differ in size."""
     settings, rows = reader.settings, reader.rows
-    layout = {**LAYOUT[reader.kind],
+    layout = {**layout_of(reader.kind, reader.probes[0][1]),
               'pixels': ((len(reader.probes[0][0]), None, None), 'uint8')}
     arrays: Dict[str, Tuple[Shape, Any]] = {
         name: ((rows, *shape), dtype) for name, (shape, dtype) in layout.items()}

@@ -8,8 +8,8 @@ from mmengine.structures import InstanceData, PixelData
 from mmpretrain.structures import DataSample
 from mmseg.structures import SegDataSample
 
-from autokd_mm.datasets.annotations import (LAYOUT, kind_in, kind_of, make_samples, resized,
-                                            to_arrays, to_sample)
+from autokd_mm.datasets.annotations import (LAYOUT, kind_in, kind_of, make_samples,
+                                            refuse_panoptic, resized, to_arrays, to_sample)
 from autokd_mm.errors import ConfigError, DataError
 
 SIZE = (40, 60)  # height, width
@@ -131,8 +131,7 @@ def test_resized_map_is_that_of_the_nearest_pixels(size):
     (DetDataSample(), 'one class label, boxes .* or a segmentation map .*LoadAnnotations'),
     (DataSample(), 'one class label'),
     (DataSample().set_gt_label([1, 2]), 'one class label'),
-    (detection(gt_sem_seg=PixelData(sem_seg=a_map())), 'keeps no gt_sem_seg'),
-    (segmentation(a_map(), gt_edge_map=PixelData(data=a_map())), 'keeps no gt_edge_map'),
+    (detection(gt_panoptic_seg=PixelData(pan_seg=a_map())), 'panoptic segmentation .* cannot'),
     (detection([[1., 2., 3., 4., 5.]], box_type=torch.as_tensor), r'\(R x 4\), got \(1, 5\)'),
     (segmentation(a_map() + 1), 'as uint8; their classes are 1 to 256'),
     (segmentation(a_map()[:, 1:]), 'map is 1 x 39 x 60, its image 40 x 60'),
@@ -148,8 +147,10 @@ def test_a_box_that_is_not_finite():
         to_arrays(detection([[1., 2., float('nan'), 4.]]), SIZE)
 
 
-def test_instance_masks_are_refused():
-    sample = detection()
-    sample.gt_instances.masks = torch.zeros(2, *SIZE)
-    with pytest.raises(ConfigError, match='no instance masks; leave with_mask=True out'):
-        to_arrays(sample, SIZE)
+def test_a_pipeline_of_panoptic_annotations():
+    class LoadPanopticAnnotations:
+        pass
+
+    refuse_panoptic([object()])
+    with pytest.raises(ConfigError, match=r'\(LoadPanopticAnnotations\) cannot be searched'):
+        refuse_panoptic([object(), LoadPanopticAnnotations()])
