@@ -5,7 +5,7 @@ import contextlib
 import io
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Dict, Iterator, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -90,24 +90,22 @@ class BoxMAP(DenseMetric):
     def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
         for sample in student.predict(inputs, samples, rescale=False):
-            image, size = len(self._images) + 1, tuple(map(int, sample.img_shape[:2]))
-            self._images.append(dict(id=image, height=size[0], width=size[1]))
+            image, size = len(self._images) + 1, getattr(sample, 'img_shape', (0, 0))
+            self._images.append(dict(id=image, height=int(size[0]), width=int(size[1])))
             for crowd, instances in enumerate((sample.gt_instances, sample.ignored_instances)):
-                for found in _instances(instances, size, True):
-                    box = found['bbox']
+                for found in _instances(instances, sample, True):
                     self._truth.append(dict(found, id=len(self._truth) + 1, image_id=image,
-                                            iscrowd=crowd, area=box[2] * box[3]))
+                                            iscrowd=crowd, area=_area(found)))
             self._found += [dict(found, image_id=image)
-                            for found in _instances(sample.pred_instances, size, self._masks)]
+                            for found in _instances(sample.pred_instances, sample, self._masks)]
 
     def value(self) -> float:
         if all(box['iscrowd'] for box in self._truth):
             return math.nan
         if not self._found:
             return 0.0  # pycocotools knows no empty list of results
-        masks = self._masks or not any(box[2] * box[3] for box in
-                                       (found['bbox'] for found in self._found))
-        masks = masks and all('segmentation' in one for one in self._truth + self._found)
+        masks = (self._masks or not any(map(_area, self._found))) and all(
+            'segmentation' in one for one in self._truth + self._found)
         return _coco_map(self._images, self._truth, self._found, 'segm' if masks else 'bbox')
 
 
@@ -130,25 +128,32 @@ def _coco_map(images: List[Dict[str, Any]], truth: List[Dict[str, Any]],
     return float(judged.stats[0])
 
 
-def _instances(instances: Any, size: Sequence[int], masks: bool) -> Iterator[Dict[str, Any]]:
+def _instances(instances: Any, sample: Any, masks: bool) -> List[Dict[str, Any]]:
     """COCO's box, category, score and segmentation of each instance.
 
     Args:
-        size: (height, width) of the image, in which masks are given.
+        sample: of the image, in whose size masks are given.
         masks: give them; otherwise only where no box has an area.
     """
-    from pycocotools.mask import encode
-    boxes = _corners(instances.bboxes) if 'bboxes' in instances else []
-    result = [dict(bbox=_of_coco(box), category_id=label)
-              for box, label in zip(boxes, instances.labels.tolist())] if boxes else []
-    for one, score in zip(result, instances.get('scores', torch.zeros(0)).tolist()):
-        one['score'] = score
-    if not any(one['bbox'][2] * one['bbox'][3] for one in result):
-        masks = True
-    if result and masks and 'masks' in instances:
-        for one, mask in zip(result, _bitmaps(instances.masks, size)):
+    boxes = getattr(instances, 'bboxes', None)
+    if boxes is None or not len(boxes):
+        return []
+    result: List[Dict[str, Any]] = [
+        dict(bbox=_of_coco(box), category_id=label)
+        for box, label in zip(_corners(boxes), instances.labels.tolist())]
+    if getattr(instances, 'scores', None) is not None:
+        for one, score in zip(result, instances.scores.tolist()):
+            one['score'] = score
+    found = getattr(instances, 'masks', None)
+    if found is not None and (masks or not any(map(_area, result))):
+        from pycocotools.mask import encode
+        for one, mask in zip(result, _bitmaps(found, sample.img_shape[:2])):
             one['segmentation'] = encode(np.asfortranarray(mask))
-    yield from result
+    return result
+
+
+def _area(one: Mapping[str, Any]) -> float:
+    return one['bbox'][2] * one['bbox'][3]
 
 
 def _bitmaps(masks: Any, size: Sequence[int]) -> np.ndarray:

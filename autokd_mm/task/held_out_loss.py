@@ -65,4 +65,4 @@ def _refuse_missing(error: Exception, student: BaseModel) -> None:
     where = f'gt_instances.{name}' if missing.group(1) == 'InstanceData' else name
     remedy = f' ({_REMEDIES[name]})' if name in _REMEDIES else ''
     raise ConfigError(f'train_dataloader.dataset.pipeline: the loss of {type(student).__name__} '
-                      f'needs {where}, which the pipeline does not pack, or not as numbers{remedy}') from None
+                      f'needs {where}, which it does not pack, or not as numbers{remedy}') from None

@@ -95,3 +95,68 @@ def test_map_of_nothing():
     assert value([sample_of([BOX + [0]])], []) == 0
     assert np.isnan(value([sample_of([])], [BOX + [0, 1]]))
     assert np.isnan(value([sample_of([], ignored=[BOX + [0]])], [BOX + [0, 1]]))
+
+
+def masked(sample, *rectangles, size=(24, 48)):
+    """Gives the truth of a sample masks: rectangles of (x1, y1, x2, y2) in an image of 20 x 40,
+    padded to ``size``."""
+    from mmdet.structures.mask import BitmapMasks
+    sample.img_shape = (20, 40)
+    sample.gt_instances.masks = BitmapMasks(drawn(rectangles, size).astype(np.uint8), *size)
+    return sample
+
+
+def drawn(rectangles, size):
+    found = np.zeros((len(rectangles), *size), bool)
+    for mask, (left, top, right, bottom) in zip(found, rectangles):
+        mask[top:bottom, left:right] = True
+    return found
+
+
+class Segmenter(Detector):
+    """Says the boxes, and for each a mask."""
+
+    def __init__(self, rows, rectangles, size=(20, 40)):
+        super().__init__(rows)
+        self.masks = torch.from_numpy(drawn(rectangles, size))
+
+    def predict(self, inputs, samples, rescale):
+        super().predict(inputs, samples, rescale)[0].pred_instances.masks = self.masks
+        return samples
+
+
+def value_of(detector, masks, *rectangles):
+    metric, sample = BoxMAP(masks), sample_of([BOX + [1], OTHER + [2]])
+    metric.add(detector, {}, torch.zeros(1, 3, 24, 48), [masked(sample, *rectangles)])
+    return metric.value()
+
+
+def test_map_of_masks_by_hand():
+    truth = (0, 0, 10, 10), (20, 10, 40, 20)
+    rows = [BOX + [1, 0.9], OTHER + [2, 0.8]]
+    said = Segmenter(rows, ((0, 0, 10, 10), (20, 10, 30, 20)))
+    # The first is right, the second has IoU 0.5: right for one threshold of ten.
+    assert value_of(said, True, *truth) == pytest.approx((1 + 0.1) / 2)
+    assert value_of(Segmenter(rows, truth), True, *truth) == pytest.approx(1)
+    # The boxes are right whatever the masks.
+    assert value_of(Segmenter(rows, ((0, 0, 1, 1), ) * 2), False, *truth) == pytest.approx(1)
+
+
+def test_masks_where_boxes_have_no_area():
+    truth = (0, 0, 10, 10), (20, 10, 40, 20)
+    rows = [[0, 0, 0, 0, 1, 0.9], [0, 0, 0, 0, 2, 0.8]]
+    assert value_of(Segmenter(rows, truth), False, *truth) == pytest.approx(1)
+    assert value_of(Segmenter(rows, truth[::-1]), False, *truth) == 0
+
+
+def test_masks_in_the_size_of_another_image():
+    truth = (0, 0, 10, 10), (20, 10, 40, 20)
+    rows = [BOX + [1, 0.9], OTHER + [2, 0.8]]
+    large = [tuple(3 * side for side in box) for box in truth]
+    assert value_of(Segmenter(rows, large, (60, 120)), True, *truth) == pytest.approx(1)
+
+
+def test_boxes_where_nobody_has_masks():
+    metric, sample = BoxMAP(True), sample_of([BOX + [1]])
+    metric.add(Detector([BOX + [1, 0.9]]), {}, torch.zeros(1, 3, 24, 48), [sample])
+    assert metric.value() == pytest.approx(1)
