@@ -89,7 +89,7 @@ class BoxMAP(DenseMetric):
 
     def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
-        for sample in student.predict(inputs, samples, rescale=False):
+        for sample in _predicted(student, inputs, samples):
             image, size = len(self._images) + 1, getattr(sample, 'img_shape', (0, 0))
             self._images.append(dict(id=image, height=int(size[0]), width=int(size[1])))
             for crowd, instances in enumerate((sample.gt_instances, sample.ignored_instances)):
@@ -107,6 +107,24 @@ class BoxMAP(DenseMetric):
         masks = (self._masks or not any(map(_area, self._found))) and all(
             'segmentation' in one for one in self._truth + self._found)
         return _coco_map(self._images, self._truth, self._found, 'segm' if masks else 'bbox')
+
+
+def _predicted(student: BaseModel, inputs: torch.Tensor, samples: Sequence[Any]) -> List[Any]:
+    """Samples with ``pred_instances``; none where nothing that is found touches the image, of which
+    MMDetection cannot paste the masks."""
+    try:
+        return list(student.predict(inputs, samples, rescale=False))
+    except RuntimeError as error:
+        if 'inconsistent with step sign' not in str(error):
+            raise
+    if len(samples) > 1:
+        return [_predicted(student, image, [sample])[0]
+                for image, sample in zip(inputs.split(1), samples)]
+    from mmengine.structures import InstanceData
+    samples[0].pred_instances = InstanceData(
+        bboxes=inputs.new_zeros(0, 4), labels=inputs.new_zeros(0).long(),
+        scores=inputs.new_zeros(0))
+    return list(samples)
 
 
 def _coco_map(images: List[Dict[str, Any]], truth: List[Dict[str, Any]],

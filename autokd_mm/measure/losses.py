@@ -14,8 +14,9 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from autokd_mm.seeding import seeded_on
 
-# How a loss is measured: as in evaluation, as in training image by image, or not at all.
-EVALUATION, TRAINING, NONE = 'evaluation', 'training', 'none'
+# How a loss is measured: as in evaluation; image by image as in training, of the heads or of the
+# blocks of a backbone, too; or not at all.
+EVALUATION, TRAINING, THROUGHOUT, NONE = 'evaluation', 'training', 'throughout', 'none'
 _PLAIN, _LISTS = (bool, int, float, str, type(None)), (list, deque, dict)
 _TOLERANCE = 1e-4
 
@@ -24,8 +25,8 @@ class Found(NamedTuple):
     """How a student's loss can be measured.
 
     Attributes:
-        mode: one of the three.
-        errors: what evaluation, and then training, has raised, where they have.
+        mode: one of the four.
+        errors: what was raised by those that were tried, in their order.
     """
     mode: str
     errors: Sequence[Exception] = ()
@@ -46,9 +47,9 @@ def loss_of_images(student: nn.Module, inputs: torch.Tensor, samples: Sequence[A
                    mode: str) -> float:
     """Sum of the loss over the images of a batch, of a student in evaluation mode.
 
-    With :data:`TRAINING` each image is a batch of its own, with the same random numbers and the
-    state that the student has now, so that its loss is the same in whichever batch it is, though
-    the head may pair images, or draw. With :data:`NONE` it is NaN.
+    With :data:`TRAINING` and :data:`THROUGHOUT` each image is a batch of its own, with the same
+    random numbers and the state that the student has now, so that its loss is the same in
+    whichever batch it is, though the head may pair images, or draw. With :data:`NONE` it is NaN.
 
     Args:
         inputs: N x C x H x W, normalised. samples: N.
@@ -59,7 +60,7 @@ def loss_of_images(student: nn.Module, inputs: torch.Tensor, samples: Sequence[A
         return float(total_loss(student(inputs, samples, mode='loss'))) * len(inputs)
     total = 0.0
     for image, sample in zip(inputs.split(1), samples):
-        with seeded_on(inputs.device, 0, 7), heads_in_training(student):
+        with seeded_on(inputs.device, 0, 7), in_training(student, mode == THROUGHOUT):
             total += float(total_loss(student(image, [sample], mode='loss')))
     return total
 
@@ -80,56 +81,65 @@ def find_mode(student: nn.Module, inputs: torch.Tensor, samples: Sequence[Any],
     student.eval()
     losses: Dict[str, float] = {}
     errors: List[Exception] = []
-    for mode in (EVALUATION, TRAINING):
+    for mode in (EVALUATION, TRAINING, THROUGHOUT):
         try:
-            with seeded_on(inputs.device, 0, 7):
+            with seeded_on(inputs.device, 0, 7), given_back(student):
                 losses[mode] = loss_of_images(student, inputs[:1], copy.deepcopy(samples[:1]),
                                               mode)
         except Exception as error:
             errors.append(error)
-        if mode in losses and not compare:
-            return Found(mode, errors)
-    if not losses:
-        return Found(NONE, errors)
-    if EVALUATION in losses and (TRAINING not in losses or math.isclose(
-            losses[EVALUATION], losses[TRAINING], rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)):
+        if losses and (mode != EVALUATION or not compare):
+            break
+    if EVALUATION in losses and all(
+            math.isclose(losses[EVALUATION], loss, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
+            for loss in losses.values()):
         return Found(EVALUATION, errors)
-    return Found(TRAINING, errors)
+    return Found(next((mode for mode in (TRAINING, THROUGHOUT) if mode in losses), NONE), errors)
 
 
 @contextmanager
-def heads_in_training(student: nn.Module) -> Iterator[None]:
+def in_training(student: nn.Module, throughout: bool = False) -> Iterator[None]:
     """Inside, the algorithm, its parts and everything in its heads take themselves to be trained,
     all else is as it was.
 
     Normalisations use their running statistics, and nothing is dropped. Whatever the modules
-    change of their buffers, counters and lists is given back, also behind an error.
+    change is given back, also behind an error.
+
+    Args:
+        throughout: let the blocks of backbone and neck take themselves to be trained, too.
     """
-    chosen = [module for module in _branching(student) if not module.training]
+    with given_back(student):
+        for module in _branching(student, throughout):
+            module.training = True
+        yield
+
+
+@contextmanager
+def given_back(student: nn.Module) -> Iterator[None]:
+    """Behind it modules have the mode, buffers, counters and lists that they had before."""
     states = [_State(module) for module in student.modules()]
     try:
-        for module in chosen:
-            module.training = True
         yield
     finally:
         for state in states:
             state.give_back()
 
 
-def _branching(student: nn.Module) -> Iterator[nn.Module]:
+def _branching(student: nn.Module, throughout: bool) -> List[nn.Module]:
     """Modules that may do something else in training, but for noise and running statistics.
 
-    Blocks inside a backbone or neck are left out: there the difference is noise, or how something
-    is computed.
+    Blocks inside a backbone or neck are mostly left out: there the difference is noise, or how
+    something is computed.
     """
+    found = []
     for name, module in student.named_modules():
-        parts = name.split('.')
-        if len(parts) > 1 and not any(part.endswith('head') for part in parts):
+        parts, kind = name.split('.'), type(module)
+        if not (throughout or len(parts) == 1 or any(part.endswith('head') for part in parts)):
             continue
-        kind = type(module)
         if not (kind.__module__.startswith('torch.nn.') or 'drop' in kind.__name__.lower()
                 or isinstance(module, (_NormBase, _DropoutNd))):
-            yield module
+            found.append(module)
+    return found
 
 
 class _State:

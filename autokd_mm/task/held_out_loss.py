@@ -1,15 +1,17 @@
 """How the loss of a student will be measured on the held-out images, before anything is written."""
 from __future__ import annotations
 
+import copy
 import re
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 import torch
 from mmengine.model import BaseModel
 
 from autokd_mm.datasets.annotations import LABEL
 from autokd_mm.errors import ConfigError
-from autokd_mm.measure.losses import NONE, TRAINING, find_mode, first_words
+from autokd_mm.measure.losses import NONE, THROUGHOUT, TRAINING, find_mode, first_words
+from autokd_mm.seeding import seeded_on
 
 # The words of Python for an annotation that nobody has packed.
 _MISSING = re.compile(r"'(InstanceData|PixelData|\w*DataSample)' object has no attribute '_?(\w+)'")
@@ -36,6 +38,7 @@ def find_loss(student: BaseModel, pixels: torch.Tensor, sample: Any, kind: str,
 
     Raises:
         ConfigError: the loss looks at an annotation that the images do not have; names its key.
+            Or the student has no loss in training either.
     """
     data = student.data_preprocessor(dict(inputs=[pixels], data_samples=[sample]),
                                      training=kind != LABEL)
@@ -48,13 +51,27 @@ def find_loss(student: BaseModel, pixels: torch.Tensor, sample: Any, kind: str,
     if found.mode == NONE:
         for error in found.errors:
             _refuse_missing(error, student)
+        _refuse_untrainable(student, data)
         say('held-out loss: none, neither in evaluation nor in training '
             f'({first_words(found.errors[-1])}); metric and gap are measured alone')
-    if found.mode == TRAINING:
+    if found.mode in (TRAINING, THROUGHOUT):
         other = 'its loss in training only' if found.errors else 'another loss in training'
         say(f'held-out loss: {type(student).__name__} has {other}, so it is measured as there, '
             'image by image, without dropout and with running statistics')
     return found.mode
+
+
+@torch.no_grad()
+def _refuse_untrainable(student: BaseModel, data: Dict[str, Any]) -> None:
+    inputs, samples = data['inputs'], data['data_samples']
+    try:
+        with seeded_on(inputs.device, 0, 7):
+            copy.deepcopy(student).train()(inputs.repeat(2, 1, 1, 1),
+                                           copy.deepcopy([*samples, *samples]), mode='loss')
+    except Exception as error:
+        raise ConfigError(f'model.architecture: the loss of {type(student).__name__} cannot be '
+                          f'computed on images of train_dataloader ({type(error).__name__}: '
+                          f'{first_words(error)})') from None
 
 
 def _refuse_missing(error: Exception, student: BaseModel) -> None:

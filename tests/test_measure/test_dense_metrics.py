@@ -160,3 +160,25 @@ def test_boxes_where_nobody_has_masks():
     metric, sample = BoxMAP(True), sample_of([BOX + [1]])
     metric.add(Detector([BOX + [1, 0.9]]), {}, torch.zeros(1, 3, 24, 48), [sample])
     assert metric.value() == pytest.approx(1)
+
+
+class Outside(Detector):
+    """Cannot paste what it says of the second image."""
+
+    def predict(self, inputs, samples, rescale):
+        if samples[-1].number == 1:
+            raise RuntimeError('upper bound and lower bound inconsistent with step sign')
+        return super().predict(inputs, samples, rescale)
+
+
+def test_masks_that_cannot_be_pasted():
+    metric, samples = BoxMAP(), [sample_of([BOX + [4]]), sample_of([OTHER + [4]])]
+    samples[0].number, samples[1].number = 0, 1
+    metric.add(Outside([BOX + [4, 0.5]]), {}, torch.zeros(2, 3, 8, 8), samples)
+    assert metric.value() == pytest.approx(51 / 101)
+    with pytest.raises(RuntimeError, match='memory'):
+        metric.add(SimpleNamespace(predict=no_memory), {}, torch.zeros(2, 3, 8, 8), samples)
+
+
+def no_memory(*args, **values):
+    raise RuntimeError('out of memory')

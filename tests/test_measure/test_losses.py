@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from autokd_mm.measure.losses import (EVALUATION, NONE, TRAINING, find_mode, heads_in_training,
-                                      loss_of_images)
+from autokd_mm.measure.losses import (EVALUATION, NONE, THROUGHOUT, TRAINING, find_mode,
+                                      in_training, loss_of_images)
 
 
 class DropPath(nn.Module):
@@ -99,10 +99,10 @@ def test_a_loss_of_training_only(student, batch):
     inputs, samples = batch
     assert find_mode(student, inputs, samples).mode == TRAINING
     found = loss_of_images(student, inputs[:1], samples[:1], TRAINING)
-    features = student.backbone(inputs[:1])  # running statistics, no noise
+    features = student.backbone(inputs[:1]).detach()  # running statistics, no noise
     tokens = 2 * features.flatten(2)[:, :, :4]
     tokens = tokens + student.bbox_head.attention(tokens, tokens, tokens)[0]
-    known = float(features.mean() + 2 + tokens.mean() + 1)
+    known = float(features.mean() + 2 + tokens.mean().detach() + 1)
     assert 0 < found - known < 1  # and what was drawn
 
 
@@ -132,9 +132,12 @@ def test_nothing_of_the_student_changes(student, batch, raises, monkeypatch):
 
 
 def test_who_is_trained(student):
-    with heads_in_training(student):
+    with in_training(student):
         trained = {name for name, module in student.named_modules() if module.training}
     assert trained == {'', 'backbone', 'bbox_head'}
+    with in_training(student, throughout=True):
+        trained = {name for name, module in student.named_modules() if module.training}
+    assert trained == {'', 'backbone', 'backbone.block', 'bbox_head'}
     assert not any(module.training for module in student.modules())
 
 
@@ -167,15 +170,43 @@ class NotInTraining(EvalHead):
         return 3.
 
 
+class OfBlocks(EvalHead):
+    """Wants what a block of the backbone does in training."""
+
+    def loss(self, x, samples):
+        if not isinstance(x, tuple) or float(x[0].mean()) == float(x[0].mean().round()):
+            raise TypeError('no loss')
+        return dict(loss=x[0].sum())
+
+
+class OfState(EvalHead):
+    """Its loss depends on what came before."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer('total', torch.zeros(()))
+
+    def more(self):
+        self.total += 1
+        return self.total
+
+
 @pytest.mark.parametrize('head, compare, mode', [
     (EvalHead, True, EVALUATION), (OtherUnits, True, TRAINING), (OtherUnits, False, EVALUATION),
     (NotInTraining, True, EVALUATION), (NoLoss, True, NONE), (NoLoss, False, NONE),
+    (OfState, True, EVALUATION), (OfBlocks, True, THROUGHOUT),
     (Head, False, TRAINING)])
 def test_the_loss_that_is_trained_is_measured(batch, head, compare, mode):
     student = Student(head).train()
+    if head is OfBlocks:  # a mean of whole numbers, but for what the block adds in training
+        student.backbone.norm = nn.Identity()
+        batch = torch.ones(3, 3, 4, 4), batch[1]
+    before = copy.deepcopy(student.state_dict())
     found = find_mode(student, *batch, compare=compare)
     assert found.mode == mode and not student.training
-    errors = {EvalHead: 0, OtherUnits: 0, NotInTraining: int(compare), NoLoss: 2, Head: 1}
+    assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
+    errors = {EvalHead: 0, OtherUnits: 0, NotInTraining: int(compare), NoLoss: 3, Head: 1,
+              OfState: 0, OfBlocks: 2}
     assert len(found.errors) == errors[head]
 
 
