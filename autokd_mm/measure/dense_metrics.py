@@ -5,7 +5,7 @@ import contextlib
 import io
 import math
 from abc import ABC, abstractmethod
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 import numpy as np
 import torch
@@ -32,28 +32,64 @@ class MeanIoU(DenseMetric):
     """Intersection over union of the classes of the largest logits, as MMSegmentation computes it.
 
     Logits are interpolated to the image, ignored pixels are left out. Where most pixels are
-    background, the accuracy of pixels would hide whether anything else is found.
+    background, the accuracy of pixels would hide whether anything else is found. Of one channel
+    the sigmoid is compared with the head's ``threshold``.
 
     Args:
-        source: name of the pair of layers with the logits.
+        source: name of the pair of layers with the logits; ``None``: the segmentor predicts as in
+            a test.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: Optional[str] = None) -> None:
         self._source = source
-        self._confusion = torch.zeros(())
+        self._confusion = torch.zeros((0, 0), dtype=torch.int64)
 
     def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
+        if self._source is None:
+            for said, sample in zip(_predicted_maps(student, inputs, samples), samples):
+                height, width = said.shape
+                self._count(said, sample.gt_sem_seg.data[0, :height, :width].to(said.device))
+            return
         truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(inputs.device)
         logits = F.interpolate(outputs[self._source].float(), truth.shape[1:], mode='bilinear',
                                align_corners=False)
-        classes, there = logits.shape[1], truth != _IGNORED
-        pairs = truth[there].long() * classes + logits.argmax(1)[there]
-        found = torch.bincount(pairs, minlength=classes ** 2).view(classes, classes).cpu()
-        self._confusion = self._confusion + found
+        self._count(logits.argmax(1) if logits.shape[1] > 1 else
+                    (logits[:, 0].sigmoid() > _threshold(student)).long(), truth,
+                    max(logits.shape[1], 2))
+
+    def _count(self, said: torch.Tensor, truth: torch.Tensor, classes: int = 0) -> None:
+        """Count pixels, of maps of equal shape."""
+        there = truth != _IGNORED
+        said, truth = said[there].long(), truth[there].long()
+        seen = max((int(found.max()) + 1 for found in (said, truth) if found.numel()), default=0)
+        classes = max(classes, seen, len(self._confusion))
+        found = torch.bincount(truth * classes + said, minlength=classes ** 2).cpu()
+        more = classes - len(self._confusion)
+        self._confusion = F.pad(self._confusion, (0, more, 0, more)) + found.view(classes, classes)
 
     def value(self) -> float:
         return mean_iou(self._confusion)
+
+
+def _threshold(student: BaseModel) -> float:
+    """Of a segmentor whose head says one channel; of a cascade that of the last head."""
+    head = getattr(student, 'decode_head', None)
+    head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
+    threshold = getattr(head, 'threshold', None)
+    return 0.5 if threshold is None else float(threshold)
+
+
+def _predicted_maps(student: BaseModel, inputs: torch.Tensor,
+                    samples: Sequence[Any]) -> List[torch.Tensor]:
+    """H x W classes of each image of a padded batch."""
+    batch, shown = tuple(map(int, inputs.shape[-2:])), []
+    for sample in samples:
+        height, width = map(int, sample.img_shape[:2])
+        shown.append(type(sample)(metainfo=dict(
+            sample.metainfo, ori_shape=(height, width), img_shape=batch, pad_shape=batch,
+            padding_size=[0, batch[1] - width, 0, batch[0] - height])))
+    return [sample.pred_sem_seg.data[0] for sample in student.predict(inputs, shown)]
 
 
 def mean_iou(confusion: torch.Tensor) -> float:

@@ -12,6 +12,7 @@ from autokd_mm.measure import terms as measures
 from autokd_mm.measure.losses import EVALUATION, loss_of_images
 from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers import Layers
+from autokd_mm.models.transforms.tensors import two_classes
 
 Batch = Tuple[torch.Tensor, List[Any]]
 Heard = Tuple[torch.Tensor, List[Any], float, Dict[str, torch.Tensor]]
@@ -71,6 +72,7 @@ def task_terms(loss: float, logits: Optional[torch.Tensor],
     """Loss, calibrated loss and accuracy; the latter two where logits are known."""
     if logits is None:
         return dict(held_out_loss=loss, calibrated_loss=loss, metric=float('nan'))
+    logits = two_classes(logits)
     return dict(held_out_loss=loss,
                 calibrated_loss=measures.calibrated_cross_entropy(logits, labels),
                 metric=float((logits.argmax(1) == labels).float().mean()))

@@ -75,6 +75,6 @@ class HeldOut:
     def _metric(self) -> Optional[DenseMetric]:
         if self.images.kind == BOXES:
             return BoxMAP()
-        if self.images.kind == SEGMENTATION and self.layers.classes > 1:
-            return MeanIoU(self.layers.logits[0].name)
+        if self.images.kind == SEGMENTATION:
+            return MeanIoU(self.layers.logits[0].name if self.layers.logits else None)
         return None

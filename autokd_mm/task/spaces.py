@@ -24,10 +24,12 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
         ConfigError: unknown level or option, or none that fits.
     """
 
+    classes = 2 if layers.classes == 1 else layers.classes  # the class, and the rest
+
     def shapes(pair: LayerPair, same: bool) -> Shapes:
         # Before a connector the student's map has its own size, on a grid that of the grid.
         own = pair.student_shape if pair.strides is None else pair.compared
-        return Shapes(batch_size, *pair.compared, layers.classes, same, layers.classes > 0,
+        return Shapes(batch_size, *pair.compared, classes, same, layers.classes > 0,
                       student_positions=math.prod(own[1:]),
                       boxes=True if kind == BOXES else None,
                       logits_positions=_logits_positions(layers))

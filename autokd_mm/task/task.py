@@ -11,7 +11,7 @@ import torch
 from mmengine.registry import DATASETS as ALL_DATASETS
 
 from autokd_mm.bank import FeatureBank
-from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION, refuse_panoptic
+from autokd_mm.datasets.annotations import LABEL, refuse_panoptic
 from autokd_mm.datasets.mixing import leave_out_mixing, mixing, says_left_out
 from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.datasets.wrappers import all_steps
@@ -113,7 +113,7 @@ class Task:
     @property
     def has_metric(self) -> bool:
         """A metric is measured on the held-out images: accuracy, box mAP or mean IoU."""
-        return self.kind == BOXES or self.layers.classes > (self.kind == SEGMENTATION)
+        return self.kind != LABEL or self.layers.classes > 0
 
     def fresh_student(self, seed: int) -> Any:
         """The student as initialised with ``seed``, with the weights of ``load_from``, on the

@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from autokd_mm.datasets.half import Half
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import forward, inputs_for
+from autokd_mm.models.transforms.tensors import two_classes
 from autokd_mm.proxy.data import Progress, read_one
 from autokd_mm.whole_file import whole_file
 
@@ -55,7 +56,7 @@ def teacher_entropy(model: BaseModel, layer: str, dataset: Any, indices: np.ndar
 
 def entropy(logits: torch.Tensor) -> torch.Tensor:
     """Entropy in nats of softmax(logits), N x K -> N."""
-    log = torch.log_softmax(logits.float(), dim=1)
+    log = torch.log_softmax(two_classes(logits).float(), dim=1)
     return -(log.exp() * log).sum(1)
 
 

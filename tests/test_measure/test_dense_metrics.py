@@ -4,6 +4,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
 
 from autokd_mm.measure.dense_metrics import BoxMAP, MeanIoU, mean_iou
 
@@ -25,6 +27,50 @@ def test_mean_iou_of_batches():
         metric.add(torch.nn.Identity(), dict(scores=logits), torch.zeros(1, 3, 2, 2), [sample])
     # Class 0: 1 of 2 pixels, class 1: 1 of 3, class 2: 0 of 1.
     assert metric.value() == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
+
+
+@pytest.mark.parametrize('threshold, expected', [(None, (1 / 2 + 2 / 3) / 2), (0.3, 1)])
+def test_one_channel_is_a_class_and_the_rest(threshold, expected):
+    """Probabilities of 0.27, 0.4, 0.73 and 0.88 where class 0, 1, 1 and 1 is right."""
+    logits = torch.tensor([[-1., -0.4], [1., 2.]]).view(1, 1, 2, 2)
+    student = torch.nn.Module()
+    student.decode_head = torch.nn.Module()
+    student.decode_head.threshold = threshold
+    metric = MeanIoU('scores')
+    truth = torch.tensor([[[0, 1], [1, 1]]])
+    sample = SimpleNamespace(gt_sem_seg=SimpleNamespace(data=truth))
+    metric.add(student, dict(scores=logits), torch.zeros(1, 3, 2, 2), [sample])
+    assert metric.value() == pytest.approx(expected)
+
+
+class Segmentor(torch.nn.Module):
+    """Predicts the class that the red channel says, as MMSegmentation hands results out: cut to
+    the image and resized to ``ori_shape``."""
+
+    def predict(self, inputs, samples):
+        for image, sample in zip(inputs, samples):
+            left, right, top, bottom = sample.padding_size
+            assert sample.img_shape == sample.pad_shape == tuple(inputs.shape[-2:])
+            height, width = inputs.shape[-2] - bottom, inputs.shape[-1] - right
+            assert (left, top) == (0, 0) and sample.ori_shape == (height, width)
+            sample.pred_sem_seg = PixelData(data=image[:1, :height, :width].long())
+        return samples
+
+
+def test_mean_iou_of_what_is_predicted():
+    inputs, samples = torch.full((2, 3, 4, 6), 9.), []
+    for number, truth in enumerate(([[0, 1], [1, 255]], [[2, 2], [2, 2]])):
+        inputs[number, 0, :2, :2] = torch.tensor([[0, 1], [0, 2]])
+        sample = SegDataSample(metainfo=dict(img_shape=torch.Size((2, 2)), ori_shape=(8, 8)))
+        padded = torch.full((1, 4, 6), 255)
+        padded[0, :2, :2] = torch.tensor(truth)
+        sample.gt_sem_seg = PixelData(data=padded)
+        samples.append(sample)
+    metric = MeanIoU()
+    metric.add(Segmentor(), {}, inputs, samples)
+    # Class 0: 1 hit of 4 pixels, class 1: 1 of 3, class 2: 1 of 4.
+    assert metric.value() == pytest.approx((1 / 4 + 1 / 3 + 1 / 4) / 3)
+    assert 'pred_sem_seg' not in samples[0] and samples[0].ori_shape == (8, 8)
 
 
 class Detector:

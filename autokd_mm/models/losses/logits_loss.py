@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.distances import KLDistance, PearsonDistance
 from autokd_mm.models.transforms.padding import SeesSizes
-from autokd_mm.models.transforms.tensors import checked_pair
+from autokd_mm.models.transforms.tensors import checked_pair, two_classes
 from autokd_mm.registry import MODELS
 
 LOGITS_DISTANCES = ('kl', 'pearson_inter', 'pearson_intra', 'pearson_both')
@@ -21,7 +21,8 @@ class LogitsLoss(SeesSizes, nn.Module):
     'pearson_inter': tau^2 (1 - r(p_S[n], p_T[n])) over the K classes, mean over N.
     'pearson_intra': tau^2 (1 - r(p_S[:, k], p_T[:, k])) over the batch, mean over K.
     'pearson_both':  the sum of the two.
-    p = softmax(logits / tau) over the classes; r is Pearson's correlation.
+    p = softmax(logits / tau) over the classes; r is Pearson's correlation. Logits of one class, as
+    of a sigmoid that tells it from the rest, are those of two, 0 and the logit.
 
     Shapes: N x K (N images, or boxes of some images), or dense N x K x H x W, whose positions count
     as samples (N H W x K; those in the padding of a batch are left out, if its sizes are shown by
@@ -61,7 +62,7 @@ class LogitsLoss(SeesSizes, nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         vectors = student.dim() == 2
-        student, teacher = checked_pair(student, teacher, 'LogitsLoss')
+        student, teacher = map(two_classes, checked_pair(student, teacher, 'LogitsLoss'))
         inside = None if self.sizes is None or vectors else self.sizes.mask(student)
         if inside is not None:
             student, teacher = (logits.permute(0, 2, 3, 1)[inside][:, :, None, None]

@@ -49,6 +49,14 @@ def checked_pair(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, 
     return student, teacher.detach().to(student.dtype)
 
 
+def two_classes(logits: Tensor) -> Tensor:
+    """N x K x ... logits of K classes. One channel, as of a sigmoid that tells a class from the
+    rest, is (0, z): softmax(0, z) is (1 - sigmoid(z), sigmoid(z))."""
+    if logits.shape[1] > 1:
+        return logits
+    return torch.cat([torch.zeros_like(logits), logits], 1)
+
+
 def full_precision(tensor: Tensor) -> ContextManager:
     """Switches autocast off: a Gram matrix of activations of 1e4 overflows in float16."""
     if tensor.device.type in ('cpu', 'cuda'):

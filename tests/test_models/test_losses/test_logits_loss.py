@@ -101,5 +101,17 @@ def test_errors_name_the_argument():
         LogitsLoss()(torch.randn(2, 5), torch.randn(2, 6))
     with pytest.raises(ValueError, match='LogitsLoss: got an empty batch'):
         LogitsLoss()(torch.randn(0, 5), torch.randn(0, 5))
-    with pytest.raises(ValueError, match='needs at least 2, got 1'):
-        LogitsLoss()(torch.randn(2, 1), torch.randn(2, 1))
+
+
+@pytest.mark.parametrize('shape', [(6, 1), (2, 1, 3, 4)])
+def test_one_logit_is_a_class_and_the_rest(shape):
+    """KL of two Bernoulli distributions, with the temperature in the sigmoid."""
+    student, teacher = torch.randn(shape), torch.randn(shape)
+    p, q = (torch.sigmoid(logits / 2).flatten() for logits in (teacher, student))
+    expected = 4 * (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    assert float(LogitsLoss('kl', temperature=2)(student, teacher)) == pytest.approx(
+        float(expected), rel=1e-5)
+    both = [torch.cat([torch.zeros(shape), logits], 1) for logits in (student, teacher)]
+    for kind in ('pearson_intra', 'pearson_both'):
+        loss = LogitsLoss(kind)
+        assert torch.equal(loss(student, teacher), loss(*both))
