@@ -126,10 +126,11 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         """From the batch of this model's preprocessor, which is the student's by default, to the
         teacher's; several teachers have a way each."""
         if isinstance(self.teacher, Teachers):
-            self.teacher.look_through(self.data_preprocessor, config)
+            self.teacher.look_through(self.data_preprocessor, config, self.student)
             return None
         own = getattr(self.teacher, 'data_preprocessor', None)
-        return TeacherInput.between(self.data_preprocessor, own if own_images else None, config)
+        return TeacherInput.between(self.data_preprocessor, own if own_images else None, config,
+                                    (self.student, self.teacher))
 
     def _refuse_other_sizes(self, shared_boxes: Optional[int], bank: Any) -> None:
         """What needs images of one size for both networks."""

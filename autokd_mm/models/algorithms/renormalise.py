@@ -28,8 +28,8 @@ class Renormalise(nn.Module):
         """The module for two ``data_preprocessor``, or ``None`` where they normalise alike."""
         if student is None or teacher is None:
             return None
-        mean_s, std_s, flip_s = _statistics(student)
-        mean_t, std_t, flip_t = _statistics(teacher)
+        mean_s, std_s, flip_s = statistics(student)
+        mean_t, std_t, flip_t = statistics(teacher)
         swap = flip_s != flip_t
         if swap:
             mean_s, std_s = mean_s.flip(0), std_s.flip(0)
@@ -45,7 +45,7 @@ class Renormalise(nn.Module):
         return inputs * self.scale + self.shift
 
 
-def _statistics(preprocessor: Any) -> Tuple[torch.Tensor, torch.Tensor, bool]:
+def statistics(preprocessor: Any) -> Tuple[torch.Tensor, torch.Tensor, bool]:
     """Mean, standard deviation (in the order of the network's channels) and channel flip."""
     mean, std = getattr(preprocessor, 'mean', None), getattr(preprocessor, 'std', None)
     mean = torch.zeros(1) if mean is None else mean.detach().float().flatten().cpu()

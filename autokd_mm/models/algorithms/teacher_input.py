@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.models.algorithms.colours import OtherColours, channels_of
 from autokd_mm.models.algorithms.renormalise import Renormalise
 
 Size = Tuple[int, int]
@@ -19,7 +20,8 @@ class TeacherInput(nn.Module):
     """The student's images normalised as the teacher's were, then at the teacher's resolution.
 
     Args:
-        renormalise: ``None`` where both networks normalise alike.
+        renormalise: ``None`` where both networks normalise alike; with another number of channels
+            :class:`OtherColours`.
         size: (height, width) in pixels, ``None`` for the student's.
         scale: the sides of the student's batch are multiplied by it, for images that differ in
             size; ``None``: not at all.
@@ -27,15 +29,16 @@ class TeacherInput(nn.Module):
         pad_value: of that padding.
     """
 
-    def __init__(self, renormalise: Optional[Renormalise], size: Optional[Size],
+    def __init__(self, renormalise: Optional[nn.Module], size: Optional[Size],
                  scale: Optional[float] = None, divisor: int = 1, pad_value: float = 0.0) -> None:
         super().__init__()
         self.renormalise, self.size, self.scale = renormalise, size, scale
         self.divisor, self.pad_value = divisor, pad_value
 
     @classmethod
-    def between(cls, student: Any, teacher: Any,
-                config: Optional[Mapping[str, Any]] = None) -> Optional['TeacherInput']:
+    def between(cls, student: Any, teacher: Any, config: Optional[Mapping[str, Any]] = None,
+                networks: Optional[Tuple[nn.Module, nn.Module]] = None
+                ) -> Optional['TeacherInput']:
         """The module for two ``data_preprocessor``; ``None`` where the teacher sees what the
         student sees.
 
@@ -43,11 +46,15 @@ class TeacherInput(nn.Module):
             teacher: ``None`` takes the student's.
             config: ``dict(size=...)``, a side or (height, width) in pixels, or
                 ``dict(scale=...)``, a factor.
+            networks: student and teacher, which may take images with another number of channels.
 
         Raises:
             ConfigError: another key, or neither a size nor a scale.
         """
-        renormalise = Renormalise.between(student, teacher)
+        renormalise: Optional[nn.Module] = OtherColours.between(
+            student, teacher, *map(channels_of, networks)) if networks else None
+        if renormalise is None:
+            renormalise = Renormalise.between(student, teacher)
         size, scale = _resolution(config)
         if renormalise is None and size is None and scale is None:
             return None

@@ -55,19 +55,22 @@ class Teachers(BaseModel):
         """What each teacher's images go through; ``None`` where it sees the student's."""
         return self._inputs
 
-    def look_through(self, student: Any, inputs: Any) -> None:
+    def look_through(self, student: Any, inputs: Any,
+                     network: Optional[nn.Module] = None) -> None:
         """Let each teacher see images as it was trained.
 
         Args:
             student: the ``data_preprocessor`` of the batches that will come.
             inputs: config of :class:`TeacherInput` for all teachers, a list with one for each, or
                 ``None``.
+            network: the student.
         """
         configs = one_for_each(inputs, self._count, 'model.teacher_input')
-        for number, (network, own, config) in enumerate(zip(self.networks(), self._own_images,
+        for number, (teacher, own, config) in enumerate(zip(self.networks(), self._own_images,
                                                             configs)):
-            own_images = getattr(network, 'data_preprocessor', None) if own else None
-            view = TeacherInput.between(student, own_images, config)
+            own_images = getattr(teacher, 'data_preprocessor', None) if own else None
+            view = TeacherInput.between(student, own_images, config,
+                                        network and (network, teacher))
             if view is not None and view.scale is not None:
                 raise ConfigError('model.teacher_input.scale: it is for one teacher; several see '
                                   'images that differ in size at the scale of the student')
