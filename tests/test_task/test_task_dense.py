@@ -9,8 +9,10 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.registry import MODELS
+from autokd_mm.task.probe import refuse_unfit
 from autokd_mm.task.task import Task
 
 SETTINGS = ProxySettings(images=6, held_out=3, batch_size=2, epochs=1)
@@ -97,12 +99,11 @@ def other_stride():
 
 
 @pytest.mark.parametrize('arguments, words', [
-    (dict(teacher=other_levels(4)), r'^layers.teacher: 4 tensors \(neck\) and layers.student: 5 '
-                                    r'tensors \(neck\); name those to compare'),
+    (dict(layers=dict(student='neck', teacher='neck[0]')),
+     r'^layers.teacher: 1 tensors \(neck\[0\]\) and layers.student: 5 tensors \(neck\); name '
+     'those to compare'),
     (dict(teacher=other_classes(7), layers=dict(NECK, **CLS)),
      'the teacher has 7 classes and the student 3'),
-    (dict(teacher=other_stride(), layers=dict(student='neck[2]', teacher='neck[2]')),
-     r"^layers.teacher: the map at 'neck\[2\]' is .* both must have the same stride"),
     (dict(settings=replace(SETTINGS, precision='bfloat16')),
      "^proxy.precision='bfloat16': detectors compute in float32"),
     (dict(layers=dict(NECK, factor_temperature=2)), '^layers.factor_temperature means something'),
@@ -112,6 +113,20 @@ def other_stride():
 def test_what_does_not_fit(detectors, arguments, words):
     with pytest.raises(ConfigError, match=words):
         detectors(**arguments)
+
+
+def test_levels_and_strides_that_differ(detectors):
+    fewer = detectors(teacher=other_levels(4))
+    assert [pair.teacher for pair in fewer.layers.pairs] == [f'neck[{level}]' for level in range(4)]
+    coarser = detectors(teacher=other_stride(), layers=dict(student='neck[2]', teacher='neck[2]'))
+    assert coarser.layers.pairs[0].strides == (32, 16)
+
+
+def test_what_is_no_map_of_the_image():
+    pair = LayerPair('feature', 'neck[0]', 'pooled', (8, 8, 10), (8, 1, 1))
+    with pytest.raises(ConfigError, match="^layers.teacher: the map at 'pooled' is 1 x 1 and that "
+                                          r"at layers.student 'neck\[0\]' 8 x 10; .* one stride"):
+        refuse_unfit(Layers((pair, )), 'boxes', SETTINGS)
 
 
 def test_first_stages_of_a_detector_are_frozen(detectors):

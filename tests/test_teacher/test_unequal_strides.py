@@ -21,9 +21,16 @@ from autokd_mm.task.factors import weigh
 # Student and teacher: the first is finer in the student, the second in the teacher.
 LEVELS = dict(student=['neck[0]', 'neck[2]'], teacher=['neck[2]', 'neck[1]'],
               student_logits='bbox_head.retina_cls[1]', teacher_logits='bbox_head.retina_cls[0]')
+BLOCK = 'backbone.timm_model.blocks.1'
+# Registers and a class token in front; images of any size.
+TOKENS = dict(type='mmpretrain.TIMMBackbone', model_name='vit_small_patch14_reg4_dinov2',
+              img_size=64, patch_size=16, embed_dim=16, depth=2, num_heads=2,
+              dynamic_img_size=True)
 CASES = {
     'boxes': dict(feature_0=(8, 32), feature_1=(32, 16), logits=(16, 8)),
     'boxes-2.0': dict(feature_0=(8, 32), feature_1=(32, 16), logits=(16, 8)),
+    'tokens': dict(feature_0=(8, 16), feature_1=(32, 16), feature_2=None),
+    'tokens-2.0': dict(feature_0=(8, 16), feature_1=(32, 16), feature_2=None),
     'maps': dict(feature=(8, 16), logits=(8, 16)),
     'maps-back': dict(feature=(16, 8), logits=(16, 8)),
 }
@@ -38,6 +45,14 @@ def task(request, tmp_path_factory):
         student, teacher = dense_tasks.retinanet(4), dense_tasks.retinanet(6)
         if '-' in request.param:
             arguments.update(teacher_input=dict(scale=2.0))
+    elif request.param.startswith('tokens'):
+        pytest.importorskip('timm')
+        dense_tasks.write_coco(folder)
+        data, scope = dense_tasks.detection_datasets(folder), 'mmdet'
+        layers = dict(student=['neck[0]', 'neck[2]', 'neck[1]'], teacher=[BLOCK] * 3)
+        student, teacher = dense_tasks.retinanet(4), TOKENS
+        if '-' in request.param:
+            arguments.update(teacher_input=dict(scale=2.0))
     else:
         dense_tasks.write_maps(folder)
         data, scope = dense_tasks.segmentation_datasets(folder), 'mmseg'
@@ -48,9 +63,9 @@ def task(request, tmp_path_factory):
                             dense_tasks.fcn(6, stride=2 - back))
     task = dense_tasks.task(dense_tasks.built(data), ConfigDict(student), ConfigDict(teacher),
                             layers, scope, **arguments)
-    head = task.teacher.decode_head.conv_seg if scope == 'mmseg' else (
-        task.teacher.bbox_head.retina_cls)
-    torch.nn.init.normal_(head.weight)
+    if task.layers.logits:
+        head = task.teacher.get_submodule(layers['teacher_logits'].split('[')[0])
+        torch.nn.init.normal_(head.weight)
     task.strides, task.scaled = CASES[request.param], bool(arguments)
     assert {pair.name: pair.strides for pair in task.layers.all} == task.strides
     task.trainer = dense_tasks.trainer(task, task.banks(folder / 'bank'))
@@ -72,6 +87,7 @@ def by_pixels(feature, stride, wanted, image):
 def test_the_bank_has_the_teacher_on_the_coarser_grid(task):
     images = task.trainer.train_images
     for name, strides in task.strides.items():
+        strides = strides or (16, 16)
         assert images.strides[name] == max(strides)
         for row, shape in enumerate(images.bank.arrays['pixels'].shapes):
             assert images.bank.rows(name, [row])[0].shape[1:] == cells(shape[1:], max(strides))
@@ -80,9 +96,11 @@ def test_the_bank_has_the_teacher_on_the_coarser_grid(task):
     pixels = images.bank.rows('pixels', [0])[0]
     height, width = pixels.shape[1:]
     batch = inputs_for(task.model, torch.from_numpy(pixels)[None], teacher=True)
-    heard = forward(task.teacher, task.layers.sources('teacher'), batch)
-    for name, (_, stride) in task.strides.items():
-        expected = by_pixels(heard[name], stride, max(task.strides[name]), (height, width))
+    heard = forward(task.teacher, task.layers.sources('teacher'), batch,
+                    layouts=task.layers.layouts('teacher'))
+    for name, strides in task.strides.items():
+        strides = strides or (16, 16)
+        expected = by_pixels(heard[name], strides[1], max(strides), (height, width))
         np.testing.assert_allclose(images.bank.rows(name, [0])[0], expected[0].numpy(),
                                    rtol=1e-4, atol=1e-5)
 
@@ -101,7 +119,9 @@ def distilled(losses):
 
 @pytest.mark.parametrize('name', ['FitNet', 'KD', 'CWD'])
 def test_candidates_and_the_full_training_have_one_loss(task, name):
-    spec, trainer = handcrafted(name), task.trainer
+    if name == 'KD' and not task.layers.logits:
+        return
+    spec, trainer = handcrafted(name, task.layers.same_shape), task.trainer
     model, candidate = online(task, spec), trainer.builder.build(spec, task.student).train()
     model.distiller.load_state_dict(candidate.distiller.state_dict())
     shapes = [tuple(shape) for shape in trainer.train_images.bank.arrays['pixels'].shapes]
@@ -119,6 +139,8 @@ def test_candidates_and_the_full_training_have_one_loss(task, name):
 
 def test_no_padding_in_what_is_compared(task):
     """Whatever both say beside the images, of images of several sizes in a batch."""
+    if not task.layers.logits:
+        return
     spec = handcrafted('KD')
     model = online(task, spec)
     if task.scope == 'mmseg':
@@ -161,7 +183,8 @@ def test_what_is_measured_is_on_the_coarser_grid(task):
     assert all(np.isfinite(terms[name]) for name in ('held_out_loss', 'gap', 'linear_gap'))
     gaps = []
     for pair in task.layers.pairs:
-        own, wanted = pair.strides[0], max(pair.strides)
+        strides = pair.strides or (16, 16)
+        own, wanted = strides[0], max(strides)
         found = []
         for inputs, samples in held_out.batches(student):
             heard = forward(student, dict(feature=pair.student), inputs)['feature']

@@ -60,7 +60,7 @@ def with_body(teacher: Any) -> Any:
 def predicts_as(teacher: nn.Module, student: nn.Module) -> bool:
     """Whether a teacher makes the student's predictions: not where it has no head, or is a model of
     another task, as a classifier is for a detector."""
-    if isinstance(teacher, BareTeacher) or getattr(teacher, 'with_head', True) is False:
+    if isinstance(teacher, BareTeacher) or getattr(teacher, 'head', 0) is None:
         return False
     kinds = [_kind(network) for network in (teacher, student)]
     return None in kinds or kinds[0] is kinds[1]

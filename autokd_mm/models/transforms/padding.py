@@ -2,7 +2,9 @@
 
 Images of different sizes are padded on the right and below to the size of their batch. A map of
 H x W stands for the whole batch of that size, so an image of height h in a batch of height b covers
-the first ceil(h H / b) rows; the same holds for columns.
+the first ceil(h H / b) rows; the same holds for columns. Where the last cell of the map reaches
+beyond the batch, H = ceil(b / s) for a stride s, losses take the first ceil(h / s) rows, as many as
+the image has alone.
 """
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Size = Tuple[int, int]
+from autokd_mm.models.transforms.grids import Size, stride_of
 
 
 def cells_of(image: Size, batch: Size, size: Size) -> Size:
@@ -49,9 +51,11 @@ class BatchSizes:
             raise ValueError(f'sizes of {len(self.images)} images were shown, and the features '
                              f'are of {len(feature)}')
         size = (feature.shape[-2], feature.shape[-1])
+        stride = stride_of(size, self.batch)
+        batch = (size[0] * stride, size[1] * stride) if stride else self.batch
         found: Dict[Size, List[int]] = {}
         for place, image in enumerate(self.images):
-            found.setdefault(cells_of(image, self.batch, size), []).append(place)
+            found.setdefault(cells_of(image, batch, size), []).append(place)
         return None if list(found) == [size] else [(places, cells)
                                                    for cells, places in found.items()]
 

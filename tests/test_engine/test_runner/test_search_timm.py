@@ -40,6 +40,21 @@ def test_from_the_teachers_training_to_the_found_distiller(tool, search_config, 
     assert torch.equal(model.eval()(images), network.eval()(images))
 
 
+TOKENS = TEACHER.replace("'test_resnet'", "'vit_small_patch14_reg4_dinov2', img_size=8, "
+                         "patch_size=2, embed_dim=16, depth=2, num_heads=2").replace(
+    'model.layer4', 'model.blocks.1').replace("'model.fc'", "'model.head'")
+
+
+def test_tokens_with_registers_teach_a_convolutional_network(tool, search_config, tmp_path):
+    search_config.write_text(search_config.read_text() + TOKENS.replace("'SP', 'KD'", "'FitNet'"))
+    folder = tmp_path / 'work'
+    tool('search', search_config, '--work-dir', folder, '--trials', 1)
+    connectors = Config.fromfile(str(folder / 'best_distiller.py')).model.distiller.connectors
+    assert connectors.feature_teacher == dict(type='mmrazor.IdentityConnector', extra_tokens=5)
+    assert tuple(connectors.feature['size']) == (4, 4)
+    tool('train', folder / 'best_distiller.py', '--work-dir', tmp_path / 'trained')
+
+
 def test_published_weights_are_read_as_they_are(tmp_path):
     """DeiT's file has them under 'model'."""
     network = timm.create_model('regnety_002', num_classes=10).eval()

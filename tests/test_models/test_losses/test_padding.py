@@ -241,3 +241,11 @@ def test_vectors_have_no_padding(distance):
         plain, seeing = LogitsLoss(distance), LogitsLoss(distance)
         seeing.show_sizes(SIZES)
         assert torch.equal(seeing(student, teacher), plain(student, teacher))
+
+
+def test_a_last_cell_that_reaches_beyond_the_batch():
+    """Stride 128 in a batch of 800 pixels: the image has as many rows as it has alone."""
+    sizes = BatchSizes(((800, 1024), (700, 640)), (800, 1024))
+    assert sizes.groups(torch.zeros(2, 1, 7, 8)) == [([0], (7, 8)), ([1], (6, 5))]
+    assert sizes.groups(torch.zeros(2, 1, 13, 16)) == [([0], (13, 16)), ([1], (11, 10))]
+    assert sizes.groups(torch.zeros(2, 1, 5, 8))[1] == ([1], (5, 5))  # no stride
