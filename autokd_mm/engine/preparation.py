@@ -133,7 +133,7 @@ def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, A
     task.layers = ranks.same(task.layers)
     return ProxyTrainer(task.fresh_student, task.layers, banks['train'], banks['held_out'],
                         task.proxy, task.config.optim_wrapper, curve, task.device, ranks,
-                        task.loss_mode)
+                        task.loss_mode, task.own_metric)
 
 
 def show_plan(task: Task, runner: Any, settings: SearchSettings) -> None:

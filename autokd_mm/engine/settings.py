@@ -39,6 +39,8 @@ class SearchSettings:
         sampler: ``MCTSSampler`` or any of Optuna's, with its arguments. Checked: the sampler.
         reward: weight of each term. Checked: a :class:`Reward`, ``None`` for the task's own.
         proxy: see :class:`ProxySettings`. Checked: one of these.
+        metric: which value of ``val_evaluator`` is the reward's ``metric``; ``None``: accuracy, box
+            mAP or mean IoU.
         rejection: see :class:`Rejection`; ``None`` or ``False``: off. Checked: one of these.
         pruner: any of Optuna's with its arguments (see :func:`build_pruner`), by default
             successive halving; ``None`` or ``False``: none. Checked: the pruner.
@@ -64,6 +66,7 @@ class SearchSettings:
     space: Optional[Mapping[str, Any]] = None
     sampler: Any = None
     reward: Any = None
+    metric: Optional[str] = None
     proxy: Any = None
     rejection: Any = True
     pruner: Any = True
@@ -99,6 +102,9 @@ class SearchSettings:
         given = cls(**config)
         if not isinstance(given.trials, int) or given.trials < 1:
             raise ConfigError(f'train_cfg.trials={given.trials!r}: must be at least 1')
+        if given.metric is not None and not isinstance(given.metric, str):
+            raise ConfigError(f'train_cfg.metric={given.metric!r}: must be the name of a value of '
+                              "val_evaluator, such as 'coco/bbox_mAP_50'")
         sampler = _sampler(given)
         reward = Reward(given.reward) if given.reward else None
         proxy = ProxySettings.from_config(given.proxy or {}, loader_batch_size)

@@ -47,9 +47,9 @@ class MeanIoU(DenseMetric):
     def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
         if self._source is None:
-            for said, sample in zip(_predicted_maps(student, inputs, samples), samples):
-                height, width = said.shape
-                self._count(said, sample.gt_sem_seg.data[0, :height, :width].to(said.device))
+            for sample in student.predict(inputs, shown_to_segmentor(inputs, samples)):
+                said = sample.pred_sem_seg.data[0]
+                self._count(said, sample.gt_sem_seg.data[0].to(said.device))
             return
         truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(inputs.device)
         logits = F.interpolate(outputs[self._source].float(), truth.shape[1:], mode='bilinear',
@@ -80,16 +80,19 @@ def _threshold(student: BaseModel) -> float:
     return 0.5 if threshold is None else float(threshold)
 
 
-def _predicted_maps(student: BaseModel, inputs: torch.Tensor,
-                    samples: Sequence[Any]) -> List[torch.Tensor]:
-    """H x W classes of each image of a padded batch."""
+def shown_to_segmentor(inputs: torch.Tensor, samples: Sequence[Any]) -> List[Any]:
+    """Samples of a padded batch with which a segmentor predicts in the size of each image; their
+    maps are cut to it."""
+    from mmengine.structures import PixelData
     batch, shown = tuple(map(int, inputs.shape[-2:])), []
     for sample in samples:
         height, width = map(int, sample.img_shape[:2])
-        shown.append(type(sample)(metainfo=dict(
+        one = type(sample)(metainfo=dict(
             sample.metainfo, ori_shape=(height, width), img_shape=batch, pad_shape=batch,
-            padding_size=[0, batch[1] - width, 0, batch[0] - height])))
-    return [sample.pred_sem_seg.data[0] for sample in student.predict(inputs, shown)]
+            padding_size=[0, batch[1] - width, 0, batch[0] - height]))
+        one.gt_sem_seg = PixelData(data=sample.gt_sem_seg.data[:, :height, :width])
+        shown.append(one)
+    return shown
 
 
 def mean_iou(confusion: torch.Tensor) -> float:
@@ -125,7 +128,7 @@ class BoxMAP(DenseMetric):
 
     def add(self, student: BaseModel, outputs: Mapping[str, torch.Tensor], inputs: torch.Tensor,
             samples: Sequence[Any]) -> None:
-        for sample in _predicted(student, inputs, samples):
+        for sample in predicted(student, inputs, samples):
             image, size = len(self._images) + 1, getattr(sample, 'img_shape', (0, 0))
             self._images.append(dict(id=image, height=int(size[0]), width=int(size[1])))
             for crowd, instances in enumerate((sample.gt_instances, sample.ignored_instances)):
@@ -145,7 +148,7 @@ class BoxMAP(DenseMetric):
         return _coco_map(self._images, self._truth, self._found, 'segm' if masks else 'bbox')
 
 
-def _predicted(student: BaseModel, inputs: torch.Tensor, samples: Sequence[Any]) -> List[Any]:
+def predicted(student: BaseModel, inputs: torch.Tensor, samples: Sequence[Any]) -> List[Any]:
     """Samples with ``pred_instances``; none where nothing that is found touches the image, of which
     MMDetection cannot paste the masks."""
     try:
@@ -154,7 +157,7 @@ def _predicted(student: BaseModel, inputs: torch.Tensor, samples: Sequence[Any])
         if 'inconsistent with step sign' not in str(error):
             raise
     if len(samples) > 1:
-        return [_predicted(student, image, [sample])[0]
+        return [predicted(student, image, [sample])[0]
                 for image, sample in zip(inputs.split(1), samples)]
     from mmengine.structures import InstanceData
     samples[0].pred_instances = InstanceData(
@@ -201,7 +204,7 @@ def _instances(instances: Any, sample: Any, masks: bool) -> List[Dict[str, Any]]
     found = getattr(instances, 'masks', None)
     if found is not None and (masks or not any(map(_area, result))):
         from pycocotools.mask import encode
-        for one, mask in zip(result, _bitmaps(found, sample.img_shape[:2])):
+        for one, mask in zip(result, bitmaps(found, sample.img_shape[:2])):
             one['segmentation'] = encode(np.asfortranarray(mask))
     return result
 
@@ -210,7 +213,7 @@ def _area(one: Mapping[str, Any]) -> float:
     return one['bbox'][2] * one['bbox'][3]
 
 
-def _bitmaps(masks: Any, size: Sequence[int]) -> np.ndarray:
+def bitmaps(masks: Any, size: Sequence[int]) -> np.ndarray:
     """N x H x W of mmdet's masks or of a tensor, uint8: cut where they are padded, resized where
     a head gives them in the size of another image."""
     given = hasattr(masks, 'to_ndarray')

@@ -9,6 +9,7 @@ from torch import nn
 from autokd_mm.layers.capture import capture
 from autokd_mm.layers.find import forward
 from autokd_mm.measure import terms as measures
+from autokd_mm.measure.dense_metrics import DenseMetric
 from autokd_mm.measure.losses import EVALUATION, loss_of_images
 from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers import Layers
@@ -21,7 +22,8 @@ Heard = Tuple[torch.Tensor, List[Any], float, Dict[str, torch.Tensor]]
 @torch.no_grad()
 def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
              teacher: Mapping[str, torch.Tensor], labels: torch.Tensor,
-             loss_mode: str = EVALUATION) -> Dict[str, float]:
+             loss_mode: str = EVALUATION,
+             metric: Optional[DenseMetric] = None) -> Dict[str, float]:
     """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`.
 
     Args:
@@ -29,6 +31,7 @@ def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
         batches: (inputs, data samples) of the held-out images, in order.
         teacher: by name of a pair of layers N x C x H x W of the same images. labels: N.
         loss_mode: see :mod:`~autokd_mm.measure.losses`.
+        metric: takes the place of the accuracy.
     """
     student.eval()
     loss = 0.0
@@ -36,19 +39,23 @@ def evaluate(student: nn.Module, batches: Iterable[Batch], layers: Layers,
     wanted = layers.sources('student')
     if layers.scores:
         wanted['scores'], found['scores'] = layers.scores, []
-    for _, _, value, outputs in losses_and_outputs(student, batches, wanted, loss_mode,
-                                                   layers.layouts('student')):
+    for inputs, samples, value, outputs in losses_and_outputs(student, batches, wanted, loss_mode,
+                                                              layers.layouts('student')):
         loss += value
         for name, parts in found.items():
             parts.append(outputs[name].float())
+        if metric is not None:
+            metric.add(student, outputs, inputs, samples)
     joined = {name: torch.cat(parts) for name, parts in found.items()}
     logits = joined.get('scores', joined.get(layers.logits[0].name) if layers.logits else None)
     # Gram matrices in the 8 bits of bfloat16 would round the gaps to steps of 1/256.
     with torch.autocast(labels.device.type, enabled=False):
-        return dict(task_terms(loss / len(labels), logits, labels),
-                    **mean_terms([(pair.factor, feature_terms(joined[pair.name],
-                                                              teacher[pair.name]))
-                                  for pair in layers.pairs]))
+        task = task_terms(loss / len(labels), logits, labels)
+        if metric is not None:
+            task['metric'] = metric.value()
+        return dict(task, **mean_terms([(pair.factor, feature_terms(joined[pair.name],
+                                                                    teacher[pair.name]))
+                                        for pair in layers.pairs]))
 
 
 def losses_and_outputs(student: nn.Module, batches: Iterable[Batch], sources: Mapping[str, str],

@@ -1,7 +1,7 @@
 """The held-out images on which every candidate is measured."""
 from __future__ import annotations
 
-from typing import Dict, Iterator, Optional
+from typing import Callable, Dict, Iterator, Optional
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ class HeldOut:
         layers: where the student is listened to.
         settings: of the proxy.
         loss_mode: see :mod:`autokd_mm.measure.losses`.
+        own_metric: makes the metric that the config asks for.
 
     Attributes:
         teacher: what it says at the pairs of features, by name: N x C x H x W, or the positions of
@@ -38,9 +39,10 @@ class HeldOut:
     """
 
     def __init__(self, images: ProxyBatches, layers: Layers, settings: ProxySettings,
-                 loss_mode: str = EVALUATION) -> None:
+                 loss_mode: str = EVALUATION,
+                 own_metric: Optional[Callable[[], DenseMetric]] = None) -> None:
         self.images, self.layers, self.settings = images, layers, settings
-        self.loss_mode = loss_mode
+        self.loss_mode, self._own_metric = loss_mode, own_metric
         if images.kind == BOXES and not images.bank.ragged('boxes').shapes[:, 0].any():
             raise DataError(f'proxy.held_out: none of the {len(images)} images has a box, so '
                             'there is no mAP to measure; take more')
@@ -65,7 +67,7 @@ class HeldOut:
         """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`."""
         if not self.images.dense:
             return evaluate(student, self.batches(student), self.layers, self.teacher, self.labels,
-                            self.loss_mode)
+                            self.loss_mode, self._own_metric and self._own_metric())
         # Detectors draw the boxes that their losses look at: always the same ones here, and
         # whoever looks on during a training does not change it.
         with seeded_on(self.images.device, self.settings.seed, 4):
@@ -73,6 +75,8 @@ class HeldOut:
                                   self._grid, self._metric(), self.loss_mode)
 
     def _metric(self) -> Optional[DenseMetric]:
+        if self._own_metric is not None:
+            return self._own_metric()
         if self.images.kind == BOXES:
             return BoxMAP()
         if self.images.kind == SEGMENTATION:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from autokd_mm.bank import FeatureBank
+from autokd_mm.measure.dense_metrics import DenseMetric
 from autokd_mm.measure.losses import EVALUATION, NONE
 from autokd_mm.models.distillers import Layers
 from autokd_mm.proxy.batches import ProxyBatches, training_rows
@@ -62,7 +63,7 @@ class ProxyTrainer:
         curve: learning-rate factors of the full training (see :func:`schedule.lr_curve`).
         device: where to compute.
         ranks: that call the same methods at the same time; by default those of this process.
-        loss_mode: how the held-out loss is measured, see :mod:`autokd_mm.measure.losses`.
+        loss_mode, own_metric: of :class:`HeldOut`.
 
     Attributes:
         builder: of the candidates.
@@ -75,7 +76,8 @@ class ProxyTrainer:
                  train: FeatureBank, held_out: FeatureBank, settings: ProxySettings,
                  optim_wrapper: Dict[str, Any], curve: List[float],
                  device: torch.device, ranks: Optional[Ranks] = None,
-                 loss_mode: str = EVALUATION) -> None:
+                 loss_mode: str = EVALUATION,
+                 own_metric: Optional[Callable[[], DenseMetric]] = None) -> None:
         self.layers, self.settings = layers, settings
         self.builder = CandidateBuilder(fresh_student, layers, settings, device)
         self.optim_wrapper, self.curve, self.device = optim_wrapper, curve, device
@@ -83,7 +85,7 @@ class ProxyTrainer:
         self.images = len(self.train_images) // settings.views
         self.samples = settings.epochs * settings.steps(self.images) * settings.batch_size
         self.held_out = HeldOut(ProxyBatches(held_out, device, settings.channels_last), layers,
-                                settings, loss_mode)
+                                settings, loss_mode, own_metric)
         self.clock = Clock()
         self.ranks = ranks or Ranks()
 

@@ -10,7 +10,8 @@ from mmengine.model import BaseModel
 
 from autokd_mm.datasets.annotations import LABEL
 from autokd_mm.errors import ConfigError
-from autokd_mm.measure.losses import NONE, THROUGHOUT, TRAINING, find_mode, first_words
+from autokd_mm.measure.losses import (NONE, THROUGHOUT, TRAINING, find_mode, first_words,
+                                      given_back)
 from autokd_mm.seeding import seeded_on
 
 # The words of Python for an annotation that nobody has packed.
@@ -40,14 +41,10 @@ def find_loss(student: BaseModel, pixels: torch.Tensor, sample: Any, kind: str,
         ConfigError: the loss looks at an annotation that the images do not have; names its key.
             Or the student has no loss in training either.
     """
-    data = student.data_preprocessor(dict(inputs=[pixels], data_samples=[sample]),
+    data = student.data_preprocessor(dict(inputs=[pixels], data_samples=[copy.deepcopy(sample)]),
                                      training=kind != LABEL)
-    was = [module.training for module in student.modules()]
-    try:
+    with given_back(student):
         found = find_mode(student, data['inputs'], data['data_samples'], compare=kind != LABEL)
-    finally:
-        for module, training in zip(student.modules(), was):
-            module.training = training
     if found.mode == NONE:
         for error in found.errors:
             _refuse_missing(error, student)

@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 import os
 from functools import cached_property
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
@@ -34,6 +34,7 @@ from autokd_mm.task.classes import check_heads, check_teachers
 from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
 from autokd_mm.task.held_out_loss import find_loss
+from autokd_mm.task.own_metric import own_metric
 from autokd_mm.task.probe import probe, refuse_unfit
 from autokd_mm.task.spaces import space_over
 from autokd_mm.task.start import StartingWeights
@@ -54,12 +55,14 @@ class Task:
         space: option lists that replace the default ones, by level.
         warm_start: distillers that are tried first, by name or as options.
         say: told how large the space is and which options are left out.
+        metric: which value of ``val_evaluator`` is measured; ``None``: that of the task.
 
     Attributes:
         student: initialised; candidates are copies of it.
         kind: of the annotations, see :mod:`autokd_mm.datasets.annotations`.
         layers: of :func:`find_layers`.
         loss_mode: how the student's loss is measured, see :mod:`autokd_mm.measure.losses`.
+        own_metric: makes the metric that the config asks for; ``None``: it asks for none.
         frozen: modules of the student that take no gradient.
         space: what can be searched for these tensors.
         first: parameters of the trials that come first.
@@ -71,7 +74,7 @@ class Task:
     def __init__(self, config: Any, dataloader: Any, model: Any, layers: Mapping[str, Any],
                  proxy: ProxySettings, space: Mapping[str, Any],
                  warm_start: Sequence[Union[str, Mapping[str, Any]]],
-                 say: Callable[[str], None]) -> None:
+                 say: Callable[[str], None], metric: Optional[str] = None) -> None:
         self.config, self.dataloader, self.proxy = config, dataloader, proxy
         self.layer_names = dict(layers)
         self.model, self._say = model, say
@@ -91,6 +94,10 @@ class Task:
         checked_temperature(self.layer_names)
         refuse_unfit(self.layers, self.kind, proxy)
         self.loss_mode = find_loss(self.student, *fullest, self.kind, say)
+        self._metric = metric
+        self.own_metric = metric and own_metric(config.get('val_evaluator'), metric,
+                                                dataloader.dataset, self.kind, self.student,
+                                                *fullest)
         self.frozen = first_stages(self.student, proxy.frozen,
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))
@@ -113,7 +120,7 @@ class Task:
     @property
     def has_metric(self) -> bool:
         """A metric is measured on the held-out images: accuracy, box mAP or mean IoU."""
-        return self.kind != LABEL or self.layers.classes > 0
+        return self.kind != LABEL or self.layers.classes > 0 or bool(self.own_metric)
 
     def fresh_student(self, seed: int) -> Any:
         """The student as initialised with ``seed``, with the weights of ``load_from``, on the
@@ -208,4 +215,5 @@ class Task:
             curve: of :meth:`curve`.
         """
         return dict(describe(self.space, self.layer_names, self.proxy, self.config, curve),
-                    **self.start.description())
+                    **self.start.description(),
+                    **(dict(metric=self._metric) if self._metric else {}))

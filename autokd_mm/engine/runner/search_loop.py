@@ -127,7 +127,7 @@ class SearchLoop(BaseLoop):
         """
         settings = self.settings
         task = Task(self.runner.cfg, self.dataloader, self.model, settings.layers, settings.proxy,
-                    settings.space or {}, settings.warm_start, self.say)
+                    settings.space or {}, settings.warm_start, self.say, settings.metric)
         self.reward, self.final_reward = settings.rewards(task.has_metric, task.loss_mode != NONE)
         ask(self.full_hooks, self.runner)
         check_optimiser(task, self.runner.logger.warning)
