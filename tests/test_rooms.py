@@ -13,7 +13,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / 'autokd_mm'
 FLOORS = [
     ['space', 'ops', 'pairs', 'errors', 'compat', 'installed', 'moved', 'restricted_unpickler',
-     'safe_load', 'seeding', 'whole_file', 'version'],
+     'safe_load', 'seeding', 'whole_file', 'version', 'differing'],
     ['search', 'bank', 'registry'],
     ['models', 'datasets', 'study', 'optim'],
     ['layers', 'visualization', 'report'],
@@ -28,7 +28,7 @@ FLOORS = [
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 # What can be searched and how the next point is chosen are for anybody with NumPy and Optuna.
-LIGHT = {'space': (), 'search': ('numpy', 'optuna')}
+LIGHT = {'space': (), 'search': ('numpy', 'optuna'), 'study': ('optuna', 'sqlalchemy')}
 
 
 def module_of(path):

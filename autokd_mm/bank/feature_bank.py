@@ -9,9 +9,10 @@ import numpy as np
 from autokd_mm.bank.arrays import RaggedArray, ShardedArray, open_array
 from autokd_mm.bank.damage import damaged
 from autokd_mm.bank.files import filled
-from autokd_mm.bank.manifest import MANIFEST, TornBank, differing, read_manifest, versions
+from autokd_mm.bank.manifest import MANIFEST, TornBank, read_manifest, versions
 from autokd_mm.bank.plan import Plan, shapes_of, shard_file
 from autokd_mm.bank.writing import mend, write
+from autokd_mm.differing import differing
 from autokd_mm.errors import ConfigError
 
 

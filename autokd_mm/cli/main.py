@@ -8,7 +8,7 @@ import sys
 from typing import List, Optional
 
 from autokd_mm.cli import shipped
-from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError, UserError, nearest
 from autokd_mm.installed import INSTALL, OPENMMLAB, distributions_by_name, for_training
 from autokd_mm.version import __version__
 
@@ -22,6 +22,7 @@ _TOOLS = {
 }
 _OWN = {
     'configs': 'list the configs of the package, or those with a WORD in their name',
+    'status': 'say how far a search is: autokd status WORK_DIR',
     'doctor': 'look at the installation: one screen for a bug report',
 }
 
@@ -45,7 +46,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 0
     try:
         return _run(command, args)
-    except ConfigError as error:
+    except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -62,6 +63,9 @@ def _run(command: str, args: List[str]) -> int:
             print(_help(), file=sys.stderr)
             return 2
         raise ConfigError(f'COMMAND: {nearest(command, [*_TOOLS, *_OWN])}')
+    if command == 'status':
+        from autokd_mm.cli.status import show
+        return show(args)
     if args and args[0] in ('-h', '--help'):
         print(f'usage: autokd {command}{" [WORD]" * (command == "configs")}\n\n{_OWN[command]}')
         return 0

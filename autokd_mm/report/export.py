@@ -13,11 +13,10 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.search.reward import MEASURED
 from autokd_mm.space import Spec, spec_from_dict
 from autokd_mm.space.layerwise_spec import columns
-from autokd_mm.study.study import REASON, is_rejected
+from autokd_mm.study.study import OUTCOME, REASON, SPEC, is_rejected
 from autokd_mm.whole_file import whole_file
 
 LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
-SPEC, OUTCOME = 'spec', 'outcome'
 SCHEDULE_HOOK = 'mmrazor.DistillScheduleHook'
 _MEASURED = MEASURED + ('seconds', )
 _COLUMNS = ('trial', 'state', 'reward', 'final_reward', 'final_length') + _MEASURED + ('reason', )

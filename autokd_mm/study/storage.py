@@ -175,3 +175,31 @@ def _without(url: URL) -> str:
 def _spellings(secret: str) -> List[str]:
     encoded = [quote(secret, safe=safe) for safe in ('', '/', ' +')]  # the last is SQLAlchemy's
     return sorted({secret, quote_plus(secret), *encoded}, key=len, reverse=True)
+
+
+def open_to_look(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
+    """The storage of a search for somebody who looks on: nothing is made or changed, and nobody
+    is waited for.
+
+    Args:
+        storage: URL of a database; None: the journal in ``work_dir``.
+
+    Raises:
+        StudyError: there is none, it is damaged, or it cannot be reached.
+        ConfigError: no URL of a database.
+    """
+    if storage is None:
+        path = journal.journal_path(work_dir)
+        if not os.path.isfile(path):
+            raise StudyError(f'work_dir: there is no {journal.JOURNAL} in {work_dir}; name the '
+                             'folder of a search, or --storage where a database holds the study')
+        return journal.open_storage(path)
+    url = _parse(storage)
+    url = url.set(drivername=f'postgresql+{_driver(url)}')
+    try:
+        return optuna.storages.RDBStorage(
+            url.render_as_string(hide_password=False), skip_table_creation=True,
+            engine_kwargs=dict(hide_parameters=True, connect_args=dict(connect_timeout=10)))
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+        raise StudyError(f'storage: {_without(url)} cannot be used: '
+                         f'{reason_of(error, url)}') from None

@@ -11,14 +11,15 @@ from optuna.samplers import BaseSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.bank import differing
+from autokd_mm.differing import differing
 from autokd_mm.errors import StudyError
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import open_storage, study_name
 
-_SEARCH, _BASELINE, _QUEUED = 'search', 'baseline', 'warm_start'
+_SEARCH, _BASELINE, _QUEUED, _PLAN = 'search', 'baseline', 'warm_start', 'plan'
 # User attributes of a trial. 'interrupted' is also what the tree search looks for.
 INTERRUPTED, RETRY_OF, WORKER, REASON = 'interrupted', 'retry_of', 'worker', 'reason'
+SPEC, OUTCOME = 'spec', 'outcome'  # what was tried, what came out
 DEATHS = 'deaths'  # so many workers have died of this trial and those it is a retry of
 REJECTED = 'rejected'  # before any training
 # A trial whose worker died is run again so often; then it has failed: it may kill its workers.
@@ -248,3 +249,16 @@ def get_baseline(study: Study) -> Optional[Dict[str, Any]]:
 
 def set_baseline(study: Study, outcome: Mapping[str, Any]) -> None:
     study.set_user_attr(_BASELINE, dict(outcome))
+
+
+def set_plan(study: Study, trials: int, free: int, final: float) -> None:
+    """What the search wants to do, for those who look on: ``trials`` that count, ``free``
+    rejected ones that do not, and the final round in lengths of the proxy."""
+    values = dict(trials=trials, free=free, final=final)
+    if study.user_attrs.get(_PLAN) != values:
+        study.set_user_attr(_PLAN, values)
+
+
+def get_plan(study: Study) -> Dict[str, Any]:
+    """Of :func:`set_plan`; empty for a study from before there was any."""
+    return study.user_attrs.get(_PLAN) or {}

@@ -169,5 +169,7 @@ class SearchLoop(BaseLoop):
         results = Results(self.work_dir.path, *self.full, task.layers,
                           prepared.teacher_ckpt, type(settings.sampler).__name__,
                           baseline.to_dict(), self.differences)
+        studies.set_plan(study, settings.trials, settings.free_rejections,
+                         final.expected_length() if final else 0)
         return Phases(study, runner, final, results, self.display, turn, self.say, settings.trials,
                       settings.free_rejections, settings.heartbeat, settings.max_hours)

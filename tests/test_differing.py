@@ -1,4 +1,4 @@
-from autokd_mm.bank import differing
+from autokd_mm.differing import differing
 
 
 def test_differing_descends_and_shows_where_long_values_part():
