@@ -139,20 +139,21 @@ def to_sample(kind: str, arrays: Mapping[str, np.ndarray], size: Tuple[int, int]
     if kind == LABEL:
         return make_samples(arrays['labels'].reshape(1), torch.device('cpu'))[0]
     height, width = (int(side) for side in arrays['ori_shape'])
-    meta = dict(img_shape=(int(size[0]), int(size[1])), ori_shape=(height, width),
+    shape = int(size[0]), int(size[1])
+    meta = dict(img_shape=shape, ori_shape=(height, width),
                 scale_factor=tuple(float(factor) for factor in arrays['scale_factor']))
     if kind == BOXES:
         from mmdet.structures import DetDataSample
         sample = DetDataSample(metainfo=meta)
         sample.gt_instances = _instances(arrays['boxes'], arrays['labels'])
         sample.ignored_instances = _instances(arrays['ignored_boxes'], arrays['ignored_labels'])
-        extras.unpack(sample, arrays, meta['img_shape'])
+        extras.unpack(sample, arrays, shape)
         return sample
     from mmengine.structures import PixelData
     from mmseg.structures import SegDataSample
     sample = SegDataSample(metainfo=meta)
     sample.gt_sem_seg = PixelData(data=torch.from_numpy(arrays['segmentation'].astype(np.int64)))
-    extras.unpack(sample, arrays, meta['img_shape'])
+    extras.unpack(sample, arrays, shape)
     return sample
 
 

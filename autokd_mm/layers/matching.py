@@ -57,8 +57,9 @@ def matched(found: Dict[str, List[Found]], names: Mapping[str, Sequence[str]],
         if len(both[0]) == len(both[1]) and (
                 not dense or _grids(both[0], dense) == _grids(both[1], dense)):
             continue
-        groups = [_of_names(*[[one for one in tensors if one.place == place] for tensors in both],
-                            dense) for place in range(len(names[keys[0]]))]
+        groups = [_of_names([one for one in both[0] if one.place == place],
+                            [one for one in both[1] if one.place == place], dense)
+                  for place in range(len(names[keys[0]]))]
         if not all(groups):
             refuse_unequal({key: len(tensors) for key, tensors in found.items()}, names, 'tensors')
             continue

@@ -53,16 +53,17 @@ def expected_gain(student: Mapping[float, float], undistilled: Mapping[float, fl
         images: on which the metric was measured.
 
     Returns:
-        ``None`` where the two have no length in common, or the metric is not known.
+        ``None`` where the two have no length in common, or the metric is not known, or none of
+        0 to 1 (which NaN is not either).
     """
-    common = sorted(length for length in set(student) & set(undistilled)
-                    if math.isfinite(student[length]) and math.isfinite(undistilled[length]))
+    student, undistilled = ({length: metric for length, metric in one.items() if 0 <= metric <= 1}
+                            for one in (student, undistilled))
+    common = sorted(set(student) & set(undistilled))
     if not common:
         return None
     longest = common[-1]
     further = math.log(samples / longest)
-    z = {length: _logit(metric, images) for length, metric in undistilled.items()
-         if math.isfinite(metric)}
+    z = {length: _logit(metric, images) for length, metric in undistilled.items()}
     own = _logit(student[longest], images)
     ahead = (own - z[longest]) * math.exp(-FADE * max(further, 0.0))
     measured = (_variance(own) + _variance(z[longest])) / (2 * images)

@@ -95,9 +95,9 @@ class Task:
         refuse_unfit(self.layers, self.kind, proxy)
         self.loss_mode = find_loss(self.student, *fullest, self.kind, say)
         self._metric = metric
-        self.own_metric = metric and own_metric(config.get('val_evaluator'), metric,
-                                                dataloader.dataset, self.kind, self.student,
-                                                *fullest)
+        self.own_metric = None if not metric else own_metric(
+            config.get('val_evaluator'), metric, dataloader.dataset, self.kind, self.student,
+            *fullest)
         self.frozen = first_stages(self.student, proxy.frozen,
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))

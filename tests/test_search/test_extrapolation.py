@@ -78,6 +78,7 @@ def test_metrics_of_nothing_and_of_everything():
 
 @pytest.mark.parametrize('student, undistilled', [
     ({}, {100: 0.5}), ({100: math.nan}, {100: 0.5}), ({100: 0.5}, {200: 0.5}),
-    ({100: 0.5}, {100: math.nan})])
+    ({100: 0.5}, {100: math.nan}),
+    ({100: 45.0}, {100: 44.0})])
 def test_nothing_to_compare(student, undistilled):
     assert expected_gain(student, undistilled, 1000, 100) is None

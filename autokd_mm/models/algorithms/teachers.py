@@ -70,7 +70,7 @@ class Teachers(BaseModel):
                                                             configs)):
             own_images = getattr(teacher, 'data_preprocessor', None) if own else None
             view = TeacherInput.between(student, own_images, config,
-                                        network and (network, teacher))
+                                        None if network is None else (network, teacher))
             if view is not None and view.scale is not None:
                 raise ConfigError('model.teacher_input.scale: it is for one teacher; several see '
                                   'images that differ in size at the scale of the student')

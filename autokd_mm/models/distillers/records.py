@@ -80,7 +80,9 @@ def _cells(distiller: Any, records: Mapping[bool, Mapping[str, Any]],
     is no map."""
     strides = {who: getattr(_connector(distiller, record), 'strides', None)
                for who, record in records.items()}
-    own = strides[False] or (strides[True] and strides[True][::-1])
+    own, other = strides[False], strides[True]
+    if own is None and other is not None:
+        own = other[::-1]
     if own:
         return -(-batch[0] // own[0]), -(-batch[1] // own[0])
     tensor = distiller.get_record(**_place(records[True]))
