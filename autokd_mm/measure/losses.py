@@ -90,11 +90,14 @@ def find_mode(student: nn.Module, inputs: torch.Tensor, samples: Sequence[Any],
             errors.append(error)
         if losses and (mode != EVALUATION or not compare):
             break
-    if EVALUATION in losses and all(
-            math.isclose(losses[EVALUATION], loss, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
-            for loss in losses.values()):
+    if EVALUATION in losses and all(_alike(losses[EVALUATION], loss) for loss in losses.values()):
         return Found(EVALUATION, errors)
     return Found(next((mode for mode in (TRAINING, THROUGHOUT) if mode in losses), NONE), errors)
+
+
+def _alike(one: float, other: float) -> bool:
+    return not math.isfinite(one) or math.isclose(one, other, rel_tol=_TOLERANCE,
+                                                  abs_tol=_TOLERANCE)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 from collections import OrderedDict
 from typing import Any, Dict, List, Optional, Tuple, Union
@@ -9,6 +10,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 import torch
 from mmengine.config import Config
 from mmengine.dist import barrier, is_main_process
+from mmengine.logging import print_log
 from mmengine.runner import Runner
 from torch import nn
 
@@ -160,7 +162,15 @@ def _evaluate(model: Any, teacher: Any, view: Any, val_loop: Any) -> Dict[str, f
             inputs = ready['inputs'] if view is None else view(ready['inputs'])
             found = teacher(inputs, ready['data_samples'], mode='predict')
             evaluator.process(data_samples=found, data_batch=data)
-    return evaluator.evaluate(len(loader.dataset))
+    try:
+        return evaluator.evaluate(len(loader.dataset))
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        # It is the student's: it may ask for masks of a teacher that has boxes alone.
+        for metric in evaluator.metrics:
+            metric.results.clear()
+        print_log(f'teacher: val_evaluator cannot judge it ({type(error).__name__}: {error})',
+                  'current', logging.WARNING)
+        return {}
 
 
 def ensure_teacher(model: Any, config: Config, full_training: Dict[str, Any], work_dir: str,

@@ -170,6 +170,12 @@ class NotInTraining(EvalHead):
         return 3.
 
 
+class NotFinite(NotInTraining):
+
+    def more(self):
+        return super().more() * float('nan')
+
+
 class OfBlocks(EvalHead):
     """Wants what a block of the backbone does in training."""
 
@@ -194,7 +200,7 @@ class OfState(EvalHead):
 @pytest.mark.parametrize('head, compare, mode', [
     (EvalHead, True, EVALUATION), (OtherUnits, True, TRAINING), (OtherUnits, False, EVALUATION),
     (NotInTraining, True, EVALUATION), (NoLoss, True, NONE), (NoLoss, False, NONE),
-    (OfState, True, EVALUATION), (OfBlocks, True, THROUGHOUT),
+    (NotFinite, True, EVALUATION), (OfState, True, EVALUATION), (OfBlocks, True, THROUGHOUT),
     (Head, False, TRAINING)])
 def test_the_loss_that_is_trained_is_measured(batch, head, compare, mode):
     student = Student(head).train()
@@ -206,7 +212,7 @@ def test_the_loss_that_is_trained_is_measured(batch, head, compare, mode):
     assert found.mode == mode and not student.training
     assert all(torch.equal(value, before[name]) for name, value in student.state_dict().items())
     errors = {EvalHead: 0, OtherUnits: 0, NotInTraining: int(compare), NoLoss: 3, Head: 1,
-              OfState: 0, OfBlocks: 2}
+              OfState: 0, OfBlocks: 2, NotFinite: 1}
     assert len(found.errors) == errors[head]
 
 

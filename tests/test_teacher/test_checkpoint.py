@@ -112,6 +112,13 @@ def test_evaluate(parts):
     assert found == {'accuracy/top1': pytest.approx(100 * correct / len(loader.dataset))}
     assert found['accuracy/top1'] > 50
 
+    def compute_metrics(results):
+        raise KeyError('segm is not in results')
+
+    metric = loop.evaluator.metrics[0]
+    metric.compute_metrics = compute_metrics  # of masks, where the teacher has boxes alone
+    assert teachers.evaluate(parts.model, loop) == {} and metric.results == []
+
 
 @pytest.fixture
 def pair(setting):
