@@ -22,6 +22,7 @@ FLOORS = [
     ['teacher'],
     ['task'],
     ['engine'],
+    ['zoo'],
     ['registration'],
     ['__init__'],
     ['cli'],

@@ -15,6 +15,7 @@ from autokd_mm.version import __version__
 # command -> its script in tools/, and what it does
 _TOOLS = {
     'search': ('search', 'search a distiller'),
+    'pair': ('make_pair', 'write a search config from the names of two networks'),
     'train': ('train', 'train with the config a search wrote, or with any other'),
     'test': ('test', 'test a checkpoint'),
     'export': ('export_student', "write the student's weights alone"),

@@ -1,0 +1,203 @@
+"""What is compared between two networks, and why, with what else could be."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Optional
+
+from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
+from autokd_mm.engine.tracebacks import first_line
+from autokd_mm.errors import ConfigError
+from autokd_mm.layers.find import find_layers
+from autokd_mm.models.distillers import Layers, disable_inplace
+from autokd_mm.models.heads import share_boxes
+from autokd_mm.space.handcrafted import starting_point
+from autokd_mm.task.classes import heads
+from autokd_mm.task.probe import refuse_unfit
+from autokd_mm.task.spaces import space_over
+from autokd_mm.zoo import features
+from autokd_mm.zoo.listening import Heard, Map
+from autokd_mm.zoo.logits import DISTILLED, class_layers, distillation_token, logits_of
+from autokd_mm.zoo.looking import Looked
+from autokd_mm.zoo.sizing import Proxy
+
+BOXES_SHARED = 64
+_SHARED_LOGITS = 'roi_head.shared_logits'
+# The methods that are tried first, as in the configs that come with the package.
+_METHODS = {
+    LABEL: ['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
+    BOXES: ['PKD', 'FGD-focal', 'FKD', 'MGD', 'CWD', 'ICKD', 'KD'],
+    SEGMENTATION: ['CWD', 'DIST', 'AT', 'ICKD', 'PKD', 'MGD'],
+}
+
+
+class Choice(NamedTuple):
+    """What a pair compares.
+
+    Attributes:
+        names: ``layers`` of the search.
+        layers: the same as they were found.
+        shared_boxes: of two detectors with RoI heads, else ``None``.
+        methods: hand-crafted ones that fit.
+        why: reasons, a line each.
+        runners_up: what else could be compared, a line each.
+    """
+    names: Dict[str, Any]
+    layers: Layers
+    shared_boxes: Optional[int]
+    methods: List[str]
+    why: List[str]
+    runners_up: List[str]
+
+
+def choose(looked: Looked, proxy: Proxy) -> Choice:
+    """The first way to choose features that fits both networks, and logits where there are any.
+
+    Raises:
+        ConfigError: nothing fits; says what was compared and what differs.
+    """
+    student, teacher = looked.heard
+    _refuse_other_classes(looked)
+    why: List[str] = []
+    runners_up: List[str] = []
+    logits = _logits(looked, why, runners_up)
+    ways = features.WAYS[looked.kind]
+    chosen: Optional[Choice] = None
+    refused = ''
+    for way in ways:
+        ours, theirs = features.matched(way, student, teacher)
+        if not ours:
+            continue
+        if chosen is not None:
+            line = _in_words(way, student, ours, teacher, theirs)
+            if _names(ours, student) != chosen.names['student'] and line not in runners_up:
+                runners_up.append(line)
+            continue
+        names = dict(student=_names(ours, student), teacher=_names(theirs, teacher))
+        try:
+            found = _checked(looked, proxy, dict(names, **logits))
+        except ConfigError as error:
+            refused = refused or f'{way.what}: {error}'
+            continue
+        chosen = found
+        why.insert(0, f'features: {_in_words(way, student, ours, teacher, theirs)}')
+    if chosen is None:
+        raise ConfigError('TEACHER: no layers can be paired; ' + (refused or '; '.join(
+            features.unmatched(ways, student, teacher))))
+    return chosen._replace(why=why + chosen.why, runners_up=runners_up + chosen.runners_up)
+
+
+def _refuse_other_classes(looked: Looked) -> None:
+    student, teacher = (dict(heads(heard.network)) for heard in looked.heard)
+    ours, theirs = set(student.values()), set(teacher.values())
+    if ours and theirs and not ours & theirs:
+        raise ConfigError(
+            f'TEACHER: its heads tell {_listed(theirs)} classes apart and those of the student '
+            f'{_listed(ours)} ({", ".join(teacher)} and {", ".join(student)} were compared); both '
+            'must have the same')
+
+
+def _listed(numbers: Any) -> str:
+    return ' and '.join(map(str, sorted(numbers)))
+
+
+def _names(maps: List[Map], heard: Heard) -> Any:
+    """The maps as ``layers`` names them: a module by its name where all that it gives counts."""
+    sources = [one.source for one in maps]
+    modules = {source.partition('[')[0] for source in sources}
+    if len(modules) == 1:
+        name = modules.pop()
+        if len(heard.said[name].tensors) == len(sources):
+            return name
+    return sources if len(sources) > 1 else sources[0]
+
+
+def _in_words(way: features.Way, student: Heard, ours: List[Map], teacher: Heard,
+              theirs: List[Map]) -> str:
+    mine, other = (_described(_names(maps, heard), maps)
+                   for maps, heard in ((ours, student), (theirs, teacher)))
+    return f'{way.what}: {mine} ' + (
+        'in both' if mine == other else f'with {other} of the teacher')
+
+
+def _described(names: Any, maps: List[Map]) -> str:
+    if isinstance(names, list):
+        first, last = names[0], names[-1]
+        names = f'{first} to {last}'
+    strides, channels = (', '.join(dict.fromkeys(f'{value:g}' for value in values)) for values in (
+        [one.stride[0] for one in maps], [one.channels for one in maps]))
+    return f'{names} (stride {strides}; {channels} channels)'
+
+
+def _logits(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str, Any]:
+    """``student_logits``, ``teacher_logits`` and ``scores``; empty where there are none."""
+    student, teacher = looked.heard
+    if looked.kind == BOXES:
+        return _of_boxes(looked, why, runners_up)
+    token = distillation_token(student)
+    ours, theirs = DISTILLED if token else logits_of(student), logits_of(teacher)
+    if not ours or not theirs:
+        who = ' and '.join(name for name, found in (('student', ours), ('teacher', theirs))
+                           if not found)
+        why.append(f'logits: none, the {who} returns none as one tensor')
+        return {}
+    sizes = [tuple(heard.said[name].tensors[0].shape[1:])
+             for heard, name in zip(looked.heard, (ours, theirs))]
+    if sizes[0] != sizes[1]:
+        why.append(f'logits: none, {ours} gives {_times(sizes[0])} and {theirs} of the teacher '
+                   f'{_times(sizes[1])}')
+        return {}
+    why.append(f'logits: {ours} with {theirs} of the teacher, {sizes[0][0]} classes' +
+               (f'; {token} predicts' if token else ''))
+    found = dict(student_logits=ours, teacher_logits=theirs)
+    return dict(found, scores=token) if token else found
+
+
+def _of_boxes(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str, Any]:
+    student, teacher = (heard.network for heard in looked.heard)
+    try:
+        for network in (student, teacher):
+            share_boxes(network, BOXES_SHARED)
+    except ConfigError as error:
+        reason = str(error).partition(': ')[2].partition(', it must')[0]
+        why.append(f'logits: none, {reason}; boxes of two networks are compared where a '
+                   'StandardRoIHead judges those of the teacher')
+        ours, theirs = map(class_layers, looked.heard)
+        runners_up += [
+            f"logits of a dense head: student_logits='{name}' and the same of the teacher "
+            f'({channels} channels; their sigmoids would be read as one distribution)'
+            for name, channels in ours.items() if theirs.get(name) == channels]
+        return {}
+    why.append(f"logits: both RoI heads on the teacher's {BOXES_SHARED} best proposals of an image")
+    return dict(student_logits=_SHARED_LOGITS, teacher_logits=_SHARED_LOGITS)
+
+
+def _times(shape: Any) -> str:
+    return ' x '.join(map(str, shape))
+
+
+def _checked(looked: Looked, proxy: Proxy, names: Dict[str, Any]) -> Choice:
+    """What a search will find at these layers.
+
+    Raises:
+        ConfigError: it would refuse them.
+    """
+    model = looked.model
+    disable_inplace(model.architecture)
+    try:
+        layers = find_layers(model, model.architecture, names, looked.pixels, looked.samples)
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError(f'{names}: {first_line(error)}') from None
+    refuse_unfit(layers, looked.kind, proxy.settings)
+    space = space_over(layers, looked.kind, proxy.settings.batch_size, {}, lambda line: None)
+    fits, left_out = [], []
+    for method in _METHODS[looked.kind]:
+        try:
+            space.params(starting_point(method, space))
+            fits.append(method)
+        except ValueError:
+            left_out.append(method)
+    why = [f'tried first: {", ".join(fits)}' +
+           (f'; not {", ".join(left_out)}, for which the tensors do not fit' if left_out else '')]
+    shared = BOXES_SHARED if names.get('student_logits') == _SHARED_LOGITS else None
+    return Choice(names, layers, shared, fits, why, [])

@@ -1,0 +1,146 @@
+"""Everything that the modules of a network say of one image."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from torch import nn
+
+from autokd_mm.models.connectors.tokens import extra_tokens_of
+
+# MMPretrain's wrappers of timm and others have the whole network at the second one.
+_ROOTS = ('backbone', 'model')
+
+Identity = Tuple[int, Tuple[int, ...]]
+
+
+class Said(NamedTuple):
+    """What one module said in one forward pass.
+
+    Attributes:
+        tensors: of its first call.
+        plain: it returned one tensor and no tuple.
+        calls: how often it was called.
+        heard: identity of the first tensor that it was given.
+        order: it was done as the so many-th.
+    """
+    tensors: Tuple[torch.Tensor, ...]
+    plain: bool
+    calls: int
+    heard: Optional[Identity]
+    order: int
+
+
+class Heard(NamedTuple):
+    """A network and what its modules said, by name.
+
+    Attributes:
+        size: (height, width) of the image in pixels, as the network saw it.
+        result: what the network returned; ``None`` where it did not come to an end.
+        error: why it did not.
+    """
+    network: nn.Module
+    said: Dict[str, Said]
+    size: Tuple[int, int]
+    result: Any
+    error: Optional[Exception]
+
+
+class Map(NamedTuple):
+    """A map at a layer.
+
+    Attributes:
+        source: as ``layers`` names it.
+        channels: C.
+        stride: pixels of the image per cell, of both sides.
+        tensor: N x C x H x W, of tokens N x L x D.
+    """
+    source: str
+    channels: int
+    stride: Tuple[float, float]
+    tensor: torch.Tensor
+
+    @property
+    def words(self) -> str:
+        return f'{self.source} (stride {self.stride[0]:g}, {self.channels} channels)'
+
+
+def root_of(heard: Heard) -> str:
+    """The name of the part that sees the image; '' where there is none of a usual name."""
+    return next((name for name in _ROOTS if hasattr(heard.network, name)), '')
+
+
+def identity(tensor: torch.Tensor) -> Identity:
+    """Equal for a tensor and its aliases of the same shape, as long as all are kept."""
+    return tensor.data_ptr(), tuple(tensor.shape)
+
+
+@torch.no_grad()
+def listen(network: nn.Module, inputs: torch.Tensor,
+           samples: Optional[Sequence[Any]] = None) -> Heard:
+    """Run ``network`` once in evaluation mode.
+
+    A head may want more than images; what was said before it failed is kept, with the error.
+
+    Args:
+        inputs: N x C x H x W, normalised.
+        samples: data samples of the images.
+    """
+    said: Dict[str, Said] = {}
+
+    def keep(name: str) -> Any:
+
+        def hook(module: nn.Module, args: Any, output: Any) -> None:
+            if name in said:
+                said[name] = said[name]._replace(calls=said[name].calls + 1)
+                return
+            tensors = output if isinstance(output, (tuple, list)) else [output]
+            if all(isinstance(one, torch.Tensor) for one in tensors) and len(tensors):
+                first = next((one for one in args if isinstance(one, torch.Tensor)), None)
+                said[name] = Said(tuple(tensors), isinstance(output, torch.Tensor), 1,
+                                  None if first is None else identity(first), len(said))
+
+        return hook
+
+    handles = [module.register_forward_hook(keep(name))
+               for name, module in network.named_modules() if name]
+    network.eval()
+    result, error = None, None
+    try:
+        result = network(inputs, *([] if samples is None else [list(samples)]), mode='tensor')
+    except Exception as failed:
+        error = failed
+    finally:
+        for handle in handles:
+            handle.remove()
+    return Heard(network, said, (int(inputs.shape[-2]), int(inputs.shape[-1])), result, error)
+
+
+def as_map(heard: Heard, source: str, name: str, tensor: torch.Tensor) -> Optional[Map]:
+    """The map that ``tensor`` of the module ``name`` is; ``None`` where it is none."""
+    if tensor.dim() == 4:
+        height, width = tensor.shape[2:]
+        channels = tensor.shape[1]
+    elif tensor.dim() == 3:
+        extra = extra_tokens_of(heard.network, name)
+        side = int(max(0, tensor.shape[1] - (extra or 0)) ** 0.5)
+        if extra is None or side < 2 or side * side + extra != tensor.shape[1]:
+            return None
+        height = width = side
+        channels = tensor.shape[2]
+    else:
+        return None
+    if height * width < 2:
+        return None
+    return Map(source, int(channels), (heard.size[0] / height, heard.size[1] / width), tensor)
+
+
+def maps_of(heard: Heard, name: str) -> List[Map]:
+    """The maps that the module ``name`` returns, one for each tensor that is one."""
+    said = heard.said.get(name)
+    if said is None or said.calls > 1:
+        return []
+    single = len(said.tensors) == 1
+    found = [as_map(heard, name if single else f'{name}[{index}]', name, tensor)
+             for index, tensor in enumerate(said.tensors)]
+    return [one for one in found if one is not None]

@@ -1,0 +1,37 @@
+"""Where a network says its logits."""
+from __future__ import annotations
+
+from typing import Dict, Optional
+
+import torch
+from torch import nn
+
+from autokd_mm.zoo.listening import Heard, identity
+
+DISTILLED = 'head.layers.head_dist'
+
+
+def logits_of(heard: Heard) -> Optional[str]:
+    """The innermost module whose output is what the network returns; ``None`` where it returns no
+    single tensor of logits."""
+    result = heard.result
+    if not isinstance(result, torch.Tensor) or result.dim() not in (2, 4):
+        return None
+    names = [name for name, said in heard.said.items()
+             if said.plain and said.calls == 1 and identity(said.tensors[0]) == identity(result)]
+    return max(names, key=lambda name: (name.count('.'), -heard.said[name].order), default=None)
+
+
+def class_layers(heard: Heard) -> Dict[str, int]:
+    """Channels of the layers of a detector's dense head that score classes, by name."""
+    classes = getattr(getattr(heard.network, 'bbox_head', None), 'num_classes', 0)
+    return {name: module.out_channels for name, module in heard.network.named_modules()
+            if name.startswith('bbox_head.') and 'cls' in name and isinstance(module, nn.Conv2d)
+            and name in heard.said and classes and module.out_channels % classes == 0}
+
+
+def distillation_token(heard: Heard) -> Optional[str]:
+    """The module whose output are the predictions of a DeiT's head with two tokens, of which
+    :data:`DISTILLED` learns from the teacher."""
+    modules = dict(heard.network.named_modules())
+    return 'head.scores' if 'head.scores' in modules and DISTILLED in modules else None

@@ -1,0 +1,78 @@
+"""A distiller that was found for another pair, put on this one."""
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Dict, List, NamedTuple
+
+from autokd_mm.engine.config import load_config
+from autokd_mm.errors import ConfigError
+from autokd_mm.models.distillers.from_spec import (distiller_config, loss_schedules,
+                                                   spec_from_config)
+from autokd_mm.report.export import SCHEDULE_HOOK
+from autokd_mm.space import DistillerSpec
+from autokd_mm.task.spaces import space_over
+from autokd_mm.zoo import writing
+from autokd_mm.zoo.choosing import Choice
+from autokd_mm.zoo.looking import Looked
+from autokd_mm.zoo.sizing import Proxy
+
+
+class Recipe(NamedTuple):
+    """A distiller for this pair.
+
+    Attributes:
+        spec: the point of the space that it is.
+        config: ``model.distiller``.
+        schedules: how the weights of its losses change, by name of the loss.
+        words: one line.
+    """
+    spec: DistillerSpec
+    config: Dict[str, Any]
+    schedules: Dict[str, str]
+    words: str
+
+
+def read(path: str, looked: Looked, choice: Choice, proxy: Proxy) -> Recipe:
+    """The distiller of the config at ``path`` with connectors that fit this pair.
+
+    Raises:
+        ConfigError: it has none of the search space, or the tensors of this pair do not fit it.
+    """
+    config = load_config(path)
+    given = (config.get('model') or {}).get('distiller')
+    if not given or not given.get('distill_losses'):
+        raise ConfigError(f'--distiller: {path} has no distiller with losses')
+    schedules: Dict[str, str] = {}
+    for hook in config.get('custom_hooks') or []:
+        if str(hook.get('type')).split('.')[-1] == SCHEDULE_HOOK.split('.')[-1]:
+            schedules.update(hook.get('schedules') or {})
+    try:
+        spec = spec_from_config(given, schedules=schedules)
+    except ValueError as error:
+        raise ConfigError(f'--distiller: {path}: {error}') from None
+    assert isinstance(spec, DistillerSpec)
+    said = ''
+    if spec.has_feature and spec.connector == 'identity' and not choice.layers.same_shape:
+        spec = replace(spec, connector='conv1x1')
+        said = ' (a connector was added, the shapes of this pair differ)'
+    if spec.has_logits and not choice.layers.logits:
+        raise ConfigError(f'--distiller: {path} distils logits, and this pair has none that can '
+                          'be compared')
+    space = space_over(choice.layers, looked.kind, proxy.settings.batch_size, {},
+                       lambda line: None)
+    try:
+        space.params(spec)
+    except ValueError as error:
+        raise ConfigError(f'--distiller: {path} does not fit this pair: {error}') from None
+    return Recipe(spec, distiller_config(spec, choice.layers),
+                  loss_schedules(spec, choice.layers), spec.in_words() + said)
+
+
+def hooks(config: Any, recipe: Recipe) -> List[str]:
+    """``custom_hooks`` where the recipe has schedules: a list in a config replaces its base's."""
+    if not recipe.schedules:
+        return []
+    own = [hook.to_dict() if hasattr(hook, 'to_dict') else dict(hook)
+           for hook in config.get('custom_hooks') or []]
+    return [writing.assigned('custom_hooks', [
+        *own, dict(type=SCHEDULE_HOOK, schedules=dict(recipe.schedules))])]
