@@ -76,6 +76,7 @@ def choose(looked: Looked, proxy: Proxy) -> Choice:
             found = _checked(looked, proxy, dict(names, **logits))
         except ConfigError as error:
             refused = refused or f'{way.what}: {error}'
+            runners_up.append(f'not {way.what}: {error}')
             continue
         chosen = found
         why.insert(0, f'features: {_in_words(way, student, ours, teacher, theirs)}')
@@ -123,7 +124,7 @@ def _described(names: Any, maps: List[Map]) -> str:
         first, last = names[0], names[-1]
         names = f'{first} to {last}'
     strides, channels = (', '.join(dict.fromkeys(f'{value:g}' for value in values)) for values in (
-        [one.stride[0] for one in maps], [one.channels for one in maps]))
+        [one.stride for one in maps], [one.channels for one in maps]))
     return f'{names} (stride {strides}; {channels} channels)'
 
 
@@ -141,7 +142,7 @@ def _logits(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str, 
         return {}
     sizes = [tuple(heard.said[name].tensors[0].shape[1:])
              for heard, name in zip(looked.heard, (ours, theirs))]
-    if sizes[0] != sizes[1]:
+    if sizes[0] != sizes[1] and not (looked.kind != LABEL and sizes[0][0] == sizes[1][0]):
         why.append(f'logits: none, {ours} gives {_times(sizes[0])} and {theirs} of the teacher '
                    f'{_times(sizes[1])}')
         return {}
@@ -161,10 +162,12 @@ def _of_boxes(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str
         why.append(f'logits: none, {reason}; boxes of two networks are compared where a '
                    'StandardRoIHead judges those of the teacher')
         ours, theirs = map(class_layers, looked.heard)
-        runners_up += [
-            f"logits of a dense head: student_logits='{name}' and the same of the teacher "
-            f'({channels} channels; their sigmoids would be read as one distribution)'
-            for name, channels in ours.items() if theirs.get(name) == channels]
+        names = [name for name, channels in ours.items() if theirs.get(name) == channels]
+        if names:
+            runners_up.append(
+                f'logits of a dense head: student_logits and teacher_logits = '
+                f'{names if len(names) > 1 else repr(names[0])} ({ours[names[0]]} channels; their '
+                'sigmoids would be read as one distribution)')
         return {}
     why.append(f"logits: both RoI heads on the teacher's {BOXES_SHARED} best proposals of an image")
     return dict(student_logits=_SHARED_LOGITS, teacher_logits=_SHARED_LOGITS)
@@ -183,7 +186,8 @@ def _checked(looked: Looked, proxy: Proxy, names: Dict[str, Any]) -> Choice:
     model = looked.model
     disable_inplace(model.architecture)
     try:
-        layers = find_layers(model, model.architecture, names, looked.pixels, looked.samples)
+        layers = find_layers(model, model.architecture, names, looked.pixels, looked.samples,
+                             looked.kind != LABEL)
     except ConfigError:
         raise
     except Exception as error:
@@ -192,12 +196,14 @@ def _checked(looked: Looked, proxy: Proxy, names: Dict[str, Any]) -> Choice:
     space = space_over(layers, looked.kind, proxy.settings.batch_size, {}, lambda line: None)
     fits, left_out = [], []
     for method in _METHODS[looked.kind]:
+        spec = starting_point(method, space)
         try:
-            space.params(starting_point(method, space))
+            space.params(spec)
             fits.append(method)
         except ValueError:
-            left_out.append(method)
+            left_out.append(f'{method}, for which there are no logits' if spec.has_logits else
+                            f'{method}, for which the maps are too small')
     why = [f'tried first: {", ".join(fits)}' +
-           (f'; not {", ".join(left_out)}, for which the tensors do not fit' if left_out else '')]
+           (f'; not {"; nor ".join(left_out)}' if left_out else '')]
     shared = BOXES_SHARED if names.get('student_logits') == _SHARED_LOGITS else None
     return Choice(names, layers, shared, fits, why, [])

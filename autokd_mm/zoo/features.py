@@ -1,6 +1,7 @@
 """Which features of a network can be compared: ways to choose, the best one for a task first."""
 from __future__ import annotations
 
+import math
 from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 import torch
@@ -16,11 +17,11 @@ class Way(NamedTuple):
     Attributes:
         what: in words.
         find: the maps of one network.
-        one: only the last one counts, and may have any stride.
+        join: which of them are compared.
     """
     what: str
     find: Callable[[Heard], List[Map]]
-    one: bool = False
+    join: Callable[[List[Map], List[Map]], Tuple[List[Map], List[Map]]]
 
 
 def levels(heard: Heard) -> List[Map]:
@@ -36,22 +37,31 @@ def _thinned(finer: torch.Tensor, coarser: torch.Tensor) -> bool:
 
 
 def outputs(heard: Heard) -> List[Map]:
-    """What the backbone returns."""
-    return maps_of(heard, root_of(heard))
+    """What the backbone returns, or, where it is a wrapper around a network, what that does."""
+    root = root_of(heard)
+    inside = sorted((name for name in heard.said if name.startswith(f'{root}.')),
+                    key=lambda name: name.count('.'))
+    return maps_of(heard, root) or next(
+        (maps for maps in (maps_of(heard, name) for name in inside) if len(maps) > 1), [])
 
 
 def last_stage(heard: Heard) -> List[Map]:
     """The last map of the backbone, named by the stage that makes it where there is one."""
     own = outputs(heard)
     found = [one for one in _stages(heard)
-             if not own or one.tensor.shape[2:] == own[-1].tensor.shape[2:]]
+             if not own or one.stride == own[-1].stride]
     return found[-1:] or own[-1:]
 
 
 def stages(heard: Heard) -> List[Map]:
     """The last stage of each stride, fine to coarse."""
-    by_stride: Dict[Tuple[float, float], Map] = {one.stride: one for one in _stages(heard)}
+    by_stride: Dict[float, Map] = {one.stride: one for one in _stages(heard) or outputs(heard)}
     return sorted(by_stride.values(), key=lambda one: one.stride)
+
+
+def best_maps(heard: Heard) -> List[Map]:
+    """Those of the neck, else of the backbone, else of its stages."""
+    return levels(heard) or outputs(heard) or stages(heard)
 
 
 def _stages(heard: Heard) -> List[Map]:
@@ -81,41 +91,52 @@ def scored(heard: Heard) -> List[Map]:
     return maps_of(heard, names[0]) if names else []
 
 
+def by_stride(student: List[Map], teacher: List[Map]) -> Tuple[List[Map], List[Map]]:
+    """Maps of equal stride. Where a stride is there several times, as behind dilated convolutions,
+    the last map of it counts; as many maps that begin with the same stride are compared one by one,
+    on the coarser grid."""
+    if student and len(student) == len(teacher) and student[0].stride == teacher[0].stride:
+        return student, teacher
+    ours, theirs = ({one.stride: one for one in maps} for maps in (student, teacher))
+    common = sorted(set(ours) & set(theirs))
+    return [ours[one] for one in common], [theirs[one] for one in common]
+
+
+def last(student: List[Map], teacher: List[Map]) -> Tuple[List[Map], List[Map]]:
+    """The last of each, whatever its stride."""
+    return (student[-1:], teacher[-1:]) if student and teacher else ([], [])
+
+
+def nearest(student: List[Map], teacher: List[Map]) -> Tuple[List[Map], List[Map]]:
+    """The two whose strides are nearest, of equal ones the deepest."""
+    pairs = [(abs(math.log2(mine.stride / other.stride)), -at, mine, other)
+             for at, mine in enumerate(student) for other in teacher]
+    if not pairs:
+        return [], []
+    _, _, mine, other = min(pairs, key=lambda pair: pair[:2])
+    return [mine], [other]
+
+
+_LAST = Way('the last stage of the backbone', last_stage, last)
+_STAGES = Way('the stages of the backbone', stages, by_stride)
+_DENSE = [Way('the levels of the neck', levels, by_stride),
+          Way("the backbone's outputs", outputs, by_stride), _STAGES,
+          Way('the maps of the nearest stride', best_maps, nearest)]
 WAYS: Dict[str, List[Way]] = {
-    LABEL: [Way('the last stage of the backbone', last_stage, one=True),
-            Way('the stages of the backbone', stages)],
-    BOXES: [Way('the levels of the neck', levels),
-            Way("the backbone's outputs", outputs),
-            Way('the stages of the backbone', stages),
-            Way('the last stage of the backbone', last_stage)],
-    SEGMENTATION: [Way("what the head's last layer scores", scored),
-                   Way('the levels of the neck', levels),
-                   Way("the backbone's outputs", outputs),
-                   Way('the stages of the backbone', stages),
-                   Way('the last stage of the backbone', last_stage)],
+    LABEL: [_LAST, _STAGES],
+    BOXES: _DENSE,
+    SEGMENTATION: [Way("what the head's last layer scores", scored, last), *_DENSE],
 }
 
 
 def matched(way: Way, student: Heard, teacher: Heard) -> Tuple[List[Map], List[Map]]:
-    """Maps of both networks that are compared in this way, one by one; empty where none fit.
-
-    Equal strides are compared. Where a stride is there several times, as behind dilated
-    convolutions, the last map of it counts, unless both networks have them alike.
-    """
-    ours, theirs = way.find(student), way.find(teacher)
-    if way.one:
-        return (ours[-1:], theirs[-1:]) if ours and theirs else ([], [])
-    if [one.stride for one in ours] == [one.stride for one in theirs]:
-        return ours, theirs
-    mine = {one.stride: one for one in ours}
-    other = {one.stride: one for one in theirs}
-    common = sorted(set(mine) & set(other))
-    return [mine[one] for one in common], [other[one] for one in common]
+    """Maps of both networks that are compared in this way, one by one; empty where none fit."""
+    return way.join(way.find(student), way.find(teacher))
 
 
 def unmatched(ways: List[Way], student: Heard, teacher: Heard) -> Iterator[str]:
     """What was compared in each way, and what differs, in words."""
     for way in ways:
-        ours, theirs = (', '.join(f'{one.stride[0]:g}' for one in way.find(heard)) or 'none'
+        ours, theirs = (', '.join(f'{one.stride:g}' for one in way.find(heard)) or 'none'
                         for heard in (student, teacher))
         yield f"{way.what}: strides {ours} of the student and {theirs} of the teacher"

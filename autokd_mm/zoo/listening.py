@@ -6,12 +6,19 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import nn
 
+from autokd_mm.errors import ConfigError
+from autokd_mm.layers.layouts import layout_of, says_channels_last, tensors_in
 from autokd_mm.models.connectors.tokens import extra_tokens_of
+from autokd_mm.models.transforms.grids import stride_of
 
 # MMPretrain's wrappers of timm and others have the whole network at the second one.
 _ROOTS = ('backbone', 'model')
 
 Identity = Tuple[int, Tuple[int, ...]]
+
+
+class _Enough(Exception):
+    """Nothing more is to be heard."""
 
 
 class Said(NamedTuple):
@@ -23,12 +30,14 @@ class Said(NamedTuple):
         calls: how often it was called.
         heard: identity of the first tensor that it was given.
         order: it was done as the so many-th.
+        grid: (rows, columns) of its tokens, where it says so.
     """
     tensors: Tuple[torch.Tensor, ...]
     plain: bool
     calls: int
     heard: Optional[Identity]
     order: int
+    grid: Optional[Tuple[int, int]] = None
 
 
 class Heard(NamedTuple):
@@ -38,12 +47,14 @@ class Heard(NamedTuple):
         size: (height, width) of the image in pixels, as the network saw it.
         result: what the network returned; ``None`` where it did not come to an end.
         error: why it did not.
+        dense: images may differ in size.
     """
     network: nn.Module
     said: Dict[str, Said]
     size: Tuple[int, int]
     result: Any
     error: Optional[Exception]
+    dense: bool
 
 
 class Map(NamedTuple):
@@ -52,17 +63,13 @@ class Map(NamedTuple):
     Attributes:
         source: as ``layers`` names it.
         channels: C.
-        stride: pixels of the image per cell, of both sides.
+        stride: pixels of the image per cell.
         tensor: N x C x H x W, of tokens N x L x D.
     """
     source: str
     channels: int
-    stride: Tuple[float, float]
+    stride: float
     tensor: torch.Tensor
-
-    @property
-    def words(self) -> str:
-        return f'{self.source} (stride {self.stride[0]:g}, {self.channels} channels)'
 
 
 def root_of(heard: Heard) -> str:
@@ -77,7 +84,7 @@ def identity(tensor: torch.Tensor) -> Identity:
 
 @torch.no_grad()
 def listen(network: nn.Module, inputs: torch.Tensor,
-           samples: Optional[Sequence[Any]] = None) -> Heard:
+           samples: Optional[Sequence[Any]] = None, dense: bool = False) -> Heard:
     """Run ``network`` once in evaluation mode.
 
     A head may want more than images; what was said before it failed is kept, with the error.
@@ -85,6 +92,7 @@ def listen(network: nn.Module, inputs: torch.Tensor,
     Args:
         inputs: N x C x H x W, normalised.
         samples: data samples of the images.
+        dense: images may differ in size.
     """
     said: Dict[str, Said] = {}
 
@@ -94,16 +102,21 @@ def listen(network: nn.Module, inputs: torch.Tensor,
             if name in said:
                 said[name] = said[name]._replace(calls=said[name].calls + 1)
                 return
-            tensors = output if isinstance(output, (tuple, list)) else [output]
+            tensors, grid = tensors_in(output)
             if all(isinstance(one, torch.Tensor) for one in tensors) and len(tensors):
                 first = next((one for one in args if isinstance(one, torch.Tensor)), None)
                 said[name] = Said(tuple(tensors), isinstance(output, torch.Tensor), 1,
-                                  None if first is None else identity(first), len(said))
+                                  None if first is None else identity(first), len(said), grid)
 
         return hook
 
+    def enough(module: nn.Module, args: Any) -> None:
+        raise _Enough
+
     handles = [module.register_forward_hook(keep(name))
                for name, module in network.named_modules() if name]
+    if hasattr(network, 'roi_head'):  # it works long on a thousand boxes, and gives no maps
+        handles.append(network.roi_head.register_forward_pre_hook(enough))
     network.eval()
     result, error = None, None
     try:
@@ -113,26 +126,24 @@ def listen(network: nn.Module, inputs: torch.Tensor,
     finally:
         for handle in handles:
             handle.remove()
-    return Heard(network, said, (int(inputs.shape[-2]), int(inputs.shape[-1])), result, error)
+    return Heard(network, said, (int(inputs.shape[-2]), int(inputs.shape[-1])), result, error,
+                 dense)
 
 
-def as_map(heard: Heard, source: str, name: str, tensor: torch.Tensor) -> Optional[Map]:
+def _map(heard: Heard, source: str, name: str, tensor: torch.Tensor) -> Optional[Map]:
     """The map that ``tensor`` of the module ``name`` is; ``None`` where it is none."""
-    if tensor.dim() == 4:
-        height, width = tensor.shape[2:]
-        channels = tensor.shape[1]
-    elif tensor.dim() == 3:
-        extra = extra_tokens_of(heard.network, name)
-        side = int(max(0, tensor.shape[1] - (extra or 0)) ** 0.5)
-        if extra is None or side < 2 or side * side + extra != tensor.shape[1]:
-            return None
-        height = width = side
-        channels = tensor.shape[2]
-    else:
+    if tensor.dim() not in (3, 4):
         return None
-    if height * width < 2:
+    try:
+        layout = layout_of(tensor, extra_tokens_of(heard.network, name), heard.size, heard.dense,
+                           heard.said[name].grid, name, says_channels_last(heard.network, name))
+        shape = layout.as_map(tensor, name, heard.size).shape
+    except ConfigError:
         return None
-    return Map(source, int(channels), (heard.size[0] / height, heard.size[1] / width), tensor)
+    if len(shape) != 4 or shape[2] * shape[3] < 2:
+        return None
+    stride = stride_of((int(shape[2]), int(shape[3])), heard.size)
+    return Map(source, int(shape[1]), stride or heard.size[0] / int(shape[2]), tensor)
 
 
 def maps_of(heard: Heard, name: str) -> List[Map]:
@@ -141,6 +152,6 @@ def maps_of(heard: Heard, name: str) -> List[Map]:
     if said is None or said.calls > 1:
         return []
     single = len(said.tensors) == 1
-    found = [as_map(heard, name if single else f'{name}[{index}]', name, tensor)
+    found = [_map(heard, name if single else f'{name}[{index}]', name, tensor)
              for index, tensor in enumerate(said.tensors)]
     return [one for one in found if one is not None]

@@ -22,6 +22,7 @@ from autokd_mm.layers.find import inputs_for
 from autokd_mm.layers.padding import divisor
 from autokd_mm.pairs.forms import OURS, read_forms
 from autokd_mm.registry import MODELS
+from autokd_mm.task.classes import heads
 from autokd_mm.zoo.images import dense_sizes, side_of
 from autokd_mm.zoo.kinds import WORDS, kind_of, refuse_config, refuse_data
 from autokd_mm.zoo.listening import Heard, listen, root_of
@@ -75,7 +76,7 @@ def look(student: Source, teacher: Source) -> Looked:
                 _build(config.model.teacher, TEACHER, teacher.name)]
     kinds = [kind_of(network, key) for network, key in zip(networks, (STUDENT, TEACHER))]
     _refuse_other_kinds(networks, kinds)
-    side = _teacher_side(bases, kinds[0])
+    side = _teacher_side(bases, networks[1], kinds)
     with _quiet():
         model = MODELS.build(dict(
             config.model, architecture=networks[0], teacher=networks[1],
@@ -129,19 +130,31 @@ def _build(node: Any, key: str, name: str) -> Any:
 
 
 def _refuse_other_kinds(networks: Sequence[Any], kinds: Sequence[str]) -> None:
-    if kinds[0] != kinds[1]:
-        raise ConfigError(
-            f'TEACHER: {type(networks[1]).__name__} is {WORDS[kinds[1]]} and the student, '
-            f'{type(networks[0]).__name__}, {WORDS[kinds[0]]}; both must learn from the same '
-            'annotations')
+    """Features of a classifier without a head say nothing of classes, and can teach anything."""
+    if kinds[0] == kinds[1]:
+        return
+    numbers = sorted(set(dict(heads(networks[1])).values()))
+    if kinds[1] == LABEL and not numbers:
+        return
+    hint = (f'; without its head of {numbers[0]} classes (model.head=None in a config of your own) '
+            'its features can be compared') if kinds[1] == LABEL else ''
+    raise ConfigError(
+        f'TEACHER: {type(networks[1]).__name__} is {WORDS[kinds[1]]} and the student, '
+        f'{type(networks[0]).__name__}, {WORDS[kinds[0]]}; both must learn from the same '
+        f'annotations{hint}')
 
 
-def _teacher_side(bases: Tuple[Config, Config], kind: str) -> Optional[int]:
-    """Classifiers have a resolution each; a teacher sees its own."""
-    if kind != LABEL:
+def _teacher_side(bases: Tuple[Config, Config], teacher: Any,
+                  kinds: Sequence[str]) -> Optional[int]:
+    """Classifiers have a resolution each; a teacher sees its own. What its config does not say, a
+    network of timm does that takes no other."""
+    if kinds[0] != LABEL:
         return None
-    student, teacher = (side_of(base) for base in bases)
-    return teacher if teacher and student and teacher != student else None
+    student, own = side_of(bases[0]), side_of(bases[1])
+    for module in teacher.modules() if own is None else ():
+        if getattr(module, 'strict_img_size', False) and getattr(module, 'img_size', None):
+            own = int(max(module.img_size))
+    return own if own and student and own != student else None
 
 
 def _sizes(config: Config, kind: str) -> List[Tuple[int, int]]:
@@ -188,7 +201,7 @@ def _hear(model: Any, network: Any, key: str, pixels: torch.Tensor, samples: Any
     except Exception as error:
         raise ConfigError(f'{key}: {type(network).__name__} cannot take an image of {what}: '
                           f'{first_line(error)}') from None
-    heard = listen(network, inputs, samples)
+    heard = listen(network, inputs, samples, dense=samples is not None)
     if heard.error is not None and root_of(heard) not in heard.said:
         raise ConfigError(f'{key}: {type(network).__name__} cannot take an image of {what}: '
                           f'{first_line(heard.error)}')
