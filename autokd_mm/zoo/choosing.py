@@ -37,6 +37,7 @@ class Choice(NamedTuple):
         layers: the same as they were found.
         shared_boxes: of two detectors with RoI heads, else ``None``.
         methods: hand-crafted ones that fit.
+        left_out: others of the task, with the reason.
         why: reasons, a line each.
         runners_up: what else could be compared, a line each.
     """
@@ -44,6 +45,7 @@ class Choice(NamedTuple):
     layers: Layers
     shared_boxes: Optional[int]
     methods: List[str]
+    left_out: List[str]
     why: List[str]
     runners_up: List[str]
 
@@ -66,24 +68,23 @@ def choose(looked: Looked, proxy: Proxy) -> Choice:
         ours, theirs = features.matched(way, student, teacher)
         if not ours:
             continue
+        names = _names(looked, ours, theirs)
+        line = _in_words(way, names, ours, theirs)
         if chosen is not None:
-            line = _in_words(way, student, ours, teacher, theirs)
-            if _names(ours, student) != chosen.names['student'] and line not in runners_up:
+            if names['student'] != chosen.names['student']:
                 runners_up.append(line)
             continue
-        names = dict(student=_names(ours, student), teacher=_names(theirs, teacher))
         try:
-            found = _checked(looked, proxy, dict(names, **logits))
+            chosen = _checked(looked, proxy, dict(names, **logits))
         except ConfigError as error:
             refused = refused or f'{way.what}: {error}'
             runners_up.append(f'not {way.what}: {error}')
             continue
-        chosen = found
-        why.insert(0, f'features: {_in_words(way, student, ours, teacher, theirs)}')
+        why.insert(0, f'features: {line}')
     if chosen is None:
         raise ConfigError('TEACHER: no layers can be paired; ' + (refused or '; '.join(
             features.unmatched(ways, student, teacher))))
-    return chosen._replace(why=why + chosen.why, runners_up=runners_up + chosen.runners_up)
+    return chosen._replace(why=why, runners_up=runners_up)
 
 
 def _refuse_other_classes(looked: Looked) -> None:
@@ -100,21 +101,25 @@ def _listed(numbers: Any) -> str:
     return ' and '.join(map(str, sorted(numbers)))
 
 
-def _names(maps: List[Map], heard: Heard) -> Any:
-    """The maps as ``layers`` names them: a module by its name where all that it gives counts."""
-    sources = [one.source for one in maps]
-    modules = {source.partition('[')[0] for source in sources}
-    if len(modules) == 1:
-        name = modules.pop()
-        if len(heard.said[name].tensors) == len(sources):
-            return name
-    return sources if len(sources) > 1 else sources[0]
+def _names(looked: Looked, ours: List[Map], theirs: List[Map]) -> Dict[str, Any]:
+    """``student`` and ``teacher`` of ``layers``: each a module by its name where all that it gives
+    counts, else as many names as there are maps."""
+    whole = [_whole(heard, maps) for heard, maps in zip(looked.heard, (ours, theirs))]
+    if not all(whole):
+        sources = [[one.source for one in maps] for maps in (ours, theirs)]
+        whole = sources if len(ours) > 1 else [one[0] for one in sources]  # type: ignore
+    return dict(student=whole[0], teacher=whole[1])
 
 
-def _in_words(way: features.Way, student: Heard, ours: List[Map], teacher: Heard,
+def _whole(heard: Heard, maps: List[Map]) -> Optional[str]:
+    modules = {one.source.partition('[')[0] for one in maps}
+    name = modules.pop()
+    return name if not modules and len(heard.said[name].tensors) == len(maps) else None
+
+
+def _in_words(way: features.Way, names: Dict[str, Any], ours: List[Map],
               theirs: List[Map]) -> str:
-    mine, other = (_described(_names(maps, heard), maps)
-                   for maps, heard in ((ours, student), (theirs, teacher)))
+    mine, other = _described(names['student'], ours), _described(names['teacher'], theirs)
     return f'{way.what}: {mine} ' + (
         'in both' if mine == other else f'with {other} of the teacher')
 
@@ -203,7 +208,5 @@ def _checked(looked: Looked, proxy: Proxy, names: Dict[str, Any]) -> Choice:
         except ValueError:
             left_out.append(f'{method}, for which there are no logits' if spec.has_logits else
                             f'{method}, for which the maps are too small')
-    why = [f'tried first: {", ".join(fits)}' +
-           (f'; not {"; nor ".join(left_out)}' if left_out else '')]
     shared = BOXES_SHARED if names.get('student_logits') == _SHARED_LOGITS else None
-    return Choice(names, layers, shared, fits, why, [])
+    return Choice(names, layers, shared, fits, left_out, [], [])

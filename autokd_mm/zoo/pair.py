@@ -67,12 +67,13 @@ def make_pair(teacher: str, student: str, out: Optional[str] = None,
     lines = [*choice.why, *_of_images(looked)]
     parts = [_weights(other, weights, distiller is not None)]
     if distiller is None:
-        lines += proxy.why
+        lines += [*proxy.why, f'tried first: {", ".join(choice.methods)}' +
+                  ''.join(f'; not {one}' for one in choice.left_out)]
         parts += [writing.model(other, folder, looked, choice.shared_boxes,
                                 dict(type='mmrazor.ConfigurableDistiller')),
                   writing.search(choice, proxy.config)]
     else:
-        found = recipe.read(distiller, looked, choice, proxy)
+        found = recipe.read(distiller, looked, choice)
         lines.append(f'distiller: {found.words}')
         shared = choice.shared_boxes if found.spec.has_logits else None
         parts += [writing.model(other, folder, looked, shared, found.config),
@@ -103,10 +104,9 @@ def _weights(teacher: Source, url: Optional[str], trains: bool) -> str:
         return f"# of {teacher.package}'s model zoo\n" + writing.assigned('teacher_ckpt', url)
     where = f"{teacher.package}'s metafile lists none" if teacher.package else (
         'its config is a file')
-    more = '' if trains else '\n# or let the search train it first: train_cfg.train_teacher=True'
-    return (f"# Name the teacher's weights ({where}): --cfg-options teacher_ckpt=FILE,{more}\n"
-            if more else f"# Name the teacher's weights ({where}): --cfg-options "
-            'teacher_ckpt=FILE\n') + writing.assigned('teacher_ckpt', None)
+    comment = f"# Name the teacher's weights ({where}): --cfg-options teacher_ckpt=FILE" + (
+        '' if trains else ',\n# or let the search train it first: train_cfg.train_teacher=True')
+    return f'{comment}\n{writing.assigned("teacher_ckpt", None)}'
 
 
 def _screen(out: str, title: str, lines: List[str], choice: Choice, weights: Optional[str],

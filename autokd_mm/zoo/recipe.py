@@ -2,19 +2,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, NamedTuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
+from autokd_mm.datasets.annotations import BOXES
 from autokd_mm.engine.config import load_config
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers.from_spec import (distiller_config, loss_schedules,
                                                    spec_from_config)
 from autokd_mm.report.export import SCHEDULE_HOOK
-from autokd_mm.space import DistillerSpec
-from autokd_mm.task.spaces import space_over
+from autokd_mm.space import DistillerSpec, rules
 from autokd_mm.zoo import writing
 from autokd_mm.zoo.choosing import Choice
 from autokd_mm.zoo.looking import Looked
-from autokd_mm.zoo.sizing import Proxy
 
 
 class Recipe(NamedTuple):
@@ -32,7 +31,7 @@ class Recipe(NamedTuple):
     words: str
 
 
-def read(path: str, looked: Looked, choice: Choice, proxy: Proxy) -> Recipe:
+def read(path: str, looked: Looked, choice: Choice) -> Recipe:
     """The distiller of the config at ``path`` with connectors that fit this pair.
 
     Raises:
@@ -55,17 +54,26 @@ def read(path: str, looked: Looked, choice: Choice, proxy: Proxy) -> Recipe:
     if spec.has_feature and spec.connector == 'identity' and not choice.layers.same_shape:
         spec = replace(spec, connector='conv1x1')
         said = ' (a connector was added, the shapes of this pair differ)'
-    if spec.has_logits and not choice.layers.logits:
-        raise ConfigError(f'--distiller: {path} distils logits, and this pair has none that can '
-                          'be compared')
-    space = space_over(choice.layers, looked.kind, proxy.settings.batch_size, {},
-                       lambda line: None)
-    try:
-        space.params(spec)
-    except ValueError as error:
-        raise ConfigError(f'--distiller: {path} does not fit this pair: {error}') from None
+    if spec.has_feature and spec.has_logits and not choice.layers.logits:
+        spec = spec.feature_branch
+        said += ' (without its logits, of which this pair has none that can be compared)'
+    fault = _fault(spec, looked, choice)
+    if fault:
+        raise ConfigError(f'--distiller: {path} ({spec.in_words()}) does not fit this pair: '
+                          f'{fault}')
     return Recipe(spec, distiller_config(spec, choice.layers),
                   loss_schedules(spec, choice.layers), spec.in_words() + said)
+
+
+def _fault(spec: DistillerSpec, looked: Looked, choice: Choice) -> Optional[str]:
+    """Why a distiller cannot work for the tensors of a pair; its numbers may be of any space."""
+    if spec.region is not None and looked.kind != BOXES:
+        return f'region={spec.region} needs boxes'
+    if spec.has_logits and not choice.layers.logits:
+        return 'it distils logits, and there are none that can be compared'
+    shapes = [rules.Shapes(64, *pair.teacher_shape) for pair in choice.layers.pairs]
+    faults = [rules.spec_fault(spec, one) for one in shapes] if spec.has_feature else [None]
+    return faults[0] if all(faults) else None
 
 
 def hooks(config: Any, recipe: Recipe) -> List[str]:
