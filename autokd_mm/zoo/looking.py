@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
-from mmengine.registry import init_default_scope
+from mmengine.registry import DefaultScope
 from torch.nn import functional as F
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, to_sample
@@ -54,8 +54,11 @@ class Looked(NamedTuple):
     teacher_side: Optional[int]
 
 
-def look(student: Source, teacher: Source) -> Looked:
+def look(student: Source, teacher: Source, data_root: Optional[str] = None) -> Looked:
     """Build both networks and let them see random pixels.
+
+    Args:
+        data_root: of the images, in the place of the student's.
 
     Raises:
         ConfigError: a network that cannot be built or cannot take the image; or the two learn
@@ -70,8 +73,13 @@ def look(student: Source, teacher: Source) -> Looked:
             raise ConfigError(f'{key}: its config is of a {base["model"].get("type")}, which has '
                               'networks in it; name the config of one of them')
         refuse_config(base['model'], key)
-    config = _pair(bases[0], teacher)
-    init_default_scope(config.get('default_scope') or 'mmengine')
+    config = _pair(_moved(student, bases[0], data_root), teacher)
+    with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'):
+        return _look(config, bases, student, teacher)
+
+
+def _look(config: Config, bases: Tuple[Config, Config], student: Source,
+          teacher: Source) -> Looked:
     networks = [_build(config.model.architecture, STUDENT, student.name),
                 _build(config.model.teacher, TEACHER, teacher.name)]
     kinds = [kind_of(network, key) for network, key in zip(networks, (STUDENT, TEACHER))]
@@ -102,6 +110,21 @@ def _read(source: Source, key: str) -> Config:
             return load_config(source.file)
     except ConfigError as error:
         raise ConfigError(f'{key}: {error}') from None
+
+
+def _moved(source: Source, base: Config, data_root: Optional[str]) -> Config:
+    """The student's config with its images at ``data_root``."""
+    if not data_root:
+        return base
+    if 'data_root' in base:
+        return load_config(source.file, dict(data_root=data_root))
+    moved = copy.deepcopy(base)
+    dataset = moved.train_dataloader.dataset
+    while dataset.get('dataset'):
+        dataset = dataset['dataset']
+    if 'data_root' in dataset:
+        dataset['data_root'] = data_root
+    return moved
 
 
 def _pair(student: Config, teacher: Source) -> Config:

@@ -60,7 +60,7 @@ def make_pair(teacher: str, student: str, out: Optional[str] = None,
     if any(os.path.abspath(out) == os.path.abspath(source.file) for source in sources):
         raise ConfigError(f'--out: {out} is one of the two configs')
     check_writable(folder, '--out')
-    looked = look(own, other)
+    looked = look(own, other, data_root)
     proxy = size(looked.config, looked.kind)
     choice = choose(looked, proxy)
     weights = checkpoint(other)

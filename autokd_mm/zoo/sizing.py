@@ -1,11 +1,14 @@
 """A proxy sized to a data set."""
 from __future__ import annotations
 
+import contextlib
+import copy
+import io
 import os
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from mmengine.registry import DATASETS
+from mmengine.registry import DATASETS, DefaultScope
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
 from autokd_mm.proxy.settings import ProxySettings
@@ -90,7 +93,10 @@ def count(config: Any) -> Tuple[Optional[int], str]:
                                   if key != 'pipeline'}):
         return known[1], kind
     try:
-        return len(DATASETS.build(config.train_dataloader.dataset)), f'{kind}, counted'
+        with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'), \
+                contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells how long it took
+            found = len(DATASETS.build(copy.deepcopy(config.train_dataloader.dataset)))
+        return found, f'{kind}, counted'
     except Exception:  # not on this machine
         return None, f'{kind}, which is not here to be counted'
 

@@ -1,0 +1,71 @@
+"""Sizes of images and of the proxy."""
+import pytest
+from mmengine.config import Config
+
+from autokd_mm.zoo import images, sizing
+
+
+def config(name='student.py', kind='Nothing', batch_size=2, **dataset):
+    dataset = dict(dict(type=kind, pipeline=[]), **dataset)
+    return Config(dict(train_dataloader=dict(batch_size=batch_size, dataset=dataset)),
+                  cfg_text='#', filename=name)
+
+
+@pytest.mark.parametrize('steps, found', [
+    ([dict(type='Resize', scale=(1333, 800), keep_ratio=True)], [('Resize', (800, 1333))]),
+    ([dict(type='RandomChoiceResize', scales=[(1333, 640), (1333, 800)])],
+     [('RandomChoiceResize', (800, 1333))]),
+    ([dict(type='RandomResizedCrop', scale=224), dict(type='CenterCrop', crop_size=192)],
+     [('RandomResizedCrop', (224, 224)), ('CenterCrop', (192, 192))]),
+    ([dict(type='RandomApply', transforms=[dict(type='Resize', scale=64)])],
+     [('Resize', (64, 64))]),
+    ([dict(type='Resize', scale=(2048, -1)), dict(type='RandomFlip', prob=0.5)],
+     [('Resize', (2048, 2048))]),
+    ([dict(type='RandomErasing', scale=(0.1, 0.3))], [])])
+def test_sizes_in_a_pipeline(steps, found):
+    assert list(images.sizes_in(steps)) == found
+
+
+def test_the_side_of_a_classifier():
+    loader = dict(dataset=dict(type='ImageNet', pipeline=[dict(type='CenterCrop', crop_size=384)]))
+    assert images.side_of(dict(val_dataloader=loader)) == 384
+    assert images.side_of(dict(train_dataloader=dict(dataset=dict(
+        type='RepeatDataset', dataset=dict(type='CIFAR10', pipeline=[]))))) == 32
+    assert images.side_of({}) is None
+
+
+def test_known_data_sets_are_not_read():
+    found = sizing.size(config(kind='CocoDataset', ann_file='annotations/instances_train2017.json'),
+                        'boxes')
+    assert found.config == dict(images=0.01, held_out=200, epochs=8, dtype='float16')
+    assert found.why == ['proxy: 1,173 of 117,266 images (CocoDataset) in 8 epochs of batches of 2']
+    found = sizing.size(config(kind='ImageNet', split='train', name='resnet18_8xb32_in1k.py',
+                               batch_size=32), 'label')
+    assert found.config == dict(images=0.02, held_out=5000, epochs=4, batch_size=256, views=2,
+                                dtype='float16')
+
+
+def test_a_data_set_that_is_not_there():
+    found = sizing.size(config(), 'label')
+    assert (found.config['images'], found.config['held_out']) == (0.05, 0.05)
+    assert found.why[0].startswith('proxy: a twentieth of the images (Nothing, which is not here')
+
+
+@pytest.mark.parametrize('total, kind, images, held_out', [
+    (50000, 'label', 4000, 1000), (1000, 'label', 500, 200), (400, 'boxes', 250, 100),
+    (5000, 'boxes', 1200, 200), (2975, 'segmentation', 0.1, 200),
+    (20210, 'segmentation', 0.03, 200), (8, 'boxes', 5, 2)])
+def test_sizes_of_the_proxy(total, kind, images, held_out):
+    assert sizing._numbers(total, kind) == dict(images=images, held_out=held_out)
+
+
+@pytest.mark.parametrize('name, auto, images, batch, told', [
+    ('rtmdet_s_8xb32-300e_coco.py', None, 1173, 32, ' (the learning rate is for 256)'),
+    ('deeplabv3_r18-d8_4xb4-80k_cityscapes-512x1024.py', None, 1200, 16, ''),
+    ('own.py', 16, 1173, 16, ''), ('own.py', None, 1173, 4, ''),
+    ('own.py', 16, 20, 5, ' (the learning rate is for 16)')])
+def test_the_batch_is_that_of_the_learning_rate(name, auto, images, batch, told):
+    given = config(name, batch_size=4)
+    if auto:
+        given.auto_scale_lr = dict(base_batch_size=auto)
+    assert sizing._batch(given, 'boxes', images, 4) == (batch, told)
