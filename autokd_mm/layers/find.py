@@ -12,6 +12,7 @@ from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.layers.capture import capture, find_layer
 from autokd_mm.layers.matching import (COARSEST, matched, needs_strides, refuse_unequal,
                                        unequal_strides)
+from autokd_mm.layers.padding import tell_size
 from autokd_mm.layers.tensors import Found, tensors_at
 from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers import (LayerPair, Layers, checked_factors, pair_names,
@@ -182,6 +183,7 @@ def forward(network: nn.Module, layers: Mapping[str, str],
     Raises:
         ConfigError: no such layer, or an index that it does not reach.
     """
+    tell_size(samples, inputs)
     network.eval()
     modules = [find_layer(network, split_source(layer)[0], f'layers.{role}')
                for role, layer in layers.items()]

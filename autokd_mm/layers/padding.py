@@ -1,7 +1,7 @@
 """How a ``data_preprocessor`` pads images, beside the divisor of their sides."""
 from __future__ import annotations
 
-from typing import Any, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import torch
 from torch.nn import functional as F
@@ -42,6 +42,18 @@ def padded(images: torch.Tensor, preprocessor: Any) -> torch.Tensor:
     height, width = (-(-max(side, least) // by) * by
                      for side, least in zip(images.shape[2:], (height, width)))
     return F.pad(images, (0, width - images.shape[3], 0, height - images.shape[2]))
+
+
+def tell_size(samples: Optional[Sequence[Any]], inputs: torch.Tensor) -> None:
+    """Let data samples say how large the batch is, as MMDetection's preprocessor does; some heads
+    ask them for it.
+
+    Args:
+        inputs: N x C x H x W of the samples' images.
+    """
+    size = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+    for sample in samples or ():
+        sample.set_metainfo(dict(batch_input_shape=size, pad_shape=size))
 
 
 def _pair(size: Any) -> Size:

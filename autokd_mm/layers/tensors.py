@@ -1,7 +1,9 @@
 """The tensors at named layers, seen in one forward pass."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from contextlib import contextmanager
+from typing import (Any, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Sequence,
+                    Tuple)
 
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from torch import nn
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.capture import find_layer, map_shape, overwritten
 from autokd_mm.layers.layouts import layout_of, says_channels_last, tensors_in
+from autokd_mm.layers.padding import tell_size
 from autokd_mm.models.algorithms.teachers import Teachers
 from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.connectors.tokens import extra_tokens_of
@@ -16,6 +19,8 @@ from autokd_mm.models.distillers import split_source
 from autokd_mm.models.heads import BoxLogits
 from autokd_mm.models.transforms.grids import Size, stride_of
 
+# It works on a thousand boxes of an untrained network, in some heads with gigabytes of masks.
+_ROI_HEAD = 'roi_head'
 # Name of the module, tensor, how often it had been written to.
 _Version = Tuple[str, torch.Tensor, int]
 
@@ -39,6 +44,10 @@ class Found(NamedTuple):
     stride: Optional[int] = None
     place: int = 0
     alone: bool = True
+
+
+class _Enough(Exception):
+    """Nobody listens to what would run now."""
 
 
 class _Heard(NamedTuple):
@@ -115,9 +124,11 @@ def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch
                 heard.calls[name] = []
                 handles.append(_network_of(network, name).register_forward_pre_hook(look(name)))
                 handles.append(module.register_forward_hook(keep(name)))
+    tell_size(samples, inputs)
     network.eval()
     try:
-        network(inputs, samples, mode='tensor')
+        with until_boxes(network, heard.calls):
+            network(inputs, samples, mode='tensor')
     except ConfigError:
         raise
     except Exception:
@@ -128,6 +139,27 @@ def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch
         for handle in handles:
             handle.remove()
     return heard
+
+
+@contextmanager
+def until_boxes(network: nn.Module, names: Iterable[str]) -> Iterator[None]:
+    """A pass through ``network`` ends where its RoI head begins, unless a layer of ``names`` is in
+    it."""
+    head = getattr(network, _ROI_HEAD, None)
+    if head is None or any(name.split('.')[0] == _ROI_HEAD for name in names):
+        yield
+        return
+
+    def forward(*args: Any, **kwargs: Any) -> None:
+        raise _Enough
+
+    head.forward = forward  # detectors call it by its name, where no hook hears of it
+    try:
+        yield
+    except _Enough:
+        pass
+    finally:
+        del head.forward
 
 
 def _network_of(network: nn.Module, name: str) -> nn.Module:

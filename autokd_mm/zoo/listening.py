@@ -8,6 +8,8 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.layouts import layout_of, says_channels_last, tensors_in
+from autokd_mm.layers.padding import tell_size
+from autokd_mm.layers.tensors import until_boxes
 from autokd_mm.models.connectors.tokens import extra_tokens_of
 from autokd_mm.models.transforms.grids import stride_of
 
@@ -15,10 +17,6 @@ from autokd_mm.models.transforms.grids import stride_of
 _ROOTS = ('backbone', 'model')
 
 Identity = Tuple[int, Tuple[int, ...]]
-
-
-class _Enough(Exception):
-    """Nothing more is to be heard."""
 
 
 class Said(NamedTuple):
@@ -110,17 +108,14 @@ def listen(network: nn.Module, inputs: torch.Tensor,
 
         return hook
 
-    def enough(module: nn.Module, args: Any) -> None:
-        raise _Enough
-
     handles = [module.register_forward_hook(keep(name))
                for name, module in network.named_modules() if name]
-    if hasattr(network, 'roi_head'):  # it works long on a thousand boxes, and gives no maps
-        handles.append(network.roi_head.register_forward_pre_hook(enough))
+    tell_size(samples, inputs)
     network.eval()
     result, error = None, None
     try:
-        result = network(inputs, *([] if samples is None else [list(samples)]), mode='tensor')
+        with until_boxes(network, ()):  # what is behind gives no maps
+            result = network(inputs, *([] if samples is None else [list(samples)]), mode='tensor')
     except Exception as failed:
         error = failed
     finally:
