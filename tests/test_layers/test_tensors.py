@@ -19,7 +19,7 @@ class Heads(nn.Module):
 
 
 class Detector(nn.Module):
-    """Calls its RoI head by name, as MMDetection's do, and asks the samples for the batch's size."""
+    """Calls its RoI head by name, as MMDetection's do; asks the samples how large the batch is."""
 
     def __init__(self):
         super().__init__()
