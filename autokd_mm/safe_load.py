@@ -38,6 +38,7 @@ def _allowed() -> Table:
         ('builtins', 'getattr'): _history_method,
         ('collections', 'OrderedDict'): collections.OrderedDict,
         ('collections', 'defaultdict'): collections.defaultdict,
+        ('collections', 'Counter'): collections.Counter,  # milestones of MultiStepLR
         ('_codecs', 'encode'): codecs.encode,  # how old pickles write the bytes of a scalar
         ('mmengine.logging.history_buffer', 'HistoryBuffer'): HistoryBuffer,
         ('numpy', 'ndarray'): np.ndarray, ('numpy', 'dtype'): np.dtype,

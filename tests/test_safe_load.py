@@ -2,7 +2,7 @@ import itertools
 import os
 import pickle
 import threading
-from collections import OrderedDict, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -55,7 +55,7 @@ def training_checkpoint():
                   metric=np.float64(0.5), mean=np.array([1., 2.]), size=torch.Size([2, 3])),
         state_dict=OrderedDict(model.state_dict()), message_hub=hub.state_dict(),
         optimizer=optimizer.state_dict(),
-        param_schedulers=[dict(last_step=3, _last_value=[0.1])],
+        param_schedulers=[dict(last_step=3, _last_value=[0.1], milestones=Counter([8, 11]))],
         parameter=nn.Parameter(torch.ones(2)), dtype=torch.float16,
         many=defaultdict(list, a=[1]), halves=torch.ones(2, dtype=torch.bfloat16), names={'a', 'b'})
 
@@ -75,6 +75,7 @@ def test_a_training_checkpoint(tmp_path, zipped):
     assert history.current() == 4.5 and history.min() == 1.5 and history.max() == 4.5
     assert read['message_hub']['runtime_info']['iter'] == 7
     assert read['meta']['metric'] == 0.5 and read['meta']['mean'].tolist() == [1., 2.]
+    assert read['param_schedulers'] == made['param_schedulers']
     assert read['names'] == {'a', 'b'} and read['dtype'] == torch.float16
     assert read['halves'].dtype == torch.bfloat16 and isinstance(read['parameter'], nn.Parameter)
 
