@@ -23,13 +23,14 @@ class Scene(NamedTuple):
 
     ``image``: S x S x 3, uint8. ``labels``: S x S, uint8, 0 is background and digit d is d + 1.
     ``digits``: one of 0 to 9 for each instance. ``boxes``: x, y, width, height in pixels of what
-    can be seen of it. ``areas``: its visible pixels.
+    can be seen of it. ``areas``: its visible pixels. ``masks``: S x S, bool, where it is seen.
     """
     image: np.ndarray
     labels: np.ndarray
     digits: List[int]
     boxes: List[Tuple[int, int, int, int]]
     areas: List[int]
+    masks: List[np.ndarray]
 
 
 def draw_scene(scans: Sequence[np.ndarray], digits: Sequence[int], size: int,
@@ -62,15 +63,16 @@ def draw_scene(scans: Sequence[np.ndarray], digits: Sequence[int], size: int,
         full.append(int(mask.sum()))
         _write(image, place, ink, random)
     labels = np.full((size, size), BACKGROUND, np.uint8)
-    boxes, areas = [], []
+    boxes, areas, masks = [], [], []
     for instance, which in enumerate(chosen):
         mask = owner == instance
         labels[mask] = digits[which] + 1
         ys, xs = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         boxes.append((int(xs[0]), int(ys[0]), int(xs[-1] - xs[0] + 1), int(ys[-1] - ys[0] + 1)))
         areas.append(int(mask.sum()))
+        masks.append(mask)
     return Scene(np.rint(image).astype(np.uint8), labels, [int(digits[i]) for i in chosen], boxes,
-                 areas)
+                 areas, masks)
 
 
 def _texture(size: int, random: np.random.RandomState) -> np.ndarray:

@@ -58,7 +58,7 @@ def ensure_scenes(root: str, **settings: Any) -> None:
 
 
 def write_scenes(root: str, train: int = 400, val: int = 100, size: int = 128,
-                 seed: int = 0) -> None:
+                 seed: int = 0, masks: bool = False) -> None:
     """Draw and write all scenes; the same for the same arguments.
 
     Args:
@@ -68,6 +68,7 @@ def write_scenes(root: str, train: int = 400, val: int = 100, size: int = 128,
             goes from writer to writer, so these are digits of other people.
         size: of their sides in pixels.
         seed: of everything that is drawn by chance.
+        masks: annotate the outline of each digit, too (COCO's ``segmentation``: polygons).
 
     Raises:
         ConfigError: a number out of range.
@@ -88,7 +89,7 @@ def write_scenes(root: str, train: int = 400, val: int = 100, size: int = 128,
             scenes.append(scene)
         os.makedirs(os.path.dirname(_annotations(root, split)), exist_ok=True)
         write_file(_annotations(root, split),
-                   json.dumps(_coco(scenes, size), sort_keys=True).encode())
+                   json.dumps(_coco(scenes, size, masks), sort_keys=True).encode())
 
 
 def _there(root: str) -> bool:
@@ -130,11 +131,22 @@ def _write_images(root: str, split: str, number: int, scene: Scene) -> None:
             file.write(content)
 
 
-def _coco(scenes: List[Scene], size: int) -> Dict[str, Any]:
+def _outline(mask: np.ndarray) -> List[List[float]]:
+    """Polygons, x and y in turn, around the parts of a mask; holes count as inside, as in COCO."""
+    import cv2
+
+    # Twice as large, so that an outline runs along the outer sides of the pixels.
+    large = np.kron(mask, np.ones((2, 2), np.uint8)).astype(np.uint8)
+    parts = cv2.findContours(large, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]
+    return [((part.reshape(-1) + 0.5) / 2).tolist() for part in parts if len(part) > 2]
+
+
+def _coco(scenes: List[Scene], size: int, masks: bool = False) -> Dict[str, Any]:
     annotations = [
-        dict(image_id=number, category_id=digit + 1, bbox=list(box), area=area, iscrowd=0)
+        dict(image_id=number, category_id=digit + 1, bbox=list(box), area=area, iscrowd=0,
+             **(dict(segmentation=_outline(mask)) if masks else {}))
         for number, scene in enumerate(scenes)
-        for digit, box, area in zip(scene.digits, scene.boxes, scene.areas)]
+        for digit, box, area, mask in zip(scene.digits, scene.boxes, scene.areas, scene.masks)]
     for identity, annotation in enumerate(annotations, 1):
         annotation['id'] = identity
     return dict(

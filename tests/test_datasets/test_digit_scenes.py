@@ -101,6 +101,27 @@ def test_boxes_and_label_maps_agree(scenes):
         assert len(found) >= 8
 
 
+def test_outlines(tmp_path, scenes):
+    masks = pytest.importorskip('pycocotools.mask')
+    write_scenes(str(tmp_path / 'masks'), train=12, val=1, size=64, masks=True)
+    found, plain = (json.loads((folder / 'annotations/instances_train.json').read_text())
+                    for folder in (tmp_path / 'masks', scenes))
+    for item, without in zip(found['annotations'], plain['annotations']):
+        inside = masks.decode(masks.merge(masks.frPyObjects(item.pop('segmentation'), 64, 64)))
+        assert item == without
+        # Holes count as inside, and some edge pixels of a sloping outline do.
+        assert item['area'] <= inside.sum() + 2 <= 2 * item['area']
+        left, top, width, height = item['bbox']
+        rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
+        assert abs(np.array([columns[0], rows[0], columns[-1] - columns[0] + 1,
+                             rows[-1] - rows[0] + 1]) - item['bbox']).max() <= 1
+        labels = cv2.imread(str(scenes / 'gtFine/train/digits' / (
+            f'digits_{item["image_id"]:06d}_gtFine_labelTrainIds.png')), cv2.IMREAD_UNCHANGED)
+        own = labels[top:top + height, left:left + width] == item['category_id']
+        assert (inside[top:top + height, left:left + width].astype(bool) & own).sum() >= (
+            0.9 * item['area'])
+
+
 def test_sizes_and_overlaps_vary(scenes):
     annotations = json.loads((scenes / 'annotations/instances_train.json').read_text())
     boxes = np.array([item['bbox'] for item in annotations['annotations']], float)

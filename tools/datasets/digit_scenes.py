@@ -19,6 +19,8 @@ def parse_args():
     parser.add_argument('--val', type=int, default=100, help='scenes for validation')
     parser.add_argument('--size', type=int, default=128, help='sides of a scene in pixels')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--masks', action='store_true', help='outlines of the digits, too, for '
+                        'instance segmentation')
     return parser.parse_args()
 
 
@@ -30,7 +32,8 @@ def main():
     if filled(args.out):
         raise ConfigError(f'--out: {args.out} is not empty; name a folder that is empty or not '
                           'there')
-    ensure_scenes(args.out, train=args.train, val=args.val, size=args.size, seed=args.seed)
+    ensure_scenes(args.out, train=args.train, val=args.val, size=args.size, seed=args.seed,
+                  masks=args.masks)
     print(f'{args.out}: digit scenes; use them with --cfg-options data_root={args.out}')
 
 
