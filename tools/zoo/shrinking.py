@@ -1,0 +1,278 @@
+"""Small copies of configs: numbers change, types stay.
+
+Which numbers are widths, sizes, depths and so on is known by their keys. All widths of a network
+are divided by the same number, so that they go on fitting each other; where that does not fit,
+because some of them are not in the config, the next smaller divisor is tried (``LEVELS``).
+"""
+import copy
+import inspect
+import re
+from collections import Counter
+
+# Divisor of widths, side of the images: the first with which a network trains and predicts.
+LEVELS = ((8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 256), (1, 320))
+_WIDTH = re.compile(r'(^|_)(channels?|embed_dims?|dims?|in?planes|num_feats|num_channels|'
+                    r'token_dims|hidden_dim|rfp_inplanes|feats)$')
+_SIDES = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'img_size', 'pretrain_img_size',
+          'input_size', 'random_size_range', 'border', 'stride', 'max_size', 'bbox_min_size',
+          'mask_size', 'random_sizes')
+_SIDES_FROM = 100  # smaller ones are of something else: anchors, kernels
+_MOST = dict(num_queries=30, num_proposals=20, num_dn_queries=10, nms_pre=200, max_per_img=20,
+             max_per_image=20, num_points=128, subdivision_num_points=128, top_k=50,
+             max_masks_to_train=20, dense_topk_ratio=1.5, corner_topk=20, num_max_proposals=100,
+             max_cached_images=4, min_kept=100, num_samples=16)
+_LAYERS = 6  # of a stack; tapped ones are moved with it
+_WITHOUT_LOADING = ('init_cfg', 'pretrained', 'checkpoint')
+
+
+def types(node, found=None):
+    """The multiset of all ``type=`` in a config, but of weights to be loaded."""
+    found = Counter() if found is None else found
+    if isinstance(node, dict):
+        if 'type' in node and not callable(node['type']):
+            found[node['type']] += 1
+        for key, value in node.items():
+            if key not in _WITHOUT_LOADING:
+                types(value, found)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            types(value, found)
+    return found
+
+
+def kept_types(config):
+    """The types that shrinking must not change: of model, heads, pipelines and hooks."""
+    return [types(config.get('model')), types(config.get('data_preprocessor')),
+            types([_pipelines(config.get(name)) for name in ('train_dataloader',
+                                                             'val_dataloader')]),
+            types([config.get('default_hooks'), config.get('custom_hooks')])]
+
+
+def _pipelines(node):
+    if isinstance(node, dict):
+        return [node[key] for key in ('pipeline', ) if key in node] + [
+            _pipelines(value) for key, value in node.items() if key != 'pipeline']
+    return [_pipelines(value) for value in node] if isinstance(node, (list, tuple)) else []
+
+
+def shrink(config, task, divisor, side):
+    """Make ``config`` small in place.
+
+    Args:
+        task: see :func:`listing.kind`.
+        divisor: of all widths.
+        side: of the images in pixels.
+
+    Returns:
+        How many classes are left.
+    """
+    before = copy.deepcopy(kept_types(config))
+    had, has = _shrink_classes(config, task)
+    model = config.model
+    for where in (model, config.get('data_preprocessor')):
+        _strip_weights(where)
+        _limit(where)
+    if divisor > 1:
+        _narrow(model, divisor)
+    _shallow(model)
+    pipelines = [_pipelines(config.get(name)) for name in ('train_dataloader', 'val_dataloader')]
+    around = [model, config.get('data_preprocessor'), pipelines, config.get('custom_hooks')]
+    patches = [each['patch_size'] for each in _walk(model)
+               if isinstance(each.get('patch_size'), int)]
+    if patches and side % max(patches):
+        side = 4 * max(patches)
+    factor = side / max(_nominal(around), 1)
+    for node in around:
+        _shrink_sides(node, factor)
+        _limit(node)
+    config.load_from, config.resume = None, False
+    after = kept_types(config)
+    assert after == before, f'types changed: {[(a - b, b - a) for a, b in zip(after, before)]}'
+    return has
+
+
+def _walk(node):
+    """All dicts below ``node``."""
+    if isinstance(node, dict):
+        yield node
+        for value in list(node.values()):
+            yield from _walk(value)
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _walk(value)
+
+
+def _strip_weights(node):
+    """Nothing is loaded, neither from disk nor from the net."""
+    for each in _walk(node):
+        if 'pretrained' in each:
+            each['pretrained'] = False if each.get('type', '').endswith('TIMMBackbone') else None
+        own = each.get('init_cfg')
+        if isinstance(own, dict) and own.get('checkpoint'):
+            each['init_cfg'] = None
+
+
+def _shrink_classes(config, task):
+    """(number of classes, number that is left)."""
+    found = [each['num_classes'] for each in _walk([config.model, config.get('data_preprocessor')])
+             if isinstance(each.get('num_classes'), int)]
+    things = [each['num_things_classes'] for each in _walk(config.model)
+              if each.get('num_things_classes')]
+    had = max(found + things, default=10)
+    most = 11 if task.startswith('semantic') else 10
+    if task.startswith('semantic') and 'reduce_zero_label=True' in _flat(config):
+        most = 10
+    has = min(had, most)
+    for each in _walk([config.model, config.get('data_preprocessor')]):
+        for key in ('num_classes', 'num_things_classes'):
+            if isinstance(each.get(key), int) and each[key] in (had, had + 1):
+                each[key] += has - had
+        weights = each.get('class_weight')
+        if isinstance(weights, (list, tuple)) and len(weights) in (had, had + 1):
+            each['class_weight'] = list(weights[:has]) + list(weights[had:])
+    return had, has
+
+
+def _flat(config):
+    from zoo.data import _reduces_zero
+    dataset = config.train_dataloader.dataset
+    while dataset.get('dataset'):
+        dataset = dataset['dataset']
+    return 'reduce_zero_label=True' if _reduces_zero(dataset) else ''
+
+
+def _limit(node):
+    for each in _walk(node):
+        for key, most in _MOST.items():
+            value = each.get(key)
+            if isinstance(value, (int, float)) and not isinstance(value, bool) and value > most:
+                each[key] = most
+        if each.get('type') and str(each['type']).endswith('Sampler') and each.get('num', 0) > 32:
+            each['num'] = 32
+
+
+def _divided(value, divisor):
+    if isinstance(value, bool) or isinstance(value, (str, dict)) or value is None:
+        return value
+    if isinstance(value, (list, tuple)):
+        return type(value)(_divided(item, divisor) for item in value)
+    return max(value // divisor, 1) if isinstance(value, int) and value >= 8 else value
+
+
+def _narrow(model, divisor):
+    for each in _walk(model):
+        _name_defaults(each)
+    for each in _walk(model):
+        for key, value in list(each.items()):
+            if _WIDTH.search(key):
+                each[key] = _divided(value, divisor)
+            elif key == 'num_groups' and value == 32:
+                each[key] = 32 // divisor
+            elif key == 'widen_factor':
+                each[key] = value / divisor
+            elif key == 'deepen_factor':
+                each[key] = min(value, 0.34)
+
+
+def _class_of(each):
+    from mmengine.registry import DefaultScope
+    from mmengine.registry import MODELS as ROOT
+    scope = DefaultScope.get_current_instance().scope_name
+    registry = ROOT.children.get(scope, ROOT)
+    name = each.get('type')
+    if not isinstance(name, str):
+        return name
+    try:
+        return registry.get(name)
+    except Exception:  # a scope that is not installed: building says so
+        return None
+
+
+def _name_defaults(each):
+    """Write widths that a module has by default, and those of a named architecture, into its
+    config."""
+    cls = _class_of(each) if 'type' in each else None
+    if not inspect.isclass(cls):
+        return
+    _name_arch(each, cls)
+    for base in cls.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters
+        for name, parameter in parameters.items():
+            value = parameter.default
+            if _WIDTH.search(name) and name not in each and _divided(value, 2) != value \
+                    and value is not inspect.Parameter.empty:
+                each[name] = copy.deepcopy(value)
+        if not any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
+            break
+
+
+def _name_arch(each, cls):
+    arch = each.get('arch')
+    if arch is None and 'arch' in inspect.signature(cls.__init__).parameters:
+        arch = inspect.signature(cls.__init__).parameters['arch'].default
+    zoo = next((getattr(cls, name) for name in ('arch_zoo', 'arch_settings')
+                if isinstance(getattr(cls, name, None), dict)), {})
+    if isinstance(arch, str):
+        found = zoo.get(arch, zoo.get(arch.lower()))
+        if isinstance(found, dict) and any(_WIDTH.search(key) for key in found):
+            each['arch'] = copy.deepcopy(found)
+
+
+def _shallow(model):
+    """Cut long stacks of layers; the layers that are tapped move along."""
+    for each in _walk(model):
+        for key in ('depths', 'num_layers'):
+            value = each.get(key)
+            if isinstance(value, (list, tuple)):
+                each[key] = type(value)(min(item, 2) if isinstance(item, int) else item
+                                        for item in value)
+        value = each.get('num_layers')
+        if not isinstance(value, int) or value <= _LAYERS:
+            continue
+        taps = each.get('out_indices')
+        if isinstance(taps, (list, tuple)):
+            moved = [round((tap + 1) * _LAYERS / value) - 1 if tap >= 0 else tap for tap in taps]
+            if len(set(moved)) < len(moved):
+                continue
+            each['out_indices'] = type(taps)(moved)
+        each['num_layers'] = _LAYERS
+
+
+def _sides(node):
+    """(dict, key) of all sizes of images."""
+    for each in _walk(node):
+        for key in _SIDES:
+            if key in each and not isinstance(each[key], (str, dict)):
+                yield each, key
+
+
+def _numbers(value):
+    if isinstance(value, (list, tuple)):
+        return [number for item in value for number in _numbers(item)]
+    return [value] if isinstance(value, int) and not isinstance(value, bool) else []
+
+
+def _nominal(node):
+    """The side of the images that a network is made for: the smallest that all sizes have."""
+    found = [number for each, key in _sides(node) if key not in ('stride', 'border', 'mask_size')
+             for number in _numbers(each[key]) if number >= _SIDES_FROM]
+    return min(found, default=224)
+
+
+def _shrunk(value, factor):
+    if isinstance(value, (list, tuple)):
+        return type(value)(_shrunk(item, factor) for item in value)
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) < _SIDES_FROM:
+        return value
+    # a multiple of 32 stays one, as strides ask for
+    step = 32 if value % 32 == 0 or value > 1000 else 1
+    return int(max(round(abs(value) * factor / step), 1) * step) * (1 if value > 0 else -1)
+
+
+def _shrink_sides(node, factor):
+    for each, key in _sides(node):
+        if key == 'stride' and 'crop_size' not in each:
+            continue
+        each[key] = _shrunk(each[key], factor)

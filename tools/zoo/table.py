@@ -1,0 +1,90 @@
+"""What was found, as a table."""
+import datetime
+import os
+from collections import Counter, defaultdict
+
+from zoo import listing, way
+
+HEAD = ('| package | family | config | teacher | task | width, side | s | how it ended |\n'
+        '|---|---|---|---|---|---|---|---|')
+
+
+def row(record):
+    """A line of the table."""
+    level = record.get('level')
+    ended = record['outcome']
+    if record['line']:
+        stage = '' if record['outcome'] == way.OTHER or record.get('stage') in (
+            None, '', 'plain') else f'{record["stage"]}: '
+        ended += f': {stage}{record["line"]}'
+    cells = [record['package'], record['family'], record.get('config', ''),
+             '=' if record.get('teacher') == record.get('config') else record.get('teacher', ''),
+             record.get('task', ''), f'1/{level[0]}, {level[1]}' if level else '',
+             f'{record.get("seconds", 0):.0f}', ended.replace('|', '/')]
+    return '| ' + ' | '.join(cells) + ' |'
+
+
+def counts(records):
+    """{package: Counter of outcomes}"""
+    found = defaultdict(Counter)
+    for record in records:
+        found[record['package']][record['outcome']] += 1
+    return {package: found[package] for package in listing.PACKAGES if package in found}
+
+
+def summary(records):
+    """A table of how many went through."""
+    lines = ['| package | families of the four tasks | went through | refused in one line | '
+             'too slow | defects | of other tasks |', '|---|---|---|---|---|---|---|']
+    for package, found in counts(records).items():
+        asked = sum(found.values()) - found[way.OTHER]
+        share = 100 * found[way.THROUGH] / max(asked, 1)
+        lines.append(f'| {package} | {asked} | {found[way.THROUGH]} ({share:.0f} %) | '
+                     f'{found[way.REFUSED]} | {found[way.SLOW]} | {found[way.DEFECT]} | '
+                     f'{found[way.OTHER]} |')
+    return '\n'.join(lines)
+
+
+_TEXT = '''# The model zoo, family by family
+
+`make check-zoo` takes one config of every folder that mmdet, mmseg and mmpretrain install in
+`.mim/configs`, the one whose name has the most of what is common in its folder. It makes the
+numbers small: widths, images, classes (10 digits), queries, the depth of stacks. Every `type=` of
+model, heads, pipelines and hooks stays, which the command asserts. Replaced are: data sets and
+metrics of boxes, by those that read digit scenes; pretrained weights, by random ones;
+`AmpOptimWrapper`, by `OptimWrapper`, as there is no GPU. The teacher is the next size of the same
+name where the folder has one, otherwise (`=`) the network itself.
+
+Then: one step and a validation with the package alone; `tools/make_pair.py`; a dry run; a search
+of two candidates of two steps (bank, held-out measure, found config; no early rejection and no
+final round); one step of `tools/train.py` with the found config, its hooks and a validation; the
+export of the student, whose names are compared with the network's. A family has 60 s of the
+processor.
+
+{summary}
+
+{seconds:.0f} s of the processor in all, {wall:.0f} min by the clock. {machine}, {dates}.
+
+`width, side`: widths are divided by the first, images have the second in pixels. `s`: seconds of
+the processor.
+
+{table}
+'''
+
+
+def write(path, records):
+    """Write the table with what it means."""
+    from autokd_mm.whole_file import whole_file
+    order = {package: place for place, package in enumerate(listing.PACKAGES)}
+    records = sorted(records, key=lambda each: (order[each['package']], each['family']))
+    dates = sorted({record.get('date', '') for record in records})
+    cores = len(os.sched_getaffinity(0))
+    with whole_file(path, 'w') as file:
+        file.write(_TEXT.format(
+            summary=summary(records), table='\n'.join([HEAD, *map(row, records)]),
+            seconds=sum(record.get('seconds', 0) for record in records),
+            wall=sum(record.get('wall', 0) for record in records) / 60,
+            machine=f'{cores} CPU cores, of which one process uses one' if cores > 1 else
+            'One CPU core',
+            dates=' to '.join(dict.fromkeys([dates[0], dates[-1]])) if dates else
+            datetime.date.today().isoformat()))

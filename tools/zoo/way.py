@@ -1,0 +1,309 @@
+"""The way of one family: from two configs to an exported student.
+
+Each step is a tool of ours, called in this process. A step that the program refuses in one line
+ends the way; whatever else is raised is a defect.
+"""
+import contextlib
+import copy
+import csv
+import importlib.util
+import os
+import shutil
+import sys
+import time
+import traceback
+
+from zoo import data, listing, shrinking
+from zoo.warm import forget
+
+TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+THROUGH, REFUSED, DEFECT, SLOW, OTHER = 'through', 'refused', 'defect', 'too slow', 'other task'
+TRIALS, STEPS = 2, 2
+# What a child of the pair's config sets: a search of two candidates of two steps each.
+_SEARCH = '''_base_ = {pair!r}
+
+teacher_ckpt = {weights!r}
+model = dict(teacher_ckpt=teacher_ckpt)
+train_cfg = dict(
+    trials={trials}, rejection=None, pruner=None, final_round=None,
+    proxy=dict(_delete_=True, images={images}, held_out=4, epochs=1, batch_size=2, threads=1))
+'''
+
+
+class Ended(Exception):
+    """The way ends here: an outcome and its one line."""
+
+    def __init__(self, outcome, line, trace=''):
+        self.outcome, self.line, self.trace = outcome, line, trace
+        super().__init__(line)
+
+
+class Way:
+    """Everything that is done with one family, in a folder of its own.
+
+    Args:
+        package, family: names.
+        root: folder of the data.
+        folder: where everything is written.
+        level: divisor of widths and side of images, when they are known.
+    """
+
+    def __init__(self, package, family, root, folder, level=None):
+        self._package, self._family, self._root = package, family, root
+        self._folder, self._level = folder, level
+        self.record = dict(package=package, family=family, stages={})
+
+    def go(self):
+        """A record of JSON values; ``outcome`` and ``line`` say how it ended."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        os.makedirs(self._folder)
+        os.chdir(self._folder)
+        start = time.process_time()
+        try:
+            self._steps()
+            self.record.update(outcome=THROUGH, line='')
+        except Ended as end:
+            self.record.update(outcome=end.outcome, line=end.line, trace=end.trace)
+        self.record['seconds'] = round(time.process_time() - start, 1)
+        return self.record
+
+    def _steps(self):
+        paths = listing.families(self._package)[self._family]
+        path, task, why = listing.choose(paths, load)
+        if path is None:
+            raise Ended(OTHER, why)
+        teacher = listing.larger(path, paths)
+        self.record.update(config=stem(path), teacher=stem(teacher or path), task=task)
+        with self._stage('plain'):
+            self._find_level(path, task)
+        with self._stage('pair'):
+            self._write(teacher or path, task)
+            self._pair()
+        with self._stage('dry run'):
+            self._tool('search', 'search.py', '--dry-run', '--work-dir', 'dry')
+        with self._stage('search'):
+            self._tool('search', 'search.py', '--work-dir', 'search')
+            self._look_at_candidates()
+        with self._stage('train'):
+            self._train()
+        with self._stage('export'):
+            self._export()
+
+    @contextlib.contextmanager
+    def _stage(self, name):
+        self.record['stage'] = name
+        with open('stage', 'w') as file:  # for the parent, should this process be killed
+            file.write(name)
+        start = time.process_time()
+        try:
+            yield
+        except (Ended, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise self._ended(error) from None
+        finally:
+            self.record['stages'][name] = round(time.process_time() - start, 1)
+
+    def _ended(self, error):
+        from autokd_mm.engine.mistakes import mistake
+        made = mistake(error) if isinstance(error, Exception) else None
+        if made is not None:
+            return Ended(REFUSED, ' '.join(str(made).split()))
+        return Ended(DEFECT, in_short(error), ''.join(traceback.format_exception(
+            type(error), error, error.__traceback__))[-6000:])
+
+    def _find_level(self, path, task):
+        """The smallest numbers with which the package itself trains and predicts."""
+        first = None
+        for level in [self._level] if self._level else shrinking.LEVELS:
+            try:
+                config = small(path, task, self._root, level, 'plain')
+                self.record['parameters'] = plain(config)
+            except Exception as error:
+                print(f'{level}: {in_short(error)}', flush=True)
+                first = first or (error, copy.copy(traceback.format_exc()))
+                needs = needed(error)
+                if needs:
+                    raise Ended(REFUSED, needs) from None
+                continue
+            finally:
+                forget()
+                shutil.rmtree('plain', ignore_errors=True)
+            self.record['level'] = list(level)
+            self._small = config
+            return
+        error, trace = first
+        raise Ended(REFUSED, 'its own package does not train it with small numbers: '
+                    + in_short(error), trace[-4000:])
+
+    def _write(self, teacher, task):
+        """student.py, teacher.py and weights of a teacher that knows nothing."""
+        import torch
+        from mmengine.registry import DefaultScope
+
+        from autokd_mm.registry import MODELS
+        self._small.pop('work_dir', None)
+        self._small.dump('student.py')
+        config = self._small
+        if stem(teacher) != self.record['config']:
+            try:
+                config = small(teacher, task, self._root, self.record['level'], 'plain')
+                config.pop('work_dir', None)
+                with DefaultScope.overwrite_default_scope(config.default_scope):
+                    self._network(config, MODELS)
+            except Exception as error:  # its widths do not fit; the student is its own teacher then
+                print(f'teacher: {in_short(error)}', flush=True)
+                config, self.record['teacher'] = self._small, self.record['config']
+        config.dump('teacher.py')
+        with DefaultScope.overwrite_default_scope(config.default_scope):
+            torch.save(dict(state_dict=self._network(config, MODELS).state_dict()), 'teacher.pth')
+
+    @staticmethod
+    def _network(config, registry):
+        model = copy.deepcopy(config.model)
+        if config.get('data_preprocessor'):
+            model.setdefault('data_preprocessor', config.data_preprocessor)
+        network = registry.build(model)
+        network.init_weights()
+        return network
+
+    def _pair(self):
+        from autokd_mm.zoo import make_pair
+        pair = make_pair('teacher.py', 'student.py', 'pair.py')
+        print(pair, flush=True)
+        self.record['layers'] = str(pair.choice.names)
+        with open('search.py', 'w') as file:
+            file.write(_SEARCH.format(pair='pair.py', weights=os.path.abspath('teacher.pth'),
+                                      trials=TRIALS, images=2 * STEPS))
+
+    @staticmethod
+    def _look_at_candidates():
+        with open(os.path.join('search', 'leaderboard.csv')) as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            if row['state'] == 'failed':
+                raise Ended(DEFECT, f'a candidate failed: {row["reason"]}')
+        done = [row for row in rows if row['state'] == 'complete']
+        if len(done) < TRIALS or not all(row['held_out_loss'] or row['gap'] for row in done):
+            raise Ended(DEFECT, f'{len(done)} candidates were measured, wanted {TRIALS}')
+
+    def _train(self):
+        from mmengine.config import Config
+        config = Config.fromfile(os.path.join('search', 'best_distiller.py'))
+        config.train_dataloader.num_batch_per_epoch = 1
+        hooks = shrinking.types([config.default_hooks, config.get('custom_hooks')])
+        had = shrinking.types([self._small.default_hooks, self._small.get('custom_hooks')])
+        missing = had - hooks
+        if missing:
+            raise Ended(DEFECT, f'the found config has lost hooks: {dict(missing)}')
+        config.dump('train.py')
+        self._tool('train', 'train.py', '--work-dir', 'train')
+
+    def _export(self):
+        import torch
+        from mmengine.registry import DefaultScope
+        from mmengine.runner import find_latest_checkpoint
+
+        from autokd_mm.registry import MODELS
+        self._tool('export_student', find_latest_checkpoint('train') or 'no checkpoint',
+                   'student.pth')
+        weights = torch.load('student.pth', weights_only=True)
+        with DefaultScope.overwrite_default_scope(self._small.default_scope):
+            network = self._network(self._small, MODELS)
+        own = {name for name in network.state_dict() if not name.startswith('data_preprocessor')}
+        found = {name for name in weights['state_dict'] if not name.startswith('data_preprocessor')}
+        if own != found:
+            raise Ended(DEFECT, f'the exported student differs from the network: '
+                        f'{sorted(own ^ found)[:3]}')
+
+    @staticmethod
+    def _tool(name, *args):
+        """Call a tool in this process as a shell would."""
+        spec = importlib.util.spec_from_file_location(
+            f'tool_{name}', os.path.join(TOOLS, f'{name}.py'))
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.argv = [f'{name}.py', *args]
+        try:
+            module.main()
+        finally:
+            forget()
+
+
+def stem(path):
+    return os.path.basename(path)[:-len('.py')]
+
+
+def in_short(error):
+    """Type, first line and place of an exception."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f' ({os.path.basename(frames[-1].filename)}:{frames[-1].lineno})' if frames else ''
+    said = ' '.join(str(error).split())
+    return f'{type(error).__name__}: {said[:200]}{where}'
+
+
+def needed(error):
+    """In words which package is missing; '' where that is not the reason."""
+    said = ' '.join(str(error).split())
+    if isinstance(error, ImportError) or 'not installed' in said or 'pip install' in said:
+        return f'needs a package that is not there: {said[:120]}'
+    from autokd_mm.errors import OperationMissing
+    return said if isinstance(error, OperationMissing) else ''
+
+
+def load(path):
+    from mmengine.config import Config
+    return Config.fromfile(path)
+
+
+def small(path, task, root, level, work_dir):
+    """The config at ``path`` with small numbers and our data; one step is its training."""
+    from mmengine.registry import DefaultScope
+    config = load(path)
+    scope = config.get('default_scope') or path.split('.mim')[0].split(os.sep)[-2]
+    config.default_scope = scope
+    with DefaultScope.overwrite_default_scope(scope):
+        classes = shrinking.shrink(config, task, *level)
+        data.use(config, task, classes, root)
+    config.work_dir = work_dir
+    _short(config)
+    return config
+
+
+def _short(config):
+    """One epoch, or one iteration, on the CPU."""
+    train = config.train_cfg
+    by_epoch = train.get('by_epoch', 'Iter' not in str(train.get('type')))
+    train.update(dict(max_epochs=1) if by_epoch else dict(max_iters=1), val_interval=1)
+    for key in ('val_begin', 'dynamic_intervals'):
+        train.pop(key, None)
+    optimizer = config.optim_wrapper
+    if 'Amp' in str(optimizer.get('type')):  # half precision is of GPUs
+        optimizer.type = 'OptimWrapper'
+        for key in ('loss_scale', 'dtype', 'use_fp16'):
+            optimizer.pop(key, None)
+    for loop in ('val_cfg', 'test_cfg'):
+        if config.get(loop) and config[loop].get('fp16'):
+            config[loop].fp16 = False
+    if config.get('env_cfg'):
+        config.env_cfg.update(cudnn_benchmark=False)
+    config.default_hooks.logger.interval = 1
+    config.default_hooks.checkpoint.update(interval=1)
+    config.randomness = dict(seed=0)
+
+
+def plain(config):
+    """One step of the training of ``config`` with its own package, then a validation.
+
+    Returns:
+        How many parameters the network has.
+    """
+    from mmengine.runner import Runner
+    config = copy.deepcopy(config)
+    config.train_dataloader.num_batch_per_epoch = 1
+    config.default_hooks.checkpoint.update(interval=-1)
+    config.default_hooks.checkpoint.pop('save_best', None)
+    config.default_hooks.checkpoint.save_last = False
+    runner = Runner.from_cfg(config)
+    runner.train()
+    return sum(value.numel() for value in runner.model.parameters())
