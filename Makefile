@@ -20,7 +20,7 @@ endif
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv search test parity test-install mutants check-configs lint clean
+.PHONY: help venv search test parity test-install mutants check-configs check-zoo lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,8 @@ help:
 	@echo 'make mutants  small faults in the core that no test notices (hours; it resumes);'
 	@echo '              ARGS="--sample 60 --room search" for a few of them'
 	@echo 'make check-configs  one training iteration of every config at full size (an hour; it resumes)'
+	@echo 'make check-zoo  from pair to exported student, small, with one config of every family of the'
+	@echo '              model zoo (an hour; it resumes); ARGS="--package mmseg --family segformer"'
 	@echo 'make lint     set up, then ruff and mypy'
 	@echo 'make venv     set up only: $(VENV) from requirements/stacks/$(STACK).txt'
 	@echo 'make clean    remove caches and build products (environments and work_dirs stay)'
@@ -63,6 +65,9 @@ mutants: $(STAMP)
 
 check-configs: $(STAMP)
 	$(PY) tools/check_configs.py $(ARGS)
+
+check-zoo: $(STAMP)
+	OMP_NUM_THREADS=1 $(PY) tools/check_zoo.py $(ARGS)
 
 lint: $(STAMP)
 	$(PY) -m ruff check .

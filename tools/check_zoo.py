@@ -13,6 +13,7 @@ docs/zoo.md.
 """
 import argparse
 import datetime
+import gc
 import json
 import os
 import resource
@@ -122,8 +123,11 @@ def main():
         print(table.summary(results.found.values()))
         return
     os.environ.setdefault('OMP_NUM_THREADS', '1')
-    from zoo.warm import warm
-    warm()
+    from zoo import warm
+    warm.load_everything()
+    warm.prepare()
+    gc.collect()
+    gc.freeze()  # else each child copies all of it when it counts references
     place = os.path.join(results.folder, 'data')
     if not os.path.isdir(place):
         data.write(place)

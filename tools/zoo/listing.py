@@ -6,6 +6,7 @@ import re
 from collections import Counter
 
 PACKAGES = ('mmdet', 'mmseg', 'mmpretrain')
+MOST = 3  # configs of a folder that are tried, should its package not train the first
 # Sizes of one network, the smallest first; a name that differs in one step only is the next size.
 LADDERS = (
     ('atto', 'femto', 'pico', 'nano', 'tiny', 'small', 'base', 'large', 'xlarge', 'huge'),
@@ -127,16 +128,22 @@ def kind(config):
     return '', f'measured by {" and ".join(types)}'
 
 
-def choose(paths, load):
-    """(path, task, '') of the first config that is of a task, the most common name first; or
-    (None, '', why there is none)."""
-    why = Counter()
+def choices(paths, load):
+    """Of the configs at ``paths`` those that are of a task, the most common name first.
+
+    Returns:
+        [(path, task)], and why there is none.
+    """
+    found, why = [], Counter()
     for path in middling(paths):
         try:
             task, reason = kind(load(path))
         except Exception as error:  # a config that cannot be read
             task, reason = '', f'its config cannot be read ({" ".join(str(error).split())[:80]})'
         if task:
-            return path, task, ''
-        why[reason] += 1
-    return None, '', why.most_common(1)[0][0]
+            found.append((path, task))
+            if len(found) == MOST:
+                break
+        else:
+            why[reason] += 1
+    return found, '' if found else why.most_common(1)[0][0]

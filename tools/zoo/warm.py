@@ -1,6 +1,5 @@
 """A process that has imported everything, of which families fork."""
 import contextlib
-import gc
 import importlib
 
 _HEAVY = ('optuna', 'torch', 'mmengine.runner', 'mmdet.apis', 'mmseg.apis', 'mmpretrain.apis',
@@ -8,13 +7,17 @@ _HEAVY = ('optuna', 'torch', 'mmengine.runner', 'mmdet.apis', 'mmseg.apis', 'mmp
           'autokd_mm.proxy.trainer')
 
 
-def warm():
-    """Import torch, the OpenMMLab packages and ours; let each process write its configs as they
-    are, since laying them out takes ten times as long as a family's training."""
+def load_everything():
+    """Import torch, the OpenMMLab packages and ours."""
     import autokd_mm  # noqa: F401  what stands in for compiled operations comes first
     for name in _HEAVY:
         with contextlib.suppress(ImportError):  # a package that is not installed
             importlib.import_module(name)
+
+
+def prepare():
+    """Checkpoints are read as our tools read them, and configs are written as they are: laying
+    them out takes ten times as long as the training of a family."""
     import mmengine.config.config as config
     import mmengine.runner.runner as runner
     import torch
@@ -27,8 +30,6 @@ def warm():
         module.FormatCode = lambda text, **kwargs: (text, True)
     found = runner.collect_env()
     runner.collect_env = lambda: found
-    gc.collect()
-    gc.freeze()
 
 
 def forget():

@@ -69,13 +69,14 @@ class Way:
 
     def _steps(self):
         paths = listing.families(self._package)[self._family]
-        path, task, why = listing.choose(paths, load)
-        if path is None:
+        choices, why = listing.choices(paths, load)
+        if not choices:
             raise Ended(OTHER, why)
+        self.record.update(config=stem(choices[0][0]), task=choices[0][1])
+        with self._stage('plain'):
+            path, task = self._first_that_trains(choices)
         teacher = listing.larger(path, paths)
         self.record.update(config=stem(path), teacher=stem(teacher or path), task=task)
-        with self._stage('plain'):
-            self._find_level(path, task)
         with self._stage('pair'):
             self._write(teacher or path, task)
             self._pair()
@@ -109,32 +110,30 @@ class Way:
         made = mistake(error) if isinstance(error, Exception) else None
         if made is not None:
             return Ended(REFUSED, ' '.join(str(made).split()))
-        return Ended(DEFECT, in_short(error), ''.join(traceback.format_exception(
-            type(error), error, error.__traceback__))[-6000:])
+        return Ended(DEFECT, in_short(error), traceback_of(error))
 
-    def _find_level(self, path, task):
-        """The smallest numbers with which the package itself trains and predicts."""
+    def _first_that_trains(self, choices):
+        """The first config, and the smallest numbers, with which its package trains and
+        predicts."""
         first = None
-        for level in [self._level] if self._level else shrinking.LEVELS:
-            try:
-                config = small(path, task, self._root, level, 'plain')
-                self.record['parameters'] = plain(config)
-            except Exception as error:
-                print(f'{level}: {in_short(error)}', flush=True)
-                first = first or (error, copy.copy(traceback.format_exc()))
-                needs = needed(error)
-                if needs:
-                    raise Ended(REFUSED, needs) from None
-                continue
-            finally:
-                forget()
-                shutil.rmtree('plain', ignore_errors=True)
-            self.record['level'] = list(level)
-            self._small = config
-            return
-        error, trace = first
-        raise Ended(REFUSED, 'its own package does not train it with small numbers: '
-                    + in_short(error), trace[-4000:])
+        for path, task in choices:
+            for level in [self._level] if self._level else shrinking.LEVELS:
+                try:
+                    self._small = small(path, task, self._root, level, 'plain')
+                    self.record['parameters'] = plain(self._small)
+                except Exception as error:
+                    print(f'{stem(path)} {level}: {in_short(error)}', flush=True)
+                    first = first or error
+                    if needed(error):
+                        break
+                    continue
+                finally:
+                    forget()
+                    shutil.rmtree('plain', ignore_errors=True)
+                self.record['level'] = list(level)
+                return path, task
+        raise Ended(REFUSED, needed(first) or 'its own package does not train it: '
+                    + in_short(first), traceback_of(first))
 
     def _write(self, teacher, task):
         """student.py, teacher.py and weights of a teacher that knows nothing."""
@@ -242,9 +241,15 @@ def in_short(error):
     return f'{type(error).__name__}: {said[:200]}{where}'
 
 
+def traceback_of(error):
+    return ''.join(traceback.format_exception(type(error), error, error.__traceback__))[-6000:]
+
+
 def needed(error):
-    """In words which package is missing; '' where that is not the reason."""
+    """In words what is missing on this machine; '' where that is not the reason."""
     said = ' '.join(str(error).split())
+    if 'implementation for device cpu not found' in said:
+        return f'needs a GPU: {said[:120]}'
     if isinstance(error, ImportError) or 'not installed' in said or 'pip install' in said:
         return f'needs a package that is not there: {said[:120]}'
     from autokd_mm.errors import OperationMissing
