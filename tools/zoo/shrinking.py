@@ -19,7 +19,7 @@ _SIDES = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'img_size', 'pret
 _SIDES_FROM = 100  # smaller ones are of something else: anchors, kernels
 _MOST = dict(num_queries=30, num_proposals=20, num_dn_queries=10, nms_pre=200, max_per_img=20,
              max_per_image=20, num_points=128, subdivision_num_points=128, top_k=50,
-             max_masks_to_train=20, dense_topk_ratio=1.5, corner_topk=20, num_max_proposals=100,
+             max_masks_to_train=20, dense_topk_ratio=1.5, corner_topk=40, num_max_proposals=100,
              max_cached_images=4, min_kept=100, num_samples=16)
 _LAYERS = 6  # of a stack; tapped ones are moved with it
 _WITHOUT_LOADING = ('init_cfg', 'pretrained', 'checkpoint')
@@ -156,7 +156,7 @@ def _divided(value, divisor):
         return value
     if isinstance(value, (list, tuple)):
         return type(value)(_divided(item, divisor) for item in value)
-    return max(value // divisor, 1) if isinstance(value, int) and value >= 8 else value
+    return max(value // divisor, 1) if isinstance(value, int) and value > 16 else value
 
 
 def _narrow(model, divisor):
