@@ -1,6 +1,7 @@
 """Data of every task in one folder, and configs that read it: digit scenes and scanned digits."""
 import json
 import os
+import pickle
 
 import numpy as np
 
@@ -19,6 +20,7 @@ def write(root):
         path = os.path.join(root, 'annotations', f'instances_{part}.json')
         with open(path) as file:
             scenes = json.load(file)
+        _write_proposals(os.path.join(root, 'annotations', f'proposals_{part}.pkl'), part, scenes)
         for classes in range(1, 11):
             _write_json(_boxes_file(root, part, classes), _with_classes(scenes, classes))
         for classes in range(2, 12):
@@ -46,6 +48,21 @@ def _write_digits(root, part, count):
         os.makedirs(os.path.join(root, 'digits', part, str(digit)), exist_ok=True)
     _write_json(os.path.join(root, 'digits', f'{part}.json'),
                 dict(metainfo=dict(classes=CLASSES), data_list=labels))
+
+
+def _write_proposals(path, part, scenes):
+    """What another network would propose: the boxes, moved by up to four pixels."""
+    random, found = np.random.RandomState(0), {}
+    for image in scenes['images']:
+        boxes = np.array([each['bbox'] for each in scenes['annotations']
+                          if each['image_id'] == image['id']], np.float32)
+        boxes[:, 2:] += boxes[:, :2]
+        boxes = np.repeat(boxes, 5, 0) + random.randint(-4, 5, (5 * len(boxes), 4))
+        found[f'{part}/{image["file_name"]}'] = dict(
+            bboxes=np.clip(boxes, 0, SIZE).astype(np.float32),
+            scores=random.random_sample(len(boxes)).astype(np.float32))
+    with open(path, 'wb') as file:
+        pickle.dump(found, file)
 
 
 def _with_classes(scenes, classes):
@@ -111,6 +128,8 @@ def _dataset(dataset, task, part, classes, root):
             data_prefix=dict(img_path=f'images/{part}',
                              seg_map_path=f'maps_{classes + zero}/{part}'))
     if task in ('detection', 'instance segmentation'):
+        if dataset.get('proposal_file'):
+            kept['proposal_file'] = f'annotations/proposals_{part}.pkl'
         return dict(
             kept, type='CocoDataset', data_root=root, metainfo=dict(
                 classes=names, palette=[(20 * number, ) * 3 for number in range(classes)]),
@@ -141,6 +160,8 @@ def _metric(evaluator, task, classes, root):
     """Metrics on our data: those of boxes read COCO's form, all others stay."""
     many = evaluator if isinstance(evaluator, (list, tuple)) else [evaluator]
     if task in ('detection', 'instance segmentation'):
+        if many[0].get('type') in ('VOCMetric', 'CrowdHumanMetric'):
+            return dict(type='VOCMetric', metric='mAP')  # labels that are no whole numbers, too
         asked = next((each.metric for each in many if each.get('type') == 'CocoMetric'), None)
         asked = asked or (['bbox', 'segm'] if task.startswith('instance') else 'bbox')
         return dict(type='CocoMetric', ann_file=_boxes_file(root, 'val', classes), metric=asked)

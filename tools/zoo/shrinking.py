@@ -9,8 +9,9 @@ import inspect
 import re
 from collections import Counter
 
-# Divisor of widths, side of the images: the first with which a network trains and predicts.
-LEVELS = ((8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 256), (1, 320))
+# Divisor of widths (negative: of the backbone's alone), side of the images: the first with which a
+# network trains and predicts.
+LEVELS = ((8, 64), (-8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 256), (1, 320))
 _WIDTH = re.compile(r'(^|_)(channels?|embed_dims?|dims?|in?planes|num_feats|num_channels|'
                     r'token_dims|hidden_dim|rfp_inplanes|feats)$')
 _SIDES = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'img_size', 'pretrain_img_size',
@@ -60,7 +61,7 @@ def shrink(config, task, divisor, side):
 
     Args:
         task: see :func:`listing.kind`.
-        divisor: of all widths.
+        divisor: of all widths; negative: of the backbone's alone.
         side: of the images in pixels.
 
     Returns:
@@ -74,6 +75,13 @@ def shrink(config, task, divisor, side):
         _limit(where)
     if divisor > 1:
         _narrow(model, divisor)
+    elif divisor < -1 and model.get('backbone'):
+        _narrow(model.backbone, -divisor)
+        for each in _walk(model.get('neck') or [model[key] for key in model if 'head' in key]):
+            if 'in_channels' in each:
+                each['in_channels'] = _divided(each['in_channels'], -divisor)
+            if model.get('neck') and not isinstance(model.neck, (list, tuple)):
+                break
     _shallow(model)
     pipelines = [_pipelines(config.get(name)) for name in ('train_dataloader', 'val_dataloader')]
     around = [model, config.get('data_preprocessor'), pipelines, config.get('custom_hooks')]

@@ -19,9 +19,13 @@ def row(record):
         ended += f': {stage}{record["line"]}'
     cells = [record['package'], record['family'], record.get('config', ''),
              '=' if record.get('teacher') == record.get('config') else record.get('teacher', ''),
-             record.get('task', ''), f'1/{level[0]}, {level[1]}' if level else '',
+             record.get('task', ''), _level(level) if level else '',
              f'{record.get("seconds", 0):.0f}', ended.replace('|', '/')]
     return '| ' + ' | '.join(cells) + ' |'
+
+
+def _level(level):
+    return f'1/{abs(level[0])}{" (backbone)" if level[0] < 0 else ""}, {level[1]}'
 
 
 def counts(records):
