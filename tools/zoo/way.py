@@ -117,18 +117,18 @@ class Way:
         predicts."""
         first = None
         for path, task in choices:
-            said = []
+            said = []  # side of the images and what was raised
             for level in [self._level] if self._level else shrinking.LEVELS:
-                if said[-1:] == said[-2:-1] and said and level[1] <= shrinking.LEVELS[0][1]:
+                if said[-2:-1] == said[-1:] and said[-1:] and said[-1][0] == level[1]:
                     continue  # the same whatever the widths
                 try:
                     self._small = small(path, task, self._root, level, 'plain')
                     self.record['parameters'] = plain(self._small)
                 except Exception as error:
-                    said.append(in_short(error))
-                    print(f'{stem(path)} {level}: {said[-1]}', flush=True)
+                    said.append((level[1], in_short(error)))
+                    print(f'{stem(path)} {level}: {said[-1][1]}', flush=True)
                     first = first or error
-                    if needed(error) or said.count(said[-1]) > 3:
+                    if needed(error):
                         break
                     continue
                 finally:
