@@ -94,22 +94,22 @@ def run(package, family, results, args):
 
 
 def wanted(results, args):
-    """[(package, family)] that are asked for, and not done yet."""
+    """[(package, family)] that are asked for, and not done yet; the packages take turns."""
     found = []
     for package in args.package or listing.PACKAGES:
         if listing.root(package) is None:
             print(f'{package} is not installed with its configs, left out')
             continue
         names = listing.families(package)
-        for family in args.family or names:
+        for place, family in enumerate(args.family or names):
             if family in names:
-                found.append((package, family))
+                found.append((place, package, family))
             elif args.package:
                 raise SystemExit(f'error: --family: {package} has no {family}')
     done = {key for key, record in results.found.items()
             if not args.again or args.again == 'failed' and record['outcome'] in (
                 way.THROUGH, way.OTHER)}
-    return [key for key in found if key not in done]
+    return [key for _, *key in sorted(found, key=lambda each: each[0]) if tuple(key) not in done]
 
 
 def main():

@@ -115,9 +115,9 @@ def test_results_resume(tmp_path):
     assert again.found == results.found and len(open(path).readlines()) == 3
     args = SimpleNamespace(package=['mmdet'], family=['atss', 'yolox', 'fcos'], again=None)
     if importable('mmdet'):
-        assert check_zoo.wanted(again, args) == [('mmdet', 'fcos')]
+        assert check_zoo.wanted(again, args) == [['mmdet', 'fcos']]
         args.again = 'failed'
-        assert check_zoo.wanted(again, args) == [('mmdet', 'yolox'), ('mmdet', 'fcos')]
+        assert check_zoo.wanted(again, args) == [['mmdet', 'yolox'], ['mmdet', 'fcos']]
     assert '| mmdet | 2 | 1 (50 %) | 1 | 0 | 0 | 1 |' in table.summary(again.found.values())
     table.write(str(tmp_path / 'zoo.md'), list(again.found.values()))
     text = (tmp_path / 'zoo.md').read_text()

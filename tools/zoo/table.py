@@ -53,7 +53,8 @@ _TEXT = '''# The model zoo, family by family
 
 `make check-zoo` takes one config of every folder that mmdet, mmseg and mmpretrain install in
 `.mim/configs`, the one whose name has the most of what is common in its folder. It makes the
-numbers small: widths, images, classes (10 digits), queries, the depth of stacks. Every `type=` of
+numbers small: widths, images, classes (10 digits), queries, the depth of stacks, the learning
+rate (a hundredth, as nothing is pretrained). Every `type=` of
 model, heads, pipelines and hooks stays, which the command asserts. Replaced are: data sets and
 metrics of boxes, by those that read digit scenes; pretrained weights, by random ones;
 `AmpOptimWrapper`, by `OptimWrapper`, as there is no GPU. The teacher is the next size of the same

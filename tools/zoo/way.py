@@ -291,6 +291,8 @@ def _short(config):
         optimizer.type = 'OptimWrapper'
         for key in ('loss_scale', 'dtype', 'use_fp16'):
             optimizer.pop(key, None)
+    if 'lr' in optimizer.get('optimizer', {}):  # without pretrained weights the schedule's is high
+        optimizer.optimizer.lr *= 0.01
     for loop in ('val_cfg', 'test_cfg'):
         if config.get(loop) and config[loop].get('fp16'):
             config[loop].fp16 = False
