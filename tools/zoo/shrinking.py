@@ -116,8 +116,10 @@ def _strip_weights(node):
         if 'pretrained' in each:
             each['pretrained'] = False if each.get('type', '').endswith('TIMMBackbone') else None
         own = each.get('init_cfg')
-        if isinstance(own, dict) and own.get('checkpoint'):
+        if isinstance(own, dict) and 'checkpoint' in own:
             each['init_cfg'] = None
+        elif isinstance(own, (list, tuple)):
+            each['init_cfg'] = [one for one in own if 'checkpoint' not in one]
 
 
 def _shrink_classes(config, task):
