@@ -128,22 +128,27 @@ def kind(config):
     return '', f'measured by {" and ".join(types)}'
 
 
-def choices(paths, load):
-    """Of the configs at ``paths`` those that are of a task, the most common name first.
+def choices(paths, load, package=''):
+    """Of the configs at ``paths`` those that are of a task, the most common name first; those of
+    another package (mmpretrain has detectors) only where there are no others.
 
     Returns:
         [(path, task)], and why there is none.
     """
-    found, why = [], Counter()
+    own, others, why = [], [], Counter()
     for path in middling(paths):
         try:
-            task, reason = kind(load(path))
+            config = load(path)
+            task, reason = kind(config)
         except Exception as error:  # a config that cannot be read
             task, reason = '', f'its config cannot be read ({" ".join(str(error).split())[:80]})'
-        if task:
-            found.append((path, task))
-            if len(found) == MOST:
-                break
-        else:
+        if not task:
             why[reason] += 1
+        elif config.get('default_scope', package) == package:
+            own.append((path, task))
+        else:
+            others.append((path, task))
+        if len(own) == MOST:
+            break
+    found = (own or others)[:MOST]
     return found, '' if found else why.most_common(1)[0][0]

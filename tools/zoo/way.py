@@ -69,7 +69,7 @@ class Way:
 
     def _steps(self):
         paths = listing.families(self._package)[self._family]
-        choices, why = listing.choices(paths, load)
+        choices, why = listing.choices(paths, load, self._package)
         if not choices:
             raise Ended(OTHER, why)
         self.record.update(config=stem(choices[0][0]), task=choices[0][1])
