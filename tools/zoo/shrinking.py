@@ -6,6 +6,7 @@ because some of them are not in the config, the next smaller divisor is tried (`
 """
 import copy
 import inspect
+import math
 import re
 from collections import Counter
 
@@ -87,11 +88,11 @@ def shrink(config, task, divisor, side):
     around = [model, config.get('data_preprocessor'), pipelines, config.get('custom_hooks')]
     patches = [each['patch_size'] for each in _walk(model)
                if isinstance(each.get('patch_size'), int)]
-    if patches and side % max(patches):
-        side = 4 * max(patches)
+    if patches:
+        side = -(-side // max(patches)) * max(patches)
     factor = side / max(_nominal(around), 1)
     for node in around:
-        _shrink_sides(node, factor)
+        _shrink_sides(node, factor, 1 if side % 32 else 32)
         _limit(node)
     config.load_from, config.resume = None, False
     after = kept_types(config)
@@ -271,18 +272,19 @@ def _nominal(node):
     return min(found, default=224)
 
 
-def _shrunk(value, factor):
+def _shrunk(value, factor, unit):
     if isinstance(value, (list, tuple)):
-        return type(value)(_shrunk(item, factor) for item in value)
+        return type(value)(_shrunk(item, factor, unit) for item in value)
     if isinstance(value, bool) or not isinstance(value, int) or abs(value) < _SIDES_FROM:
         return value
     # a multiple of 32 stays one, as strides ask for
-    step = 32 if value % 32 == 0 or value > 1000 else 1
-    return int(max(round(abs(value) * factor / step), 1) * step) * (1 if value > 0 else -1)
+    step = unit if value % 32 == 0 or value > 1000 else 1
+    size = round(abs(value) * factor / step) if step > 1 else math.ceil(abs(value) * factor)
+    return int(max(size, 1) * step) * (1 if value > 0 else -1)
 
 
-def _shrink_sides(node, factor):
+def _shrink_sides(node, factor, unit):
     for each, key in _sides(node):
         if key == 'stride' and 'crop_size' not in each:
             continue
-        each[key] = _shrunk(each[key], factor)
+        each[key] = _shrunk(each[key], factor, unit)

@@ -286,6 +286,13 @@ def _short(config):
     train.update(dict(max_epochs=1) if by_epoch else dict(max_iters=1), val_interval=1)
     for key in ('val_begin', 'dynamic_intervals'):
         train.pop(key, None)
+    schedule = config.get('param_scheduler') or []
+    for each in schedule if isinstance(schedule, (list, tuple)) else [schedule]:
+        if each.get('by_epoch', True) == by_epoch:
+            each.begin = 0
+            each.update({key: 1 for key in ('end', 'T_max') if key in each})
+            if 'milestones' in each:
+                each.milestones = [1]
     optimizer = config.optim_wrapper
     if 'Amp' in str(optimizer.get('type')):  # half precision is of GPUs
         optimizer.type = 'OptimWrapper'
