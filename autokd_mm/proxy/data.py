@@ -20,6 +20,7 @@ from autokd_mm.seeding import derive, seeded
 Progress = Callable[[str, int, int], None]
 # Other seeds for an image of which the pipeline makes nothing, then so many other images.
 _ATTEMPTS, _OTHERS = 16, 64
+_NORMALISED = 16.0  # pixels with a mean of 0 and a deviation of 1 are smaller
 
 
 def read_views(dataset: Any, indices: np.ndarray, views: int, seed: int, pixels: np.ndarray,
@@ -36,7 +37,7 @@ def read_views(dataset: Any, indices: np.ndarray, views: int, seed: int, pixels:
         input_size: see :func:`read_arrays`.
 
     Raises:
-        ConfigError: a sample is not one uint8 image with a class label, or sizes differ.
+        ConfigError: a sample is not one image with a class label, or sizes differ.
     """
     half = dataset if isinstance(dataset, Half) else Half(dataset, indices)
     for view in range(views):
@@ -88,20 +89,33 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
 
     Raises:
         DataError: the image's file is not there or cannot be read; the pipeline gives nothing.
-        ConfigError: pixels that are not uint8; see :func:`annotations.to_arrays`.
+        ConfigError: pixels that are normalised; see :func:`annotations.to_arrays`.
     """
     half = dataset if isinstance(dataset, Half) else Half(dataset, [index])
     sample = _draw(half, index, view, seed)
-    image = sample['inputs']
-    if image.dtype != torch.uint8:
-        raise ConfigError('train_pipeline: the proxy keeps images as uint8; leave the '
-                          f'normalisation to the data_preprocessor (got {image.dtype})')
+    image = whole(sample['inputs'])
     kind, size = kind_of(sample['data_samples']), tuple(image.shape[1:])
     arrays = to_arrays(sample['data_samples'], size)
     wanted = _wanted_size(size, input_size, kind)
     if wanted != size:
         image, arrays = resize(image, wanted), resized(arrays, size, wanted)
     return image.numpy(), kind, arrays
+
+
+def whole(image: torch.Tensor) -> torch.Tensor:
+    """Pixels as uint8. Some pipelines compute in float32 (``to_float32=True``): rounded, and what a
+    distortion of colours has made of them beyond 0 and 255 is cut off.
+
+    Raises:
+        ConfigError: they look normalised: some are negative, and all are small.
+    """
+    if image.dtype == torch.uint8:
+        return image
+    if not image.is_floating_point() or not image.numel() or (
+            float(image.min()) < 0 and float(image.abs().max()) < _NORMALISED):
+        raise ConfigError('train_pipeline: the proxy keeps images as uint8; leave the '
+                          f'normalisation to the data_preprocessor (got {image.dtype})')
+    return image.round().clamp(0, 255).to(torch.uint8)
 
 
 def _draw(half: Half, index: int, view: int, seed: int) -> Any:

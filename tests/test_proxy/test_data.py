@@ -108,7 +108,7 @@ ONE = torch.tensor([1])
 
 
 @pytest.mark.parametrize('sample, words', [
-    (Bad(torch.zeros(1, 8, 8), ONE), 'train_pipeline: the proxy keeps images as uint8.*float32'),
+    (Bad(torch.randn(1, 8, 8), ONE), 'train_pipeline: the proxy keeps images as uint8.*float32'),
     (Bad(torch.zeros(1, 8, 8).byte(), None), 'one class label'),
     (Bad(torch.zeros(1, 8, 8).byte(), torch.tensor([1, 2])), 'one class label'),
 ])

@@ -7,8 +7,9 @@ import torch
 from mmengine.registry import DATASETS
 
 from autokd_mm.errors import ConfigError, DataError
+from autokd_mm.proxy import data
 from autokd_mm.proxy.choice import choose_images
-from autokd_mm.proxy.data import read_arrays, read_one
+from autokd_mm.proxy.data import read_arrays, read_one, whole
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.seeding import seeded
 
@@ -126,9 +127,24 @@ def test_choice_by_entropy_of_dense_images_is_refused(dense, scope):
         choose_images(settings, dense[scope]['train'], lambda indices: pytest.fail('asked'))
 
 
-def test_detection_pipeline_that_makes_floats_is_refused(tmp_path):
+def test_floats_of_a_detection_pipeline_are_rounded(tmp_path, monkeypatch):
+    """Colours are distorted in float32, and beyond 0 and 255."""
     dense_tasks.write_coco(tmp_path, 4)
-    train, _ = dense_tasks.detection_datasets(
-        tmp_path, train_steps=[dict(type='mmdet.PhotoMetricDistortion')])
+    distort = dict(type='mmdet.PhotoMetricDistortion', brightness_delta=200)
+    train, _ = dense_tasks.detection_datasets(tmp_path, train_steps=[distort])
+    dataset, made = DATASETS.build(train), []
+    monkeypatch.setattr(data, 'whole', lambda image: made.append(image) or whole(image))
+    found = [read_one(dataset, index, 0, 0)[0] for index in range(4)]
+    assert all(image.dtype == torch.float32 for image in made)
+    for pixels, image in zip(found, made):
+        assert pixels.dtype == np.uint8
+        assert np.abs(pixels - image.clamp(0, 255).numpy()).max() <= 0.5
+    assert any(((image < 0) | (image > 255)).any() for image in made)
+
+
+def test_normalised_images_are_refused(tmp_path):
+    dense_tasks.write_coco(tmp_path, 4)
+    normalise = dict(type='mmcv.Normalize', mean=[120, 120, 120], std=[60, 60, 60])
+    train, _ = dense_tasks.detection_datasets(tmp_path, train_steps=[normalise])
     with pytest.raises(ConfigError, match='keeps images as uint8; .*float32'):
         read_one(DATASETS.build(train), 0, 0, 0)
