@@ -4,10 +4,16 @@ from typing import Any, List, NamedTuple, Optional, Tuple
 
 
 class Step(NamedTuple):
-    """One decision of a path: ``choices[taken]`` for the parameter ``name``."""
+    """One decision of a path: ``choices[taken]`` for the question ``name``.
+
+    Attributes:
+        level: how many questions about the same parameter came before, see
+            :mod:`autokd_mm.search.numeric`.
+    """
     name: str
     choices: Tuple[Any, ...]
     taken: int
+    level: int = 0
 
 
 class Option(NamedTuple):
@@ -73,10 +79,11 @@ class Node(Sums):
             numeric parameter decides what is asked next.
         running: trials that are on their way through this node.
         ends: trials, finished or running, whose path ends here.
-        closed: a leaf with an end, or an inner node all of whose choices are closed.
+        room: so many may end here before it is used up.
+        closed: a leaf that is used up, or an inner node all of whose choices are closed.
         best: highest value seen below.
     """
-    __slots__ = ('branch', 'branches', 'running', 'ends', 'closed', 'best')
+    __slots__ = ('branch', 'branches', 'running', 'ends', 'room', 'closed', 'best')
 
     def __init__(self, branch: Optional[Branch] = None) -> None:
         super().__init__()
@@ -84,6 +91,7 @@ class Node(Sums):
         self.branches: Tuple[Branch, ...] = ()
         self.running = 0
         self.ends = 0
+        self.room = 1.0
         self.closed = False
         self.best: Optional[float] = None
 
@@ -94,18 +102,13 @@ class Node(Sums):
         return None
 
 
-def end(node: Node, change: int) -> None:
-    node.ends += change
-    refresh(node)
-
-
 def refresh(node: Node) -> None:
     """Recompute ``closed`` and tell the ancestors when it has changed."""
     while True:
         if node.branches:
             closed = all(b.n_closed == len(b.children) for b in node.branches)
         else:
-            closed = node.ends > 0
+            closed = node.ends >= node.room
         if closed == node.closed:
             return
         node.closed = closed

@@ -27,6 +27,7 @@ import numpy as np
 
 from autokd_mm.search.grammar import Grammar, Path
 from autokd_mm.search.node import Node, Step, Sums
+from autokd_mm.search.numeric import parameter
 
 Key = Tuple[str, ...]
 _BASE: Key = ()  # of mu
@@ -76,9 +77,15 @@ class OptionModel:
         self._features: Dict[Key, int] = {}
         self._pairs: Dict[Tuple[int, int], int] = {}
         self._sums: List[Sums] = []
+        self._levels: List[int] = []
+        self._general: Dict[int, int] = {}  # from an option in a context to the same one anywhere
         self._gram = np.zeros((1, 1))
         self._order: np.ndarray = np.zeros(1, int)
         self._feature(_BASE)
+
+    def anew(self) -> 'OptionModel':
+        """The same model before its first trial."""
+        return OptionModel(self.pairs, self.shrinkage, self.draw, self.look_ahead)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -88,10 +95,11 @@ class OptionModel:
         taken: Set[int] = {0}
         path: Path = (0, )
         for step in steps:
-            question = self._question(step.name, step.choices)
+            question = self._question(step.name, step.choices, step.level)
             self.grammar.add(path, question.features)
             feature = question.features[step.taken]
             taken.add(feature)
+            taken.add(self._general.get(feature, feature))
             if self.pairs and len(path) > 1:
                 taken.add([self._pair(path[-1], other)
                            for other in question.features][step.taken])
@@ -106,8 +114,7 @@ class OptionModel:
         question = self._questions.get(name)
         if question is not None and question.choices == choices:
             return question.features
-        base = _base(name)
-        return [self._features.get((base, repr(choice))) for choice in choices]
+        return [self._features.get(key) for key in self._keys_of(name, choices)]
 
     def path(self, node: Node) -> Path:
         """The features of the options that lead to a node, behind the 0 of the root."""
@@ -125,13 +132,23 @@ class OptionModel:
         """The feature of two options that follow each other, if there is one."""
         return self._pairs.get((before, feature))
 
-    def _question(self, name: str, choices: Tuple[Any, ...]) -> Question:
+    def _question(self, name: str, choices: Tuple[Any, ...], level: int) -> Question:
         question = self._questions.get(name)
         if question is None or question.choices != choices:
-            base = _base(name)
-            features = tuple(self._feature((base, repr(choice))) for choice in choices)
+            features: Path = ()
+            for key in self._keys_of(name, choices):
+                features += (self._feature(key, level + len(key) - 2), )
+                if len(key) > 2:
+                    self._general[features[-1]] = self._feature(key[:2], level)
             question = self._questions[name] = Question(choices, features)
         return question
+
+    @staticmethod
+    def _keys_of(name: str, choices: Sequence[Any]) -> List[Key]:
+        """An option in a context has the key of the same option anywhere, and the context."""
+        name, context = parameter(name)
+        base = name.split('(', 1)[0]
+        return [(base, repr(choice)) + ((context, ) if context else ()) for choice in choices]
 
     def posterior(self, low: Fraction, width: Fraction, squares: float) -> Posterior:
         """What is known of the effects, as of the last trial added.
@@ -153,10 +170,14 @@ class OptionModel:
         """One draw of all effects, by feature."""
         effects = np.empty(len(self._order))
         effects[self._order] = posterior.sample(rng.standard_normal(len(effects)))
-        return effects.tolist()
+        drawn = effects.tolist()
+        for feature, general in self._general.items():
+            drawn[feature] += drawn[general]
+        return drawn
 
     def _precision(self) -> np.ndarray:
-        precision = np.full(len(self._order), self.shrinkage)
+        # Halving a range halves the variance of the effects, as of a random walk along it.
+        precision = self.shrinkage * 2.0**np.array(self._levels)[self._order]
         precision[0] = _FLAT  # the base sorts first
         return precision
 
@@ -167,19 +188,16 @@ class OptionModel:
             self._pairs[before, feature] = pair
         return pair
 
-    def _feature(self, key: Key) -> int:
+    def _feature(self, key: Key, level: int = 0) -> int:
         if key in self._features:
             return self._features[key]
         feature = self._features[key] = len(self._keys)
         self._keys.append(key)
         self._sums.append(Sums())
+        self._levels.append(level)
         if feature >= len(self._gram):
             gram = np.zeros((2 * feature, 2 * feature))
             gram[:feature, :feature] = self._gram
             self._gram = gram
         self._order = np.array(sorted(range(feature + 1), key=self._keys.__getitem__))
         return feature
-
-
-def _base(name: str) -> str:
-    return name.split('(', 1)[0]

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.errors import nearest
 from autokd_mm.search import selection
-from autokd_mm.search.node import Node, Option, Step
+from autokd_mm.search.node import Option, Step
+from autokd_mm.search.numeric import context_of, halving
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.study_tree import PLAN, StudyTree, only_direction
 
@@ -20,7 +21,7 @@ POLICIES = ('thompson', 'uct')
 
 
 class MCTSSampler(BaseSampler):
-    """Monte Carlo tree search for any define-by-run objective with categorical choices.
+    """Monte Carlo tree search for any define-by-run objective.
 
     The tree is a view of the study: a node is the path of (parameter, choice) in the order in
     which the objective asks, and its statistics come from the trials in the storage alone (see
@@ -67,10 +68,10 @@ class MCTSSampler(BaseSampler):
         n_warmup_trials: the first trials (by ordinal, those given by ``study.enqueue_trial``
             included) choose uniformly at each level. MCT-NAS warms up; drawn effects need not.
         virtual_loss: visits with the worst value that one running trial stands for, in UCT.
-        independent_sampler: for parameters that are not categorical, which are no part of the
-            tree. By default a :class:`optuna.samplers.RandomSampler` seeded for each question
-            from the same seed, so that what is said above holds for them too; with a sampler
-            that has a state of its own it does not.
+        independent_sampler: for numeric parameters, which are then no part of the tree. Without
+            one they are: a range is halved again and again (see
+            :mod:`~autokd_mm.search.numeric`). What is said above of proposals holds for another
+            sampler's as far as it has no state of its own.
 
     Raises:
         ValueError: an argument is out of range, or the study has more than one objective.
@@ -133,19 +134,27 @@ class MCTSSampler(BaseSampler):
                            param_distribution: BaseDistribution) -> Any:
         with self._lock:
             view = self.view(study)
-            node = view.follow(trial)
-            rng = self._rng(view.ordinal(trial), param_name)
+            view.follow(trial)
             if isinstance(param_distribution, CategoricalDistribution):
                 choices = param_distribution.choices
-                index = self._choose(study, view, trial, node, param_name, choices, rng)
-                view.take(trial, Step(param_name, choices, index))
+                index = self._choose(study, view, trial, Step(param_name, choices, 0))
+                view.answered(trial, param_name)
                 return choices[index]
-        sampler = self._independent_sampler or RandomSampler(seed=rng.getrandbits(32))
+            decided = [(name, value, trial.distributions[name])
+                       for name, value in trial.params.items()]
+            number = halving(param_name, param_distribution, view.depth or 0, context_of(decided))
+            if self._independent_sampler is None and number is not None:
+                for name, choices, level in number.questions():
+                    number.take(self._choose(study, view, trial, Step(name, choices, 0, level)))
+                view.answered(trial, param_name, number.exact)
+                return number.draw(self._rng(view.ordinal(trial), param_name))
+        sampler = self._independent_sampler or RandomSampler(seed=self._seed)
         return sampler.sample_independent(study, trial, param_name, param_distribution)
 
-    def _choose(self, study: Study, view: StudyTree, trial: FrozenTrial, node: Node, name: str,
-                choices: Sequence[Any], rng: Random) -> int:
-        ordinal = view.ordinal(trial)
+    def _choose(self, study: Study, view: StudyTree, trial: FrozenTrial, question: Step) -> int:
+        """Index of a choice, which the trial takes."""
+        ordinal, name, choices = view.ordinal(trial), question.name, question.choices
+        node, rng = view.follow(trial), self._rng(view.ordinal(trial), question.name)
         warm_up = ordinal < self._n_warmup_trials
         if warm_up or self._policy == 'uct':
             def choose(name: str, options: List[Option]) -> int:
@@ -161,6 +170,7 @@ class MCTSSampler(BaseSampler):
                 view.tree.options(node, name, choices), rng)
         if plan:
             study._storage.set_trial_system_attr(trial._trial_id, PLAN, plan)
+        view.take(trial, question._replace(taken=index))
         return index
 
     def _rng(self, ordinal: int, name: str) -> Random:
@@ -186,7 +196,8 @@ class MCTSSampler(BaseSampler):
         if study._study_id not in views:
             direction = only_direction(study._storage.get_study_directions(study._study_id))
             model = None if self._policy == 'uct' else OptionModel(**self._model)
-            views[study._study_id] = StudyTree(direction, self._virtual_loss, model)
+            views[study._study_id] = StudyTree(direction, self._virtual_loss, model,
+                                               numbers=self._independent_sampler is None)
         return views[study._study_id]
 
     def _forget(self) -> None:

@@ -22,13 +22,15 @@ import math
 from bisect import bisect_left, insort
 from itertools import chain
 from random import Random
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set, Tuple, Union
+from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple,
+                    Union)
 
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.search.node import Node, Option, Step
+from autokd_mm.search.numeric import context_of, grain_of, halving, is_coarse
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.planning import Plan
 from autokd_mm.search.tree import Tree, Walk
@@ -39,12 +41,11 @@ PLAN = 'mcts:plan'  # system attribute: [parameter, index of the choice] of what
 
 class _Running:
     """A running trial: its walk through the tree, and which parameters are part of it."""
-    __slots__ = ('walk', 'asked', 'ordinal', 'plan', 'ahead')
+    __slots__ = ('walk', 'asked', 'plan', 'ahead')
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self.asked: Set[str] = set()
-        self.ordinal: Optional[int] = None
         self.plan: Optional[Plan] = None
         self.ahead: Optional[List[Any]] = None  # the last value of PLAN that was looked at
 
@@ -57,16 +58,33 @@ class StudyTree:
     Args:
         direction: of the study; the tree itself always maximises.
         virtual_loss, model: see :class:`~autokd_mm.search.tree.Tree`.
+        numbers: whether numeric parameters are part of the tree, see
+            :mod:`~autokd_mm.search.numeric`. Their grain depends on the trials: where that moves
+            it, all are read anew.
     """
 
     def __init__(self, direction: StudyDirection, virtual_loss: float = 1.0,
-                 model: Optional[OptionModel] = None) -> None:
+                 model: Optional[OptionModel] = None, numbers: bool = True) -> None:
         self.sign = -1 if direction == StudyDirection.MINIMIZE else 1
-        self.tree = Tree(virtual_loss, model)
+        self._virtual_loss, self._model = virtual_loss, model
+        self._grain = grain_of(0, 1) if numbers else None
+        self._n_numbers = 0  # fewest in a trial that has any; 0 as long as none has
+        self._interrupted: List[int] = []
+        self._ordinals: Dict[int, int] = {}  # of running trials
+        self._begin()
+
+    def _begin(self) -> None:
+        model = self._model.anew() if self._model is not None else None
+        room = math.inf if self._grain is None else self._grain.room
+        self.tree = Tree(self._virtual_loss, model, room)
         self._n_seen = 0
         self._unfinished: List[int] = []
         self._running: Dict[int, _Running] = {}
-        self._interrupted: List[int] = []
+
+    @property
+    def depth(self) -> Optional[int]:
+        """How often the range of a number is halved; None: not at all."""
+        return self._grain.depth if self._grain is not None else None
 
     @classmethod
     def of(cls, study: Study, virtual_loss: float = 1.0) -> 'StudyTree':
@@ -85,13 +103,15 @@ class StudyTree:
         Args:
             trials: all trials of the study ordered by number, as storages return them.
         """
+        if self._grain is not None and self._regrain(trials):
+            self._begin()
         unfinished = []
         for position in chain(self._unfinished, range(self._n_seen, len(trials))):
             trial = trials[position]
             if trial.state.is_finished():
                 self._leave(trial)
                 if not self._is_interrupted(trial):
-                    steps = list(_steps(trial))
+                    steps = list(_steps(trial, (), self.depth))
                     self.tree.add([step for step in steps if isinstance(step, Step)],
                                   self._value(trial), repeatable=None in steps)
                 continue
@@ -103,13 +123,23 @@ class StudyTree:
         self._unfinished = unfinished
         self._n_seen = len(trials)
 
+    def _regrain(self, trials: Sequence[FrozenTrial]) -> bool:
+        """See how fine numbers are to be told apart; whether that has changed for this tree."""
+        for position in chain(self._unfinished, range(self._n_seen, len(trials))):
+            if trials[position].state == TrialState.COMPLETE:
+                count = sum(not distribution.single() and is_coarse(distribution)
+                            for distribution in trials[position].distributions.values())
+                self._n_numbers = min(filter(None, (self._n_numbers, count)), default=0)
+        before, self._grain = self._grain, grain_of(len(trials), max(self._n_numbers, 1))
+        return self._n_numbers > 0 and self._grain != before
+
     def follow(self, trial: FrozenTrial) -> Node:
         """Lead a running trial along the parameters it has; the node where it stands now."""
         running = self._running.get(trial._trial_id)
         if running is None:
             running = self._running[trial._trial_id] = _Running(self.tree.start())
         if len(running.asked) < len(trial.params):
-            for step in _steps(trial, running.asked):
+            for step in _steps(trial, running.asked, self.depth):
                 if step is None:
                     self.tree.set_repeatable(running.walk)
                 else:
@@ -118,14 +148,25 @@ class StudyTree:
         ahead = trial.system_attrs.get(PLAN)
         if ahead is not None and ahead != running.ahead:
             running.ahead = ahead
-            self.tree.claim(running.walk, _planned(trial, ahead, running.walk.nodes[-1]))
+            steps = {step.name: step.taken for step in _steps(trial, (), self.depth)
+                     if step is not None}
+            self.tree.claim(running.walk, _planned(steps, ahead, running.walk.nodes[-1]))
         return running.walk.nodes[-1]
 
     def take(self, trial: FrozenTrial, step: Step) -> None:
         """A choice was made for a running trial: seen by other workers of this process at once."""
+        self.tree.step(self._running[trial._trial_id].walk, step)
+
+    def answered(self, trial: FrozenTrial, name: str, exact: bool = True) -> None:
+        """A running trial has a parameter, before the storage says so.
+
+        Args:
+            exact: the choices taken leave no more than one value.
+        """
         running = self._running[trial._trial_id]
-        running.asked.add(step.name)
-        self.tree.step(running.walk, step)
+        running.asked.add(name)
+        if not exact:
+            self.tree.set_repeatable(running.walk)
 
     def choose(self, trial: FrozenTrial, seed: str, name: str, choices: Sequence[Any],
                rng: Random) -> Tuple[Optional[int], List[Any]]:
@@ -191,12 +232,11 @@ class StudyTree:
         second attempt have the same ordinal, and so have all that follow. It is fixed when a
         running trial first asks for it.
         """
-        running = self._running.get(trial._trial_id)
-        if running is not None and running.ordinal is not None:
-            return running.ordinal
-        ordinal = trial.number - bisect_left(self._interrupted, trial.number)
-        if running is not None:
-            running.ordinal = ordinal
+        ordinal = self._ordinals.get(trial._trial_id)
+        if ordinal is None:
+            ordinal = trial.number - bisect_left(self._interrupted, trial.number)
+            if trial._trial_id in self._running:
+                self._ordinals[trial._trial_id] = ordinal
         return ordinal
 
     def describe(self, max_depth: Optional[int] = 2) -> str:
@@ -205,6 +245,7 @@ class StudyTree:
 
     def _leave(self, trial: FrozenTrial) -> None:
         running = self._running.pop(trial._trial_id, None)
+        self._ordinals.pop(trial._trial_id, None)
         if running is not None:
             self.tree.drop(running.walk)
 
@@ -241,10 +282,13 @@ def _on_its_way(walk: Walk, name: str, choices: Sequence[Any]) -> Optional[int]:
     return branch.children.index(walk.ahead[0])
 
 
-def _planned(trial: FrozenTrial, ahead: Sequence[Any], node: Node) -> Iterator[Step]:
+def _planned(steps: Mapping[str, int], ahead: Sequence[Any], node: Node) -> Iterator[Step]:
     """The part of a plan that a running trial, now at ``node``, has still ahead, as far as the tree
-    knows the questions; nothing if the trial has gone elsewhere."""
-    steps = {step.name: step.taken for step in _steps(trial) if step is not None}
+    knows the questions; nothing if the trial has gone elsewhere.
+
+    Args:
+        steps: what it has taken, by question.
+    """
     below: Optional[Node] = node
     for name, taken in ahead:
         if name in steps:
@@ -258,17 +302,28 @@ def _planned(trial: FrozenTrial, ahead: Sequence[Any], node: Node) -> Iterator[S
         below = branch.children[taken]
 
 
-def _steps(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = ()
-           ) -> Iterator[Optional[Step]]:
-    """The decisions of a trial in order; None for a numeric parameter.
+def _steps(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
+           depth: Optional[int] = None) -> Iterator[Optional[Step]]:
+    """The decisions of a trial in order; None where they leave several values of a number.
 
     A parameter with one possible value is no decision.
+
+    Args:
+        asked: parameters to leave out.
+        depth: how often ranges are halved; None: numbers are no part of the tree.
     """
+    decided: List[Tuple[str, Any, BaseDistribution]] = []
     for name, value in trial.params.items():
         distribution = trial.distributions[name]
+        decided.append((name, value, distribution))
         if name in asked or distribution.single():
             continue
         if isinstance(distribution, CategoricalDistribution):
             yield Step(name, distribution.choices, int(distribution.to_internal_repr(value)))
-        else:
+            continue
+        number = halving(name, distribution, depth, context_of(decided[:-1])) \
+            if depth is not None else None
+        if number is not None:
+            yield from number.steps(value)
+        if number is None or not number.exact:
             yield None

@@ -12,7 +12,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from autokd_mm.search.node import Branch, Node, Option, Step, end, refresh, unsure
+from autokd_mm.search.node import Branch, Node, Option, Step, refresh, unsure
 from autokd_mm.search.option_model import OptionModel, Posterior
 from autokd_mm.search.planning import Plan
 from autokd_mm.search.scale import Scale
@@ -36,7 +36,7 @@ class Walk:
     Attributes:
         nodes: where it has been, from the root on.
         ahead: where it is going to, behind the last of ``nodes``: the last of them is taken.
-        repeatable: it has a numeric parameter.
+        repeatable: it has a number that its choices do not settle.
     """
     __slots__ = ('nodes', 'ahead', 'repeatable')
 
@@ -58,10 +58,12 @@ class Tree:
         virtual_loss: visits with the worst value that one running trial stands for (Chaslot et
             al., "Parallel Monte-Carlo Tree Search", CG 2008, tree parallelisation). 0 ignores it.
         model: of options, if they share their statistics.
+        room: so many trials may end in one leaf where numbers tell them apart.
     """
 
-    def __init__(self, virtual_loss: float = 1.0, model: Optional[OptionModel] = None) -> None:
-        self.virtual_loss = virtual_loss
+    def __init__(self, virtual_loss: float = 1.0, model: Optional[OptionModel] = None,
+                 room: float = math.inf) -> None:
+        self.virtual_loss, self.room = virtual_loss, room
         self.model = model
         self.root = Node()
         self._scale = Scale()
@@ -73,7 +75,8 @@ class Tree:
             steps: its decisions from the root downwards.
             value: a finite number, higher is better; None stands for the worst value seen, also
                 when later trials move that.
-            repeatable: a numeric parameter was asked too, so that the leaf is never closed.
+            repeatable: a numeric parameter is not settled by the steps, so that the leaf has room
+                for more trials.
         """
         nodes = [self.root]
         steps = list(steps)
@@ -86,8 +89,7 @@ class Tree:
             for node in nodes:
                 node.best = value if node.best is None else max(node.best, value)
             self._scale.add(float(value), [*nodes, *shared])
-        if not repeatable:
-            end(nodes[-1], +1)
+        self._end(nodes[-1], +1, repeatable)
 
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""
@@ -106,7 +108,7 @@ class Tree:
         """A trial starts to run: virtual loss at the root."""
         walk = Walk(self.root)
         self.root.running += 1
-        end(self.root, +1)
+        self._end(self.root, +1)
         return walk
 
     def step(self, walk: Walk, step: Step) -> None:
@@ -128,22 +130,21 @@ class Tree:
         self._move_goal(walk, goal)
 
     def _move_goal(self, walk: Walk, before: Node) -> None:
-        if not walk.repeatable and walk.goal is not before:
-            end(before, -1)
-            end(walk.goal, +1)
+        if walk.goal is not before:
+            self._end(before, -1)
+            self._end(walk.goal, +1, walk.repeatable)
 
     def set_repeatable(self, walk: Walk) -> None:
-        """A running trial has a numeric parameter: nobody else will repeat it by accident."""
-        if not walk.repeatable:
-            walk.repeatable = True
-            end(walk.goal, -1)
+        """A running trial has a number that its choices do not settle: nobody else will repeat it
+        by accident."""
+        walk.repeatable = True
+        self._end(walk.goal, 0, True)
 
     def drop(self, walk: Walk) -> None:
         """A trial runs no longer: take its virtual loss back."""
         for node in walk.nodes:
             node.running -= 1
-        if not walk.repeatable:
-            end(walk.goal, -1)
+        self._end(walk.goal, -1)
 
     def options(self, node: Node, name: str, choices: Sequence[Any]) -> List[Option]:
         """The statistics of every choice of ``name`` below ``node``, in the order of choices."""
@@ -204,3 +205,9 @@ class Tree:
         if child is None:
             child = branch.children[step.taken] = Node(branch)
         return child
+
+    def _end(self, node: Node, change: int, repeatable: bool = False) -> None:
+        node.ends += change
+        if repeatable:
+            node.room = self.room
+        refresh(node)

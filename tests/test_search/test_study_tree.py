@@ -200,7 +200,7 @@ def test_a_plan_is_read_together_with_the_answers_it_has_led_to(answered):
     assert view.follow(other._get_latest_trial()) is view.tree.root
 
 
-def test_numeric_and_single_parameters_are_no_part_of_the_path():
+def test_numbers_are_ways_down_and_single_parameters_are_not():
     study = new_study()
     trial = study.ask()
     trial.suggest_categorical('only', ('one', ))
@@ -208,8 +208,12 @@ def test_numeric_and_single_parameters_are_no_part_of_the_path():
     trial.suggest_categorical('x', (0, 1))
     study.tell(trial, 1.0)
     got = list(StudyTree.of(study).tree.rows())
-    assert [row.name for row in got] == ['', 'x']
-    assert not got[1].closed  # another learning rate is another trial
+    assert [row.name.split()[0] for row in got[1:]] == ['lr', 'lr', 'lr', 'x']
+    assert not got[-1].closed  # another learning rate is another trial
+    view = StudyTree(study.direction, numbers=False)  # as with an independent sampler
+    view.sync(study.get_trials(deepcopy=False))
+    got = list(view.tree.rows())
+    assert [row.name for row in got] == ['', 'x'] and not got[1].closed
 
 
 def test_two_objectives_are_refused():
