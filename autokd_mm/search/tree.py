@@ -131,20 +131,22 @@ class Tree:
 
     def _move_goal(self, walk: Walk, before: Node) -> None:
         if walk.goal is not before:
-            self._end(before, -1)
+            self._end(before, -1, walk.repeatable)
             self._end(walk.goal, +1, walk.repeatable)
 
     def set_repeatable(self, walk: Walk) -> None:
         """A running trial has a number that its choices do not settle: nobody else will repeat it
         by accident."""
-        walk.repeatable = True
-        self._end(walk.goal, 0, True)
+        if not walk.repeatable:
+            self._end(walk.goal, -1)
+            walk.repeatable = True
+            self._end(walk.goal, +1, True)
 
     def drop(self, walk: Walk) -> None:
         """A trial runs no longer: take its virtual loss back."""
         for node in walk.nodes:
             node.running -= 1
-        self._end(walk.goal, -1)
+        self._end(walk.goal, -1, walk.repeatable)
 
     def options(self, node: Node, name: str, choices: Sequence[Any]) -> List[Option]:
         """The statistics of every choice of ``name`` below ``node``, in the order of choices."""
@@ -207,6 +209,8 @@ class Tree:
         return child
 
     def _end(self, node: Node, change: int, repeatable: bool = False) -> None:
+        if repeatable and self.room == math.inf:
+            return  # any number may end there, nobody counts
         node.ends += change
         if repeatable:
             node.room = self.room
