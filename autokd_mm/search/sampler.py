@@ -1,12 +1,14 @@
 """Monte Carlo tree search as an Optuna sampler."""
 import math
+from datetime import datetime, timedelta
 from random import Random
 from threading import RLock
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Set
 from weakref import WeakKeyDictionary
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import BaseSampler, RandomSampler
+from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
@@ -68,6 +70,8 @@ class MCTSSampler(BaseSampler):
         n_warmup_trials: the first trials (by ordinal, those given by ``study.enqueue_trial``
             included) choose uniformly at each level. MCT-NAS warms up; drawn effects need not.
         virtual_loss: visits with the worst value that one running trial stands for, in UCT.
+        stale_after: seconds after which the leaf of a trial that still runs is free for others, for
+            workers that may have died. Where the storage has a heartbeat, that decides too.
         independent_sampler: for numeric parameters, which are then no part of the tree. Without
             one they are: a range is halved again and again (see
             :mod:`~autokd_mm.search.numeric`). What is said above of proposals holds for another
@@ -80,7 +84,7 @@ class MCTSSampler(BaseSampler):
     def __init__(self, *, seed: Optional[int] = None, policy: str = 'thompson',
                  shrinkage: float = 1.0, pairs: bool = False, draw: float = 0.5,
                  look_ahead: bool = True, exploration: float = 0.15, n_warmup_trials: int = 0,
-                 virtual_loss: float = 1.0,
+                 virtual_loss: float = 1.0, stale_after: Optional[float] = None,
                  independent_sampler: Optional[BaseSampler] = None) -> None:
         if seed is not None and not _is_integer(seed):
             raise ValueError(f'seed must be an integer or None, got {seed!r}')
@@ -94,6 +98,8 @@ class MCTSSampler(BaseSampler):
                             ('virtual_loss', virtual_loss)):
             if not _is_number(value) or not 0 <= value < math.inf:
                 raise ValueError(f'{name} must be a finite number >= 0, got {value!r}')
+        if stale_after is not None and not (_is_number(stale_after) and stale_after > 0):
+            raise ValueError(f'stale_after must be seconds > 0 or None, got {stale_after!r}')
         for name, value in (('pairs', pairs), ('look_ahead', look_ahead)):
             if not isinstance(value, bool):
                 raise ValueError(f'{name} must be True or False, got {value!r}')
@@ -107,6 +113,7 @@ class MCTSSampler(BaseSampler):
         self._exploration = float(exploration)
         self._n_warmup_trials = int(n_warmup_trials)
         self._virtual_loss = float(virtual_loss)
+        self._stale_after = stale_after
         self._independent_sampler = independent_sampler
         self._forget()
 
@@ -123,12 +130,26 @@ class MCTSSampler(BaseSampler):
         with self._lock:
             view = self.view(study)
             # Straight from the storage: under Hyperband the study shows only one bracket.
-            view.sync(study._storage.get_all_trials(study._study_id, deepcopy=False))
+            trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+            view.sync(trials, self._stale(study, trials) - {trial._trial_id})
             if not trial.state.is_finished():
                 view.follow(trial)
                 view.ordinal(trial)
         if self._independent_sampler is not None:
             self._independent_sampler.before_trial(study, trial)
+
+    def _stale(self, study: Study, trials: Sequence[FrozenTrial]) -> Set[int]:
+        """Ids of running trials that nobody seems to work on."""
+        stale: Set[int] = set()
+        storage = study._storage
+        if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None:
+            stale.update(storage._get_stale_trial_ids(study._study_id))
+        if self._stale_after is not None:
+            limit = datetime.now() - timedelta(seconds=self._stale_after)
+            stale.update(trial._trial_id for trial in trials
+                         if trial.state == TrialState.RUNNING and trial.datetime_start is not None
+                         and trial.datetime_start < limit)
+        return stale
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:

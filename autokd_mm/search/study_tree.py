@@ -8,7 +8,7 @@ PRUNED        with its value or last intermediate value; without one as the wors
 FAIL          as a visit with the worst value seen, so that a broken region is left and not
               retried for ever
 RUNNING       as virtual loss, on the path it has asked for so far; where it is going to by its
-              plan (system attribute ``mcts:plan``) nobody else goes
+              plan (system attribute ``mcts:plan``) nobody else goes; not at all where it is stale
 WAITING       not at all, until it runs
 interrupted   not at all, in no state: the worker died (user attribute ``interrupted`` is True),
               which says nothing about the distiller, and its parameters will be tried again
@@ -22,8 +22,8 @@ import math
 from bisect import bisect_left, insort
 from itertools import chain
 from random import Random
-from typing import (Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Tuple,
-                    Union)
+from typing import (Any, Callable, Collection, Dict, Iterator, List, Mapping, Optional, Sequence,
+                    Set, Tuple, Union)
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study, StudyDirection
@@ -97,11 +97,12 @@ class StudyTree:
         view.sync(study.get_trials(deepcopy=False))
         return view
 
-    def sync(self, trials: Sequence[FrozenTrial]) -> None:
+    def sync(self, trials: Sequence[FrozenTrial], stale: Collection[int] = ()) -> None:
         """Take in what is new.
 
         Args:
             trials: all trials of the study ordered by number, as storages return them.
+            stale: ids of those whose worker is probably dead: they do not count while they run.
         """
         if self._grain is not None and self._regrain(trials):
             self._begin()
@@ -116,7 +117,7 @@ class StudyTree:
                                   self._value(trial), repeatable=None in steps)
                 continue
             unfinished.append(position)
-            if self._is_interrupted(trial):
+            if self._is_interrupted(trial) or trial._trial_id in stale:
                 self._leave(trial)
             elif trial.state == TrialState.RUNNING:
                 self.follow(trial)

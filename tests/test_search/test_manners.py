@@ -1,0 +1,66 @@
+"""What users of Optuna may expect of a sampler."""
+import time
+from datetime import datetime, timedelta
+
+import optuna
+import pytest
+from optuna.trial import TrialState
+from toy_space import N_LEAVES, POLICIES, ask, new_study, proposals
+
+from autokd_mm.search import MCTSSampler
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def tell_all(study, paths):
+    """Evaluate the given leaves."""
+    for path in paths:
+        study.enqueue_trial(dict(path))
+        proposals(study, 1)
+
+
+# ---------------------------------------------------------------------- workers that died
+@POLICIES
+@pytest.mark.parametrize('age, free', [(5, False), (15, True)])
+def test_the_leaf_of_a_dead_worker_is_free_behind_stale_after(policy, age, free):
+    leaves = proposals(new_study(seed=1), N_LEAVES)
+    study = new_study(seed=0, stale_after=10, **policy)
+    tell_all(study, leaves[1:])
+    dead, path = ask(study)
+    assert path == leaves[0]
+    study._storage._get_trial(dead._trial_id).datetime_start = \
+        datetime.now() - timedelta(seconds=age)
+    again = ask(study)[1]
+    assert again == leaves[0] or not free
+    assert study.sampler.view(study).tree.root.running == (1 if free else 2)
+    study.tell(dead, 3.0)  # it was alive: what it says counts
+    assert N_LEAVES in [row.visits for row in _rows(study)]
+
+
+def _rows(study):
+    view = study.sampler.view(study)
+    view.sync(study.get_trials(deepcopy=False))
+    return view.tree.rows()
+
+
+def test_the_heartbeat_of_the_storage_decides_too(tmp_path):
+    leaves = proposals(new_study(seed=1), N_LEAVES)
+
+    def opened():
+        storage = optuna.storages.RDBStorage(f'sqlite:///{tmp_path}/s.db', heartbeat_interval=1,
+                                             grace_period=1)
+        return optuna.create_study(storage=storage, study_name='s', load_if_exists=True,
+                                   direction='maximize', sampler=MCTSSampler(seed=0))
+
+    study = opened()
+    tell_all(study, leaves[1:])
+    dead, path = ask(study)
+    study._storage.record_heartbeat(dead._trial_id)
+    assert path == leaves[0]
+    other = opened()
+    ask(other)
+    assert other.sampler.view(other).tree.root.running == 2
+    time.sleep(2.1)
+    late = opened()
+    assert ask(late)[1] == leaves[0]
+    assert late.get_trials(deepcopy=False)[dead.number].state == TrialState.RUNNING
