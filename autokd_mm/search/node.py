@@ -82,8 +82,11 @@ class Node(Sums):
         room: so many may end here before it is used up.
         closed: a leaf that is used up, or an inner node all of whose choices are closed.
         best: highest value seen below.
+        accidents: trials that ended here without a value or a reason.
+        works: a trial was completed here, with a value.
     """
-    __slots__ = ('branch', 'branches', 'running', 'ends', 'room', 'closed', 'best')
+    __slots__ = ('branch', 'branches', 'running', 'ends', 'room', 'closed', 'best', 'accidents',
+                 'works')
 
     def __init__(self, branch: Optional[Branch] = None) -> None:
         super().__init__()
@@ -94,6 +97,8 @@ class Node(Sums):
         self.room = 1.0
         self.closed = False
         self.best: Optional[float] = None
+        self.accidents = 0
+        self.works = False
 
     def find(self, name: str, n_choices: int) -> Optional[Branch]:
         for branch in self.branches:

@@ -90,8 +90,8 @@ class OptionModel:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, steps: Sequence[Step]) -> List[Sums]:
-        """Count a finished trial; the sums to which its value is to be added."""
+    def add(self, steps: Sequence[Step], times: int = 1) -> List[Sums]:
+        """Count a finished trial so many times; the sums to which its value is to be added."""
         taken: Set[int] = {0}
         path: Path = (0, )
         for step in steps:
@@ -106,7 +106,7 @@ class OptionModel:
             path += (feature, )
         self.grammar.add(path, ())
         index = sorted(taken)
-        self._gram[np.ix_(index, index)] += 1
+        self._gram[np.ix_(index, index)] += times
         return [self._sums[feature] for feature in index]
 
     def features(self, name: str, choices: Sequence[Any]) -> Sequence[Optional[int]]:

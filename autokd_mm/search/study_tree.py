@@ -5,8 +5,9 @@ How a trial counts:
 ============  =====================================================================================
 COMPLETE      with its value; a value that is not finite (a bug, not a find) as the worst seen
 PRUNED        with its value or last intermediate value; without one as the worst value seen
-FAIL          as a visit with the worst value seen, so that a broken region is left and not
-              retried for ever
+FAIL          with the user attribute ``reason`` as a visit with the worst value seen, so that a
+              broken region is left; without one the worker may have been at fault: it counts as
+              the worst until its leaf gives a value, and the leaf may be tried twice more
 RUNNING       as virtual loss, on the path it has asked for so far; where it is going to by its
               plan (system attribute ``mcts:plan``) nobody else goes; not at all where it is stale
 WAITING       not at all, until it runs
@@ -35,7 +36,7 @@ from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.planning import Plan
 from autokd_mm.search.tree import Tree, Walk
 
-INTERRUPTED = 'interrupted'
+INTERRUPTED, REASON = 'interrupted', 'reason'
 PLAN = 'mcts:plan'  # system attribute: [parameter, index of the choice] of what will be chosen
 
 
@@ -114,7 +115,8 @@ class StudyTree:
                 if not self._is_interrupted(trial):
                     steps = list(_steps(trial, (), self.depth))
                     self.tree.add([step for step in steps if isinstance(step, Step)],
-                                  self._value(trial), repeatable=None in steps)
+                                  self._value(trial), None in steps,
+                                  trial.state == TrialState.COMPLETE, accident=_is_accident(trial))
                 continue
             unfinished.append(position)
             if self._is_interrupted(trial) or trial._trial_id in stale:
@@ -265,6 +267,11 @@ class StudyTree:
         if value is None or not math.isfinite(value):
             return None
         return self.sign * value
+
+
+def _is_accident(trial: FrozenTrial) -> bool:
+    """Nobody says why it failed: perhaps it was stopped, or had no memory."""
+    return trial.state == TrialState.FAIL and REASON not in trial.user_attrs
 
 
 def only_direction(directions: Sequence[StudyDirection]) -> StudyDirection:

@@ -23,6 +23,7 @@ import numpy as np
 
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.search.study_tree import REASON
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
 
 _NUMBERS = {field.name for field in fields(Outcome) if field.name != 'curve'}
@@ -128,6 +129,7 @@ class TabularObjective:
         """Raises Failed where the table says so."""
         value = self.value(self.place(trial), trial.number)
         if math.isnan(value):
+            trial.set_user_attr(REASON, 'failed')
             raise Failed('this distiller failed when the table was made')
         return value
 

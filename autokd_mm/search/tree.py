@@ -18,6 +18,9 @@ from autokd_mm.search.planning import Plan
 from autokd_mm.search.scale import Scale
 
 
+_ATTEMPTS = 3  # at a leaf, when they end without a reason
+
+
 class Row(NamedTuple):
     """One node, for reports; ``mean`` and ``best`` in the unit of the values."""
     depth: int
@@ -68,7 +71,8 @@ class Tree:
         self.root = Node()
         self._scale = Scale()
 
-    def add(self, steps: Iterable[Step], value: Optional[float], repeatable: bool = False) -> None:
+    def add(self, steps: Iterable[Step], value: Optional[float], repeatable: bool = False,
+            complete: bool = True, accident: bool = False) -> None:
         """Back a finished trial up to the root.
 
         Args:
@@ -77,19 +81,38 @@ class Tree:
                 when later trials move that.
             repeatable: a numeric parameter is not settled by the steps, so that the leaf has room
                 for more trials.
+            complete: nobody pruned it.
+            accident: it has no value for a reason that may not be the leaf's fault. The leaf can be
+                tried again, twice at most; where it works the accidents are forgotten.
         """
         nodes = [self.root]
         steps = list(steps)
         for step in steps:
             nodes.append(self._child(nodes[-1], step))
-        shared = self.model.add(steps) if self.model is not None else []
+        leaf, times = nodes[-1], 1
+        if not repeatable:  # there another value may fail again
+            times = self._forgive(leaf, complete and value is not None, accident)
+        shared = self.model.add(steps, times) if self.model is not None else []
         for sums in chain(nodes, shared):
-            sums.worst += 1
+            sums.worst += times
         if value is not None:
             for node in nodes:
                 node.best = value if node.best is None else max(node.best, value)
             self._scale.add(float(value), [*nodes, *shared])
-        self._end(nodes[-1], +1, repeatable)
+        if not accident or leaf.accidents == _ATTEMPTS or repeatable:
+            self._end(leaf, +1, repeatable)
+
+    @staticmethod
+    def _forgive(leaf: Node, works: bool, accident: bool) -> int:
+        """Note how a trial has ended; how many visits it is, less the accidents that are forgotten
+        now. The sums are the same in whatever order the trials of a leaf are told."""
+        leaf.accidents += accident
+        if accident:
+            return 0 if leaf.works else 1
+        if not works or leaf.works:
+            return 1
+        leaf.works = True
+        return 1 - leaf.accidents
 
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""

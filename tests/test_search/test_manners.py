@@ -64,3 +64,60 @@ def test_the_heartbeat_of_the_storage_decides_too(tmp_path):
     late = opened()
     assert ask(late)[1] == leaves[0]
     assert late.get_trials(deepcopy=False)[dead.number].state == TrialState.RUNNING
+
+
+# ---------------------------------------------------------------------- what failed
+def leaf_of(study, path):
+    _rows(study)
+    node = study.sampler.view(study).tree.root
+    for name, value in path:
+        (branch, ) = [branch for branch in node.branches if branch.name == name]
+        node = branch.children[branch.choices.index(value)]
+    return node
+
+
+def test_a_failure_with_a_reason_is_a_verdict():
+    study = new_study(seed=0)
+    trial, path = ask(study)
+    trial.set_user_attr('reason', 'the loss is not finite')
+    study.tell(trial, state=TrialState.FAIL)
+    assert leaf_of(study, path).closed
+    paths = proposals(study, N_LEAVES - 1)
+    assert path not in paths and len(set(paths)) == N_LEAVES - 1
+
+
+@POLICIES
+def test_a_failure_without_a_reason_is_tried_again_twice_at_most(policy):
+    study, tried = new_study(seed=0, **policy), []
+    for _ in range(N_LEAVES + 2):
+        trial, path = ask(study)
+        tried.append(path)
+        if path == tried[0]:
+            study.tell(trial, state=TrialState.FAIL)  # Ctrl-C, no memory, storage away
+        else:
+            study.tell(trial, 1.0)
+    assert len(set(tried)) == N_LEAVES and tried.count(tried[0]) == 3
+    assert study.sampler.view(study).tree.root.closed or leaf_of(study, tried[0]).closed
+
+
+def test_an_accident_is_forgotten_when_the_leaf_works():
+    """In whatever order the results come; the model of the options knows nothing of it either."""
+    from autokd_mm.search import StudyTree
+    from autokd_mm.search.option_model import OptionModel
+    steps = proposals(new_study(seed=0), 6)
+    found = []
+    for order in ([0, 1, 2, 3, 'fail', 'value'], ['value', 3, 2, 'fail', 1, 0],
+                  [0, 'fail', 1, 'value', 'fail', 2, 3], [3, 2, 1, 0, 'value']):
+        study = new_study(seed=0)
+        for one in order:
+            study.enqueue_trial(dict(steps[4 if isinstance(one, str) else one]))
+            trial, _ = ask(study)
+            if one == 'fail':
+                study.tell(trial, state=TrialState.FAIL)
+            else:
+                study.tell(trial, 9.0 if one == 'value' else float(one))
+        view = StudyTree(study.direction, model=OptionModel())
+        view.sync(study.trials)
+        posterior = view.tree.posterior()
+        found.append((set(view.tree.rows()), posterior.mean.tolist(), posterior.scale))
+    assert found[0] == found[1] == found[2] == found[3]

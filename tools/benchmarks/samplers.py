@@ -126,6 +126,7 @@ def replay(goal, sampler, n_trials, n_parallel):
         if np.isfinite(value):
             study.tell(trial, value)
         else:
+            trial.set_user_attr('reason', 'failed')
             study.tell(trial, state=TrialState.FAIL)
         places.append(place)
         seen.append(value)

@@ -202,6 +202,7 @@ class Replay:
         if np.isfinite(value):
             self.study.tell(trial, value)
         else:
+            trial.set_user_attr('reason', 'failed')
             self.study.tell(trial, state=TrialState.FAIL)
         self.places.append(place)
         self.seen.append(value)
