@@ -3,6 +3,9 @@ from fractions import Fraction
 from typing import Any, List, NamedTuple, Optional, Tuple
 
 
+OUTLIER = 2  # on the scale where 0 is a poor value and 1 the best that is believed
+
+
 class Step(NamedTuple):
     """One decision of a path: ``choices[taken]`` for the question ``name``.
 
@@ -35,28 +38,32 @@ class Sums:
     Attributes:
         total, scored: sum and number of the values that lie in the range.
         worst: finished trials that count as the worst value: no value, or below the range.
+        outliers: finished trials whose value is too far above the range to be believed.
     """
-    __slots__ = ('total', 'scored', 'worst')
+    __slots__ = ('total', 'scored', 'worst', 'outliers')
 
     def __init__(self) -> None:
         self.total = Fraction(0)
         self.scored = 0
         self.worst = 0
+        self.outliers = 0
 
     @property
     def visits(self) -> int:
-        return self.scored + self.worst
+        return self.scored + self.worst + self.outliers
 
     def above(self, low: Fraction, width: Fraction) -> float:
         """Sum of (value - low) / width over the values in the range, rounded once: whole numbers,
-        because Fraction would look for common divisors in every step."""
+        because Fraction would look for common divisors in every step. An outlier adds
+        ``OUTLIER``."""
         if not self.scored or not width:
-            return 0.0
+            return OUTLIER * self.outliers if width else 0.0
         total = self.total
         number = total.numerator * low.denominator - \
             self.scored * low.numerator * total.denominator
         return (number * width.denominator
-                / (total.denominator * low.denominator * width.numerator))
+                / (total.denominator * low.denominator * width.numerator)
+                + OUTLIER * self.outliers)
 
 
 class Branch:

@@ -1,13 +1,16 @@
 """What users of Optuna may expect of a sampler."""
+import random
 import time
 from datetime import datetime, timedelta
 
 import optuna
 import pytest
 from optuna.trial import TrialState
-from toy_space import N_LEAVES, POLICIES, ask, new_study, proposals
+from toy_space import N_LEAVES, POLICIES, ask, new_study, proposals, value_of
 
 from autokd_mm.search import MCTSSampler
+from autokd_mm.search.node import Sums
+from autokd_mm.search.scale import Scale
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -121,3 +124,70 @@ def test_an_accident_is_forgotten_when_the_leaf_works():
         posterior = view.tree.posterior()
         found.append((set(view.tree.rows()), posterior.mean.tolist(), posterior.scale))
     assert found[0] == found[1] == found[2] == found[3]
+
+
+# ---------------------------------------------------------------------- values beyond belief
+def scales(values):
+    scale = Scale()
+    for value in values:
+        scale.add(value, [Sums()])
+    return float(scale.low), float(scale.width)
+
+
+@pytest.mark.parametrize('spurious', [1e30, -1e30, 1e6, 1.7e308])
+def test_one_spurious_value_changes_the_scale_of_nothing_else(spurious):
+    rng = random.Random(0)
+    for n in range(5, 60, 3):
+        values = [rng.random() for _ in range(n)]
+        low, width = scales([*values, spurious])
+        ordered = sorted(values)
+        assert low + width == pytest.approx(max(values))  # the best is the best of the others
+        quartile = int(0.25 * n)
+        assert low in ordered[max(quartile - 1, 0):quartile + 1]
+        assert scales([spurious, *values]) == (low, width)
+
+
+def test_one_outlier_in_twenty_changes_the_scale_of_nothing_else():
+    rng = random.Random(0)
+    values = [rng.random() for _ in range(200)]
+    low, width = scales(values + [1e3 * 10**n for n in range(10)])
+    assert low + width == pytest.approx(max(values)) and low < 0.35
+
+
+def test_a_find_is_no_outlier():
+    rng = random.Random(0)
+    values = [rng.gauss(0, 0.01) for _ in range(50)]
+    low, width = scales(values + [0.1])  # ten standard deviations above all others
+    assert low + width == pytest.approx(0.1)
+
+
+def test_outliers_come_and_go_without_a_trace():
+    """The sums are those of the values in any other order."""
+    rng, found = random.Random(1), []
+    values = [rng.gauss(0, 1) * 10**rng.choice([0] * 39 + [30]) for _ in range(80)]
+    for _ in range(4):
+        rng.shuffle(values)
+        scale, root = Scale(), Sums()
+        for value in values:
+            root.worst += 1
+            scale.add(value, [root])
+        found.append((root.total, root.scored, root.worst, root.outliers, scale.squares(root),
+                      scale.mean(root)))
+        assert root.visits == 80 and root.outliers > 0
+    assert len(set(found)) == 1
+
+
+@POLICIES
+def test_a_search_with_a_spurious_value_goes_on_as_well(policy):
+    def mean_of(spurious):
+        total = 0.0
+        for seed in range(6):
+            study, values = new_study(seed=seed, **policy), []
+            for number in range(30):
+                trial, path = ask(study)
+                values.append(value_of(path, seed))
+                study.tell(trial, 1e30 if spurious and number == 4 else values[-1])
+            total += sum(values[10:]) / 20
+        return total / 6
+
+    assert mean_of(True) > mean_of(False) - 0.35
