@@ -14,6 +14,7 @@ from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.search import build_sampler
 from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Reward
+from autokd_mm.space import level_of
 from autokd_mm.space.checks import refuse_unknown
 from autokd_mm.study.heartbeat import Heartbeat
 from autokd_mm.study.storage import check_storage
@@ -143,6 +144,7 @@ class SearchSettings:
 
 def _sampler(given: SearchSettings) -> BaseSampler:
     try:
-        return build_sampler(given.sampler or dict(type='MCTSSampler'), given.seed)
+        return build_sampler(given.sampler or dict(type='MCTSSampler'), given.seed,
+                             shared_name=level_of)
     except ValueError as error:
         raise ConfigError(str(error)) from None

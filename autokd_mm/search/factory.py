@@ -4,7 +4,7 @@ Ours, or any of Optuna's by its class name, so that a peer is a one-word change 
 """
 import inspect
 from importlib.util import find_spec
-from typing import Any, Dict, Mapping, Optional, Type
+from typing import Any, Callable, Dict, Mapping, Optional, Type
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -27,8 +27,8 @@ def sampler_types() -> Dict[str, Type[BaseSampler]]:
     return found
 
 
-def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None,
-                  key: str = 'sampler') -> BaseSampler:
+def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str = 'sampler',
+                  shared_name: Optional[Callable[[str], str]] = None) -> BaseSampler:
     """Build a sampler from a config.
 
     Args:
@@ -36,6 +36,7 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None,
             (``independent_sampler``, ``base_sampler``) takes it as such a dict too.
         seed: given to samplers that accept one, unless ``cfg`` has its own.
         key: where ``cfg`` stands in the config, for error messages.
+        shared_name: of the space that is searched, for ours; as ``seed``.
 
     Raises:
         ValueError: one line that names the key and the nearest valid value.
@@ -58,12 +59,13 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None,
         if arg not in parameters:
             raise ValueError(f'{key}.{arg}: {nearest(arg, parameters, shown=len(parameters))}')
         if arg.endswith('sampler') and isinstance(value, Mapping):
-            args[arg] = build_sampler(value, seed, f'{key}.{arg}')
+            args[arg] = build_sampler(value, seed, f'{key}.{arg}', shared_name)
     for arg, parameter in parameters.items():
         if parameter.default is parameter.empty and arg not in args:
             raise ValueError(f'{key}.{arg} is missing: {name} needs it')
-    if 'seed' in parameters:
-        args.setdefault('seed', seed)
+    for arg, value in dict(seed=seed, shared_name=shared_name).items():
+        if arg in parameters:
+            args.setdefault(arg, value)
     try:
         return types[name](**args)
     except (TypeError, ValueError) as error:

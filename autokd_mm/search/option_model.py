@@ -11,8 +11,8 @@ z is the value on the scale of the tree, so that failed trials and those below t
 does not depend on the order in which trials finish, and it costs the cube of the number of
 options, whatever the number of trials.
 
-Options are the same wherever their names agree up to a bracket: ``distance(l2|kl)=l2`` and
-``distance=l2`` share their statistics.
+Options are the same wherever ``shared_name`` says the same of the questions they answer: by it
+``distance(l2|kl)=l2`` and ``distance=l2`` may share their statistics.
 
 Sources: Baptista and Poloczek, "Bayesian Optimization of Combinatorial Structures", ICML 2018
 (linear model of options and pairs, Thompson sampling); Gelly and Silver, "Combining Online and
@@ -21,7 +21,7 @@ made); MCT-NAS, CVPR 2021 (node communication between sub-trees).
 """
 import math
 from fractions import Fraction
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
@@ -63,14 +63,18 @@ class OptionModel:
         shrinkage: variance of the noise over the variance of an effect, > 0.
         draw: scale of the standard deviation in :meth:`sample`.
         look_ahead: whether plans look past the next option.
+        shared_name: from the name of a question to the one under which its options are known;
+            without one it is its own.
     """
 
     def __init__(self, pairs: bool = False, shrinkage: float = 1.0, draw: float = 1.0,
-                 look_ahead: bool = True) -> None:
+                 look_ahead: bool = True,
+                 shared_name: Optional[Callable[[str], str]] = None) -> None:
         self.pairs = pairs
         self.shrinkage = shrinkage
         self.draw = draw
         self.look_ahead = look_ahead
+        self.shared_name = shared_name
         self.grammar = Grammar()
         self._questions: Dict[str, Question] = {}
         self._keys: List[Key] = []
@@ -85,7 +89,8 @@ class OptionModel:
 
     def anew(self) -> 'OptionModel':
         """The same model before its first trial."""
-        return OptionModel(self.pairs, self.shrinkage, self.draw, self.look_ahead)
+        return OptionModel(self.pairs, self.shrinkage, self.draw, self.look_ahead,
+                           self.shared_name)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -143,11 +148,10 @@ class OptionModel:
             question = self._questions[name] = Question(choices, features)
         return question
 
-    @staticmethod
-    def _keys_of(name: str, choices: Sequence[Any]) -> List[Key]:
+    def _keys_of(self, name: str, choices: Sequence[Any]) -> List[Key]:
         """An option in a context has the key of the same option anywhere, and the context."""
         name, context = parameter(name)
-        base = name.split('(', 1)[0]
+        base = name if self.shared_name is None else self.shared_name(name)
         return [(base, repr(choice)) + ((context, ) if context else ()) for choice in choices]
 
     def posterior(self, low: Fraction, width: Fraction, squares: float) -> Posterior:

@@ -3,7 +3,7 @@ import math
 from datetime import datetime, timedelta
 from random import Random
 from threading import RLock
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set
 from weakref import WeakKeyDictionary
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
@@ -64,6 +64,8 @@ class MCTSSampler(BaseSampler):
             (Thompson, Biometrika 1933; Agrawal and Goyal, ICML 2013), 0 goes by the means. With
             some hundred trials a half finds more (as Chapelle and Li, NIPS 2011, saw too).
         look_ahead: go by the best path below a choice, not by the effect of the choice alone.
+        shared_name: parameters of which it says the same are one to the model: options of theirs
+            that are equal share their statistics. By default only those of equal names do.
         exploration: the constant c of UCT, without unit: values are seen on a scale from the
             lower quartile to the best value so far (see :mod:`~autokd_mm.search.scale`). 0.5 is
             the constant of the family; smaller ones are greedier, good values from 0.1 to 0.3.
@@ -83,8 +85,9 @@ class MCTSSampler(BaseSampler):
 
     def __init__(self, *, seed: Optional[int] = None, policy: str = 'thompson',
                  shrinkage: float = 1.0, pairs: bool = False, draw: float = 0.5,
-                 look_ahead: bool = True, exploration: float = 0.15, n_warmup_trials: int = 0,
-                 virtual_loss: float = 1.0, stale_after: Optional[float] = None,
+                 look_ahead: bool = True, shared_name: Optional[Callable[[str], str]] = None,
+                 exploration: float = 0.15, n_warmup_trials: int = 0, virtual_loss: float = 1.0,
+                 stale_after: Optional[float] = None,
                  independent_sampler: Optional[BaseSampler] = None) -> None:
         if seed is not None and not _is_integer(seed):
             raise ValueError(f'seed must be an integer or None, got {seed!r}')
@@ -100,6 +103,9 @@ class MCTSSampler(BaseSampler):
                 raise ValueError(f'{name} must be a finite number >= 0, got {value!r}')
         if stale_after is not None and not (_is_number(stale_after) and stale_after > 0):
             raise ValueError(f'stale_after must be seconds > 0 or None, got {stale_after!r}')
+        if shared_name is not None and not callable(shared_name):
+            raise ValueError('shared_name must be a function from the name of a parameter to a '
+                             f'name, got {shared_name!r}')
         for name, value in (('pairs', pairs), ('look_ahead', look_ahead)):
             if not isinstance(value, bool):
                 raise ValueError(f'{name} must be True or False, got {value!r}')
@@ -109,7 +115,8 @@ class MCTSSampler(BaseSampler):
         self._seed = Random().getrandbits(32) if seed is None else int(seed)
         self._policy = policy
         self._model: Dict[str, Any] = dict(pairs=pairs, shrinkage=float(shrinkage),
-                                           draw=float(draw), look_ahead=look_ahead)
+                                           draw=float(draw), look_ahead=look_ahead,
+                                           shared_name=shared_name)
         self._exploration = float(exploration)
         self._n_warmup_trials = int(n_warmup_trials)
         self._virtual_loss = float(virtual_loss)

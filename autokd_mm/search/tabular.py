@@ -24,7 +24,7 @@ import numpy as np
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.search.study_tree import REASON
-from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes
+from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes, level_of
 
 _NUMBERS = {field.name for field in fields(Outcome) if field.name != 'curve'}
 
@@ -155,7 +155,7 @@ def _tree(paths: Sequence[List[Tuple[str, Tuple[Any, ...], Any]]], places: List[
     if len(below) == 1:
         return next(iter(below.values()))
     if len(below) < len(offered):
-        name = f'{name.split("(")[0]}({"|".join(map(str, below))})'
+        name = f'{level_of(name)}({"|".join(map(str, below))})'
     return _Question(name, tuple(below), below)
 
 
@@ -168,7 +168,7 @@ class _Recorder:
         space.suggest(self)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        value = self._values[name.split('(')[0]]
+        value = self._values[level_of(name)]
         self.asked.append((name, tuple(choices), value))
         return value
 

@@ -12,6 +12,7 @@ from autokd_mm.space.layerwise_space import LayerwiseSpace, Space
 from autokd_mm.space.layerwise_spec import LayerwiseSpec, Spec, spec_from_dict
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEVELS, DistillerSpec
+from autokd_mm.space.walk import level_of
 
 __all__ = ['DistillerSpace', 'DistillerSpec', 'HANDCRAFTED', 'LEVELS', 'LayerwiseSpace',
-           'LayerwiseSpec', 'Shapes', 'Space', 'Spec', 'handcrafted', 'spec_from_dict']
+           'LayerwiseSpec', 'Shapes', 'Space', 'Spec', 'handcrafted', 'level_of', 'spec_from_dict']

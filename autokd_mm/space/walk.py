@@ -38,6 +38,12 @@ def walk(suggest: Callable[[Any], T]) -> Iterator[T]:
         path[-1] += 1
 
 
+def level_of(name: str) -> str:
+    """The level that a question asks for: the same options may be offered under several names,
+    ``distance`` and ``distance(l2|kl)``."""
+    return name.split('(', 1)[0]
+
+
 class NotOffered(ConfigError):
     """A point leaves the space at ``level``, where its ``value`` is none of the choices."""
 
@@ -62,7 +68,7 @@ class GuidedTrial:
         self.params: Dict[str, Any] = {}
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        level = name.split('(')[0]
+        level = level_of(name)
         value = self.values.get(level)
         if value not in choices:
             raise NotOffered(level, value, choices)

@@ -11,6 +11,7 @@ from toy_space import N_LEAVES, POLICIES, ask, new_study, proposals, value_of
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.node import Sums
 from autokd_mm.search.scale import Scale
+from autokd_mm.space import level_of
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -191,3 +192,35 @@ def test_a_search_with_a_spurious_value_goes_on_as_well(policy):
         return total / 6
 
     assert mean_of(True) > mean_of(False) - 0.35
+
+
+# ---------------------------------------------------------------------- options under many names
+def under_many_names(trial):
+    """The same nine options behind each of six parents, of which 0 gains 1."""
+    parent = trial.suggest_categorical('parent', tuple(range(6)))
+    return float(trial.suggest_categorical(f'child(of {parent})', tuple(range(9))) == 0)
+
+
+def test_options_are_shared_by_what_shared_name_says():
+    def hits(**args):
+        total = 0.0
+        for seed in range(4):
+            study = new_study(seed=seed, **args)
+            study.optimize(under_many_names, n_trials=20)
+            total += sum(trial.value for trial in study.trials)
+        return total
+
+    assert hits(shared_name=level_of) > 1.3 * hits()
+    assert hits() == hits(shared_name=str)
+
+
+def test_our_searches_share_the_levels_of_the_space():
+    from autokd_mm.search import build_sampler
+    sampler = build_sampler(dict(type='MCTSSampler'), 0, shared_name=level_of)
+    study = new_study(sampler=sampler)
+    study.optimize(under_many_names, n_trials=3)
+    model = study.sampler.view(study).tree.model
+    names = {key[0] for key in model._features if key}
+    assert names == {'parent', 'child'}
+    assert isinstance(build_sampler(dict(type='RandomSampler'), 0, shared_name=level_of),
+                      optuna.samplers.RandomSampler)

@@ -6,6 +6,7 @@ import pytest
 from autokd_mm.search.node import Step
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.tree import Tree
+from autokd_mm.space import level_of
 
 AB, PQ = ('a', 'b'), ('p', 'q')
 
@@ -90,8 +91,8 @@ def test_no_draw_is_the_mean():
     assert tree.model.sample(got, np.random.RandomState(0)) == pytest.approx(got.mean.tolist())
 
 
-def test_an_option_is_the_same_under_names_that_differ_behind_a_bracket():
-    model = OptionModel()
+def test_an_option_is_the_same_under_all_names_that_are_shared():
+    model = OptionModel(shared_name=level_of)
     model.add([Step('distance', ('l2', 'kl', 'cosine'), 0)])
     model.add([Step('distance(kl|l2)', ('kl', 'l2'), 1)])
     l2, kl, cosine = model.features('distance', ('l2', 'kl', 'cosine'))
@@ -99,6 +100,9 @@ def test_an_option_is_the_same_under_names_that_differ_behind_a_bracket():
     assert model._sums[0] is not model._sums[l2]
     assert model.features('distance(cosine|new)', ('cosine', 'new')) == [cosine, None]
     assert model.features('inter', ('l2', 'kl', 'cosine')) == [None] * 3
+    model = OptionModel()
+    model.add([Step('distance', ('l2', 'kl', 'cosine'), 0)])
+    assert model.features('distance(kl|l2)', ('kl', 'l2')) == [None] * 2
 
 
 def test_the_order_of_finishing_does_not_matter_bit_for_bit():

@@ -20,6 +20,7 @@ from autokd_mm.search.sampler import MCTSSampler
     (dict(draw=-0.5), 'draw must be a finite number >= 0, got -0.5'),
     (dict(pairs=1), 'pairs must be True or False, got 1'),
     (dict(look_ahead=None), 'look_ahead must be True or False, got None'),
+    (dict(shared_name='level'), 'shared_name must be a function from the name'),
     (dict(stale_after=0), 'stale_after must be seconds > 0 or None, got 0'),
     (dict(n_warmup_trials=True), 'n_warmup_trials must be an integer >= 0, got True'),
     (dict(independent_sampler='x'), "independent_sampler must be an Optuna sampler, got 'x'"),

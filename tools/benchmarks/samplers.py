@@ -32,6 +32,7 @@ from parts.landscape import Landscape  # noqa: E402
 from autokd_mm.search import build_sampler  # noqa: E402
 from autokd_mm.search.reward import Reward  # noqa: E402
 from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
+from autokd_mm.space import level_of  # noqa: E402
 
 # CMA-ES is not here: it searches numbers, and samples every categorical choice at random.
 # NSGA-II breeds only the parameters that every trial has, here the first one. With Optuna's own
@@ -139,7 +140,8 @@ def one(job):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     goal = objective(args, seed)
     start = time.process_time()
-    places, seen = replay(goal, build_sampler(args.settings[name], seed), n_trials, n_parallel)
+    sampler = build_sampler(args.settings[name], seed, shared_name=level_of)
+    places, seen = replay(goal, sampler, n_trials, n_parallel)
     seconds = time.process_time() - start
     return dict(sampler=name, parallel=n_parallel, seed=seed, trials=n_trials,
                 seconds=round(seconds, 2), **report.measure(goal.truth, places, seen))

@@ -35,6 +35,7 @@ from parts.simulation import QUESTIONS, Costs, simulate  # noqa: E402
 
 from autokd_mm.search import MCTSSampler  # noqa: E402
 from autokd_mm.search.tabular import Table, TabularObjective  # noqa: E402
+from autokd_mm.space import level_of  # noqa: E402
 from autokd_mm.whole_file import whole_file  # noqa: E402
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
@@ -190,7 +191,8 @@ class Replay:
 
     def __init__(self, objective, seed):
         self.objective, self.trials, self.places, self.seen = objective, {}, [], []
-        self.study = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=seed))
+        self.study = optuna.create_study(
+            direction='maximize', sampler=MCTSSampler(seed=seed, shared_name=level_of))
 
     def ask(self, number):
         trial = self.study.ask()

@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 
 from autokd_mm.search import MCTSSampler, build_sampler
-from autokd_mm.space import DistillerSpace
+from autokd_mm.space import DistillerSpace, level_of
 
 SIZES = (100, 1000, 10000)
 _PATIENCE = 30.0  # CPU seconds for one number
@@ -30,7 +30,7 @@ class Effects:
         return self.value(trial)
 
     def value(self, trial):
-        options = [(name.split('(')[0], choice) for name, choice in trial.params.items()]
+        options = [(level_of(name), choice) for name, choice in trial.params.items()]
         for option in options:
             if option not in self._effects:
                 self._effects[option] = self._rng.standard_normal()
@@ -56,7 +56,8 @@ def measure_all(args, path, found):
         found.add(f'tree of {len(trials):,} finished trials', megabytes, 'MB', '<= 50')
         for name in names:
             for size in args.sizes:
-                spent = one(goal, build_sampler(args.settings[name], 0), trials[:size])
+                spent = one(goal, build_sampler(args.settings[name], 0, shared_name=level_of),
+                            trials[:size])
                 if spent is None:
                     break
                 base.setdefault(size, spent)
@@ -92,7 +93,8 @@ def one(goal, sampler, trials):
 
 def memory(trials):
     """Megabytes of what MCTSSampler keeps of a study."""
-    study = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=0))
+    study = optuna.create_study(direction='maximize',
+                                sampler=MCTSSampler(seed=0, shared_name=level_of))
     study.add_trials(trials)
     tracemalloc.start()
     try:
