@@ -54,14 +54,18 @@ class Grammar:
         """After ``path`` the options ``offered`` were offered; none: that was the end."""
         if offered in self._after[_MEMORY].get(path[-_MEMORY:], ()):
             return
+        reach, changed = self.reach(path[-1]), False
         for length in range(1, _MEMORY + 1):
             questions = self._after[length].setdefault(path[-length:], set())
+            # More options than are compared change nothing of what is known.
+            changed |= length <= reach and offered not in questions
             questions.add(offered)
             if len(questions) > 1:
                 self._ambiguous[length].add(path[-1])
-        self._reach.clear()
-        self._offered.clear()
-        self._table = None
+        if changed:
+            self._reach.clear()
+            self._offered.clear()
+            self._table = None
 
     def state(self, path: Path) -> Path:
         """The last options of ``path``, as many as decide what comes after it."""

@@ -1,6 +1,6 @@
 """The nodes of a Monte Carlo tree and what is added up in them."""
 from fractions import Fraction
-from typing import Any, List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 
 OUTLIER = 2  # on the scale where 0 is a poor value and 1 the best that is believed
@@ -89,11 +89,12 @@ class Node(Sums):
         room: so many may end here before it is used up.
         closed: a leaf that is used up, or an inner node all of whose choices are closed.
         best: highest value seen below.
-        accidents: trials that ended here without a value or a reason.
+        accidents: numbers of the trials that ended here without a value or a reason.
+        forgotten: so many of them do not count, because
         works: a trial was completed here, with a value.
     """
     __slots__ = ('branch', 'branches', 'running', 'ends', 'room', 'closed', 'best', 'accidents',
-                 'works')
+                 'forgotten', 'works')
 
     def __init__(self, branch: Optional[Branch] = None) -> None:
         super().__init__()
@@ -104,7 +105,8 @@ class Node(Sums):
         self.room = 1.0
         self.closed = False
         self.best: Optional[float] = None
-        self.accidents = 0
+        self.accidents: Sequence[Optional[int]] = ()
+        self.forgotten = 0
         self.works = False
 
     def find(self, name: str, n_choices: int) -> Optional[Branch]:

@@ -9,7 +9,8 @@ of its options, plus, if wanted, of the pairs of options that follow each other:
 z is the value on the scale of the tree, so that failed trials and those below the range count as
 0; mu has a flat prior. All that is kept are sums (X'X, X'z, z'z), added up exactly: the posterior
 does not depend on the order in which trials finish, and it costs the cube of the number of
-options, whatever the number of trials.
+options, whatever the number of trials; of many options the square (see
+:mod:`~autokd_mm.search.wide`, where the order decides about the last digits).
 
 Options are the same wherever ``shared_name`` says the same of the questions they answer: by it
 ``distance(l2|kl)=l2`` and ``distance=l2`` may share their statistics.
@@ -28,10 +29,12 @@ import numpy as np
 from autokd_mm.search.grammar import Grammar, Path
 from autokd_mm.search.node import Node, Step, Sums
 from autokd_mm.search.numeric import parameter
+from autokd_mm.search.wide import WideInverse
 
 Key = Tuple[str, ...]
 _BASE: Key = ()  # of mu
 _FLAT = 1e-6  # precision of mu
+_WIDE = 300  # features from which on the posterior is kept, not made anew for each trial
 
 # Prior of the noise: as if so many trials had been seen with this standard deviation of z.
 _GUESSES, _GUESS = 1.0, 0.3
@@ -45,13 +48,14 @@ class Question(NamedTuple):
 
 class Posterior(NamedTuple):
     """Effects given the trials, in the order of their names: N(mean, scale^2 (L L')^-1), L being
-    ``factor``."""
+    ``factor``; None of very many effects."""
     mean: np.ndarray
-    factor: np.ndarray
+    factor: Optional[np.ndarray]
     scale: float
 
     def sample(self, normal: np.ndarray) -> np.ndarray:
         """Effects drawn from the posterior; ``normal``: as many standard normal numbers."""
+        assert self.factor is not None
         return self.mean + self.scale * np.linalg.solve(self.factor.T, normal)
 
 
@@ -84,7 +88,9 @@ class OptionModel:
         self._levels: List[int] = []
         self._general: Dict[int, int] = {}  # from an option in a context to the same one anywhere
         self._gram = np.zeros((1, 1))
-        self._order: np.ndarray = np.zeros(1, int)
+        self._n_added = 0
+        self._sorted: np.ndarray = np.zeros(0, int)
+        self._wide = WideInverse()
         self._feature(_BASE)
 
     def anew(self) -> 'OptionModel':
@@ -95,8 +101,18 @@ class OptionModel:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def add(self, steps: Sequence[Step], times: int = 1) -> List[Sums]:
-        """Count a finished trial so many times; the sums to which its value is to be added."""
+    def add(self, steps: Sequence[Step], number: Optional[int] = None,
+            forgotten: Sequence[int] = ()) -> List[Sums]:
+        """Count a finished trial.
+
+        Args:
+            steps: what it took.
+            number: of the trial; any that is new without.
+            forgotten: numbers of trials that took the same and are not to count any more.
+
+        Returns:
+            The sums to which its value is to be added.
+        """
         taken: Set[int] = {0}
         path: Path = (0, )
         for step in steps:
@@ -111,7 +127,11 @@ class OptionModel:
             path += (feature, )
         self.grammar.add(path, ())
         index = sorted(taken)
-        self._gram[np.ix_(index, index)] += times
+        self._gram[np.ix_(index, index)] += 1 - len(forgotten)
+        self._n_added += 1
+        self._wide.add(-self._n_added if number is None else number, index)
+        for other in forgotten:
+            self._wide.remove(other)
         return [self._sums[feature] for feature in index]
 
     def features(self, name: str, choices: Sequence[Any]) -> Sequence[Optional[int]]:
@@ -163,9 +183,15 @@ class OptionModel:
         """
         order = self._order
         target = np.array([self._sums[f].above(low, width) for f in order])
-        gram = self._gram[order[:, None], order] + np.diag(self._precision())
-        factor = np.linalg.cholesky(gram)
-        mean = np.linalg.solve(gram, target)
+        factor = None
+        if len(order) < _WIDE:
+            gram = self._gram[order[:, None], order] + np.diag(self._precision()[order])
+            factor = np.linalg.cholesky(gram)
+            mean = np.linalg.solve(gram, target)
+        else:
+            size, back = len(order), np.argsort(order)
+            inverse = self._wide.inverse(self._gram[:size, :size], self._precision())
+            mean = (inverse @ target[back])[order]
         left = max(squares - float(target @ mean), 0.0)
         variance = (_GUESSES * _GUESS**2 + left) / (_GUESSES + self._sums[0].visits)
         return Posterior(mean, factor, math.sqrt(variance) * self.draw)
@@ -173,7 +199,11 @@ class OptionModel:
     def sample(self, posterior: Posterior, rng: np.random.RandomState) -> List[float]:
         """One draw of all effects, by feature."""
         effects = np.empty(len(self._order))
-        effects[self._order] = posterior.sample(rng.standard_normal(len(effects)))
+        if posterior.factor is None:
+            effects[self._order] = posterior.mean
+            effects += posterior.scale * self._wide.draw(self._precision(), self._order, rng)
+        else:
+            effects[self._order] = posterior.sample(rng.standard_normal(len(effects)))
         drawn = effects.tolist()
         for feature, general in self._general.items():
             drawn[feature] += drawn[general]
@@ -181,9 +211,16 @@ class OptionModel:
 
     def _precision(self) -> np.ndarray:
         # Halving a range halves the variance of the effects, as of a random walk along it.
-        precision = self.shrinkage * 2.0**np.array(self._levels)[self._order]
-        precision[0] = _FLAT  # the base sorts first
+        precision = self.shrinkage * 2.0**np.array(self._levels)
+        precision[0] = _FLAT
         return precision
+
+    @property
+    def _order(self) -> np.ndarray:
+        """The features in the order of their names."""
+        if len(self._sorted) != len(self._keys):
+            self._sorted = np.array(sorted(range(len(self._keys)), key=self._keys.__getitem__))
+        return self._sorted
 
     def _pair(self, before: int, feature: int) -> int:
         pair = self._pairs.get((before, feature))
@@ -203,5 +240,4 @@ class OptionModel:
             gram = np.zeros((2 * feature, 2 * feature))
             gram[:feature, :feature] = self._gram
             self._gram = gram
-        self._order = np.array(sorted(range(feature + 1), key=self._keys.__getitem__))
         return feature

@@ -116,7 +116,8 @@ class StudyTree:
                     steps = list(_steps(trial, (), self.depth))
                     self.tree.add([step for step in steps if isinstance(step, Step)],
                                   self._value(trial), None in steps,
-                                  trial.state == TrialState.COMPLETE, accident=_is_accident(trial))
+                                  trial.state == TrialState.COMPLETE, _is_accident(trial),
+                                  trial.number)
                 continue
             unfinished.append(position)
             if self._is_interrupted(trial) or trial._trial_id in stale:

@@ -72,7 +72,7 @@ class Tree:
         self._scale = Scale()
 
     def add(self, steps: Iterable[Step], value: Optional[float], repeatable: bool = False,
-            complete: bool = True, accident: bool = False) -> None:
+            complete: bool = True, accident: bool = False, number: Optional[int] = None) -> None:
         """Back a finished trial up to the root.
 
         Args:
@@ -84,35 +84,28 @@ class Tree:
             complete: nobody pruned it.
             accident: it has no value for a reason that may not be the leaf's fault. The leaf can be
                 tried again, twice at most; where it works the accidents are forgotten.
+            number: of the trial.
         """
         nodes = [self.root]
         steps = list(steps)
         for step in steps:
             nodes.append(self._child(nodes[-1], step))
-        leaf, times = nodes[-1], 1
+        leaf, forgotten = nodes[-1], []
+        if accident:
+            leaf.accidents = (*leaf.accidents, number)  # a list for each leaf takes memory
         if not repeatable:  # there another value may fail again
-            times = self._forgive(leaf, complete and value is not None, accident)
-        shared = self.model.add(steps, times) if self.model is not None else []
+            leaf.works |= complete and value is not None
+            if leaf.works:
+                forgotten, leaf.forgotten = leaf.accidents[leaf.forgotten:], len(leaf.accidents)
+        shared = self.model.add(steps, number, forgotten) if self.model is not None else []
         for sums in chain(nodes, shared):
-            sums.worst += times
+            sums.worst += 1 - len(forgotten)
         if value is not None:
             for node in nodes:
                 node.best = value if node.best is None else max(node.best, value)
             self._scale.add(float(value), [*nodes, *shared])
-        if not accident or leaf.accidents == _ATTEMPTS or repeatable:
+        if not accident or len(leaf.accidents) == _ATTEMPTS or repeatable:
             self._end(leaf, +1, repeatable)
-
-    @staticmethod
-    def _forgive(leaf: Node, works: bool, accident: bool) -> int:
-        """Note how a trial has ended; how many visits it is, less the accidents that are forgotten
-        now. The sums are the same in whatever order the trials of a leaf are told."""
-        leaf.accidents += accident
-        if accident:
-            return 0 if leaf.works else 1
-        if not works or leaf.works:
-            return 1
-        leaf.works = True
-        return 1 - leaf.accidents
 
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""
