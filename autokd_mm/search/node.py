@@ -92,9 +92,12 @@ class Node(Sums):
         accidents: numbers of the trials that ended here without a value or a reason.
         forgotten: so many of them do not count, because
         works: a trial was completed here, with a value.
+        last_end: number of the last completed trial whose path ends here; -1 without one.
+        last_on: of the last trial that was asked more here.
+        last: of the last trial whose path ends here, completed or not.
     """
     __slots__ = ('branch', 'branches', 'running', 'ends', 'room', 'closed', 'best', 'accidents',
-                 'forgotten', 'works')
+                 'forgotten', 'works', 'last_end', 'last_on', 'last')
 
     def __init__(self, branch: Optional[Branch] = None) -> None:
         super().__init__()
@@ -108,6 +111,12 @@ class Node(Sums):
         self.accidents: Sequence[Optional[int]] = ()
         self.forgotten = 0
         self.works = False
+        self.last_end = self.last_on = self.last = -1
+
+    @property
+    def is_end(self) -> bool:
+        """Whether paths end here, by the last trials: an objective may be changed."""
+        return not self.branches or self.last_end > self.last_on
 
     def find(self, name: str, n_choices: int) -> Optional[Branch]:
         for branch in self.branches:
@@ -119,10 +128,12 @@ class Node(Sums):
 def refresh(node: Node) -> None:
     """Recompute ``closed`` and tell the ancestors when it has changed."""
     while True:
-        if node.branches:
-            closed = all(b.n_closed == len(b.children) for b in node.branches)
-        else:
+        if not node.branches:
             closed = node.ends >= node.room
+        elif node.is_end:
+            closed = True
+        else:
+            closed = all(b.n_closed == len(b.children) for b in node.branches)
         if closed == node.closed:
             return
         node.closed = closed
@@ -137,7 +148,7 @@ def unsure(node: Optional[Node]) -> bool:
     other trial has been, next to nodes with further questions below them."""
     if node is None:
         return True
-    if node.branches:
+    if not node.is_end:
         return any(unsure(child) for branch in node.branches for child in branch.children)
     beside = node.branch.children if node.branch is not None else []
     return not node.visits and any(child is not None and child.branches for child in beside)

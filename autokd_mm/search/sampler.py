@@ -1,5 +1,6 @@
 """Monte Carlo tree search as an Optuna sampler."""
 import math
+import warnings
 from datetime import datetime, timedelta
 from random import Random
 from threading import RLock
@@ -12,14 +13,19 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.errors import nearest
+from autokd_mm.errors import AutoKDError, AutoKDWarning, nearest
 from autokd_mm.search import selection
 from autokd_mm.search.node import Option, Step
 from autokd_mm.search.numeric import context_of, halving
 from autokd_mm.search.option_model import OptionModel
-from autokd_mm.search.study_tree import PLAN, StudyTree, only_direction
+from autokd_mm.search.study_tree import PLAN, REASON, StudyTree, only_direction
 
 POLICIES = ('thompson', 'uct')
+WHEN_USED_UP = ('repeat', 'stop')
+
+
+class SpaceUsedUp(AutoKDError):
+    """Everything has been tried, and the sampler is to stop then."""
 
 
 class MCTSSampler(BaseSampler):
@@ -74,6 +80,9 @@ class MCTSSampler(BaseSampler):
         virtual_loss: visits with the worst value that one running trial stands for, in UCT.
         stale_after: seconds after which the leaf of a trial that still runs is free for others, for
             workers that may have died. Where the storage has a heartbeat, that decides too.
+        when_used_up: what to do where everything has been tried: ``'repeat'`` says so once (an
+            ``AutoKDWarning``) and measures again what was measured least often, ``'stop'`` ends
+            ``study.optimize``, and refuses ``study.ask``.
         independent_sampler: for numeric parameters, which are then no part of the tree. Without
             one they are: a range is halved again and again (see
             :mod:`~autokd_mm.search.numeric`). What is said above of proposals holds for another
@@ -81,18 +90,21 @@ class MCTSSampler(BaseSampler):
 
     Raises:
         ValueError: an argument is out of range, or the study has more than one objective.
+        SpaceUsedUp: at ``study.ask``, with ``when_used_up='stop'``.
     """
 
     def __init__(self, *, seed: Optional[int] = None, policy: str = 'thompson',
                  shrinkage: float = 1.0, pairs: bool = False, draw: float = 0.5,
                  look_ahead: bool = True, shared_name: Optional[Callable[[str], str]] = None,
                  exploration: float = 0.15, n_warmup_trials: int = 0, virtual_loss: float = 1.0,
-                 stale_after: Optional[float] = None,
+                 stale_after: Optional[float] = None, when_used_up: str = 'repeat',
                  independent_sampler: Optional[BaseSampler] = None) -> None:
         if seed is not None and not _is_integer(seed):
             raise ValueError(f'seed must be an integer or None, got {seed!r}')
         if policy not in POLICIES:
             raise ValueError(f'policy: {nearest(policy, POLICIES)}')
+        if when_used_up not in WHEN_USED_UP:
+            raise ValueError(f'when_used_up: {nearest(when_used_up, WHEN_USED_UP)}')
         if not _is_integer(n_warmup_trials) or n_warmup_trials < 0:
             raise ValueError(f'n_warmup_trials must be an integer >= 0, got {n_warmup_trials!r}')
         if not _is_number(shrinkage) or not 0 < shrinkage < math.inf:
@@ -120,7 +132,7 @@ class MCTSSampler(BaseSampler):
         self._exploration = float(exploration)
         self._n_warmup_trials = int(n_warmup_trials)
         self._virtual_loss = float(virtual_loss)
-        self._stale_after = stale_after
+        self._stale_after, self._when_used_up = stale_after, when_used_up
         self._independent_sampler = independent_sampler
         self._forget()
 
@@ -135,15 +147,27 @@ class MCTSSampler(BaseSampler):
 
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         with self._lock:
-            view = self.view(study)
+            view = self._view_or_fail(study, trial)
             # Straight from the storage: under Hyperband the study shows only one bracket.
             trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
             view.sync(trials, self._stale(study, trials) - {trial._trial_id})
             if not trial.state.is_finished():
+                if self._when_used_up == 'stop' and view.used_up \
+                        and not study._thread_local.in_optimize_loop:
+                    study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+                    raise SpaceUsedUp('everything in the space has been tried')
                 view.follow(trial)
                 view.ordinal(trial)
         if self._independent_sampler is not None:
             self._independent_sampler.before_trial(study, trial)
+
+    def _view_or_fail(self, study: Study, trial: FrozenTrial) -> StudyTree:
+        """The tree; a trial that cannot be asked anything does not stay RUNNING."""
+        try:
+            return self.view(study)
+        except ValueError:
+            study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
+            raise
 
     def _stale(self, study: Study, trials: Sequence[FrozenTrial]) -> Set[int]:
         """Ids of running trials that nobody seems to work on."""
@@ -184,7 +208,10 @@ class MCTSSampler(BaseSampler):
         ordinal, name, choices = view.ordinal(trial), question.name, question.choices
         node, rng = view.follow(trial), self._rng(view.ordinal(trial), question.name)
         warm_up = ordinal < self._n_warmup_trials
-        if warm_up or self._policy == 'uct':
+        again, plan = view.again(trial, name, choices, Random(f'{self._seed}/{ordinal}/again'))
+        if again is not None:
+            index = again
+        elif warm_up or self._policy == 'uct':
             def choose(name: str, options: List[Option]) -> int:
                 rng = self._rng(ordinal, name)
                 if warm_up:
@@ -209,8 +236,26 @@ class MCTSSampler(BaseSampler):
     def after_trial(self, study: Study, trial: FrozenTrial, state: TrialState,
                     values: Optional[Sequence[float]]) -> None:
         # The tree reads the result from the storage, where results of other workers are too.
+        with self._lock:
+            view = self.view(study)
+            if view.repeats(trial) and not view.told:
+                view.told = True
+                warnings.warn('everything in the space has been tried: from now on the least '
+                              'certain is measured again', AutoKDWarning, stacklevel=2)
+            if self._when_used_up == 'stop' and (state != TrialState.FAIL
+                                                 or REASON in trial.user_attrs):
+                view.sync(study._storage.get_all_trials(study._study_id, deepcopy=False))
+                if view.used_up:
+                    self._stop(study)
         if self._independent_sampler is not None:
             self._independent_sampler.after_trial(study, trial, state, values)
+
+    @staticmethod
+    def _stop(study: Study) -> None:
+        try:
+            study.stop()
+        except RuntimeError:
+            pass  # whoever asks and tells is refused at the next ask
 
     def reseed_rng(self) -> None:
         # Workers need no seeds of their own: every trial has its own generators.

@@ -30,7 +30,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.search.node import Node, Option, Step
+from autokd_mm.search.node import Node, Option, Step, unsure
 from autokd_mm.search.numeric import context_of, grain_of, halving, is_coarse
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.planning import Plan
@@ -42,11 +42,12 @@ PLAN = 'mcts:plan'  # system attribute: [parameter, index of the choice] of what
 
 class _Running:
     """A running trial: its walk through the tree, and which parameters are part of it."""
-    __slots__ = ('walk', 'asked', 'plan', 'ahead')
+    __slots__ = ('walk', 'asked', 'plan', 'ahead', 'again')
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self.asked: Set[str] = set()
+        self.again = False  # sent to a leaf where others have been
         self.plan: Optional[Plan] = None
         self.ahead: Optional[List[Any]] = None  # the last value of PLAN that was looked at
 
@@ -72,6 +73,7 @@ class StudyTree:
         self._n_numbers = 0  # fewest in a trial that has any; 0 as long as none has
         self._interrupted: List[int] = []
         self._ordinals: Dict[int, int] = {}  # of running trials
+        self.told = False  # that nothing new is left
         self._begin()
 
     def _begin(self) -> None:
@@ -221,6 +223,42 @@ class StudyTree:
             if node is None or len(node.branches) != 1:
                 return steps[0].taken, self._claim(running, steps)
             name, choices = node.branches[0].name, node.branches[0].choices
+
+    def again(self, trial: FrozenTrial, name: str, choices: Sequence[Any],
+              rng: Random) -> Tuple[Optional[int], List[Any]]:
+        """Send a running trial where everything is used up to the least certain leaf.
+
+        Returns:
+            Index of the choice, None where something new is left or may be, and the value of
+            :data:`PLAN` as in :meth:`choose`.
+        """
+        running = self._running[trial._trial_id]
+        index = _on_its_way(running.walk, name, choices)
+        if index is not None:
+            return index, []
+        node = running.walk.nodes[-1]
+        if not all(option.closed for option in self.tree.options(node, name, choices)):
+            return None, []
+        steps, _ = self.tree.again(node, rng)
+        if not steps or steps[0].name != name:
+            return None, []
+        running.again = True
+        return steps[0].taken, self._claim(running, steps)
+
+    def repeats(self, trial: FrozenTrial) -> bool:
+        """Whether a running trial, all of whose questions are asked, was sent where others had
+        been because nothing new is left."""
+        running = self._running.get(trial._trial_id)
+        if running is None or not running.again:
+            return False
+        leaf = running.walk.nodes[-1]
+        return leaf.is_end and leaf.visits > 0 and self.tree.root.closed
+
+    @property
+    def used_up(self) -> bool:
+        """Nothing new is left in the whole space, what runs included."""
+        return self.tree.root.closed and not unsure(self.tree.root) \
+            and not self.tree.again(self.tree.root, Random(0))[1]
 
     def _claim(self, running: _Running, steps: List[Step]) -> List[Any]:
         if len(steps) < 2:  # the next step is all, and it is about to be taken

@@ -8,10 +8,11 @@ scale (see :mod:`autokd_mm.search.scale`).
 import math
 from itertools import chain
 from random import Random
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from autokd_mm.search.changes import Changes
 from autokd_mm.search.node import Branch, Node, Option, Step, refresh, unsure
 from autokd_mm.search.option_model import OptionModel, Posterior
 from autokd_mm.search.planning import Plan
@@ -70,6 +71,7 @@ class Tree:
         self.model = model
         self.root = Node()
         self._scale = Scale()
+        self._changes = Changes()
 
     def add(self, steps: Iterable[Step], value: Optional[float], repeatable: bool = False,
             complete: bool = True, accident: bool = False, number: Optional[int] = None) -> None:
@@ -104,6 +106,7 @@ class Tree:
             for node in nodes:
                 node.best = value if node.best is None else max(node.best, value)
             self._scale.add(float(value), [*nodes, *shared])
+        self._changes.note(nodes, number, complete and not (repeatable or accident))
         if not accident or len(leaf.accidents) == _ATTEMPTS or repeatable:
             self._end(leaf, +1, repeatable)
 
@@ -182,6 +185,17 @@ class Tree:
         visits = node.visits + self.virtual_loss * node.running
         value = node.above(self._scale.low, self._scale.width)
         return Option(visits, value / visits if value else 0.0, node.closed)
+
+    def again(self, node: Node, rng: Random) -> Tuple[List[Step], bool]:
+        """The way to the least certain leaf below a node under which everything is closed, and
+        whether it is new after all, see :class:`~autokd_mm.search.changes.Changes`."""
+        found, new = self._changes.least_certain(node, rng)
+        steps: List[Step] = []
+        while found is not node and found.branch is not None:
+            branch = found.branch
+            steps.append(Step(branch.name, branch.choices, branch.children.index(found)))
+            found = branch.parent
+        return steps[::-1], new
 
     def rows(self, max_depth: Optional[int] = None, sign: int = 1) -> Iterator[Row]:
         """Walk over all visited nodes, depth first, most visited choice first.

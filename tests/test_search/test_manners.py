@@ -1,6 +1,8 @@
 """What users of Optuna may expect of a sampler."""
 import random
 import time
+import warnings
+from collections import Counter
 from datetime import datetime, timedelta
 
 import optuna
@@ -8,8 +10,10 @@ import pytest
 from optuna.trial import TrialState
 from toy_space import N_LEAVES, POLICIES, ask, new_study, proposals, value_of
 
+from autokd_mm.errors import AutoKDWarning
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.node import Sums
+from autokd_mm.search.sampler import SpaceUsedUp
 from autokd_mm.search.scale import Scale
 from autokd_mm.space import level_of
 
@@ -224,3 +228,68 @@ def test_our_searches_share_the_levels_of_the_space():
     assert names == {'parent', 'child'}
     assert isinstance(build_sampler(dict(type='RandomSampler'), 0, shared_name=level_of),
                       optuna.samplers.RandomSampler)
+
+
+# ---------------------------------------------------------------------- nothing new is left
+def asks(*names):
+    def objective(trial):
+        return float(sum(trial.suggest_categorical(name, (0, 1)) for name in names))
+    return objective
+
+
+def answer_sets(trials):
+    return [frozenset(trial.params.items()) for trial in trials]
+
+
+@POLICIES
+def test_a_space_that_is_used_up_is_said_once_and_measured_evenly(policy):
+    study = new_study(seed=0, **policy)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter('always')
+        study.optimize(asks('x', 'y'), n_trials=4)
+        assert not [w for w in caught if issubclass(w.category, AutoKDWarning)]
+        study.optimize(asks('x', 'y'), n_trials=8)
+    said = [str(w.message) for w in caught if issubclass(w.category, AutoKDWarning)]
+    assert len(said) == 1 and 'everything in the space has been tried' in said[0]
+    assert set(Counter(answer_sets(study.trials)).values()) == {3}
+
+
+@POLICIES
+def test_a_space_that_is_used_up_stops_the_search_by_choice(policy):
+    study = new_study(seed=0, when_used_up='stop', **policy)
+    study.optimize(asks('x', 'y'), n_trials=30)
+    assert len(study.trials) == len(set(answer_sets(study.trials))) == 4
+    with pytest.raises(SpaceUsedUp, match='has been tried'):
+        study.ask()
+    assert TrialState.RUNNING not in {trial.state for trial in study.trials}
+
+
+@POLICIES
+@pytest.mark.parametrize('first', [3, 4])
+def test_a_study_resumed_with_more_questions(policy, first):
+    study = new_study(seed=0, **policy)
+    study.optimize(asks('x', 'y'), n_trials=first)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', AutoKDWarning)
+        study.optimize(asks('x', 'y', 'z'), n_trials=8)
+    assert len(set(answer_sets(study.trials[first:]))) == 8
+
+
+@POLICIES
+@pytest.mark.parametrize('first', [3, 8])
+def test_a_study_resumed_with_fewer_questions(policy, first):
+    study = new_study(seed=0, **policy)
+    study.optimize(asks('x', 'y', 'z'), n_trials=first)
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', AutoKDWarning)
+        study.optimize(asks('x', 'y'), n_trials=4)
+    assert len(set(answer_sets(study.trials[first:]))) == 4
+
+
+# ---------------------------------------------------------------------- several objectives
+def test_several_objectives_leave_no_trial_running():
+    study = optuna.create_study(directions=['maximize', 'minimize'], sampler=MCTSSampler())
+    for call in (study.ask, lambda: study.optimize(lambda trial: (1.0, 2.0), n_trials=1)):
+        with pytest.raises(ValueError, match='one objective, this one has 2'):
+            call()
+    assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2
