@@ -4,14 +4,17 @@
 those of options, shared by all paths; ``selection`` (UCT) and ``planning`` (drawn effects, with
 the ``prospects`` behind an option, as ``grammar`` guesses what will be asked) turn statistics into
 a choice; ``reward`` says what a distiller is worth; ``study_tree`` reads the trials of a study into
-a tree; ``sampler`` is the glue to Optuna; ``factory`` builds samplers from configs; ``tabular``
-replays a table of outcomes. Python, NumPy and Optuna: no torch, nothing of OpenMMLab.
+a tree, with ``numeric`` parameters as ways down it and ``changes`` of an objective; ``wide`` keeps
+the posterior of very many options; ``sampler`` is the glue to Optuna; ``recommend`` says what to
+take in the end; ``factory`` builds samplers from configs; ``tabular`` replays a table of outcomes.
+Python, NumPy and Optuna: no torch, nothing of OpenMMLab.
 """
 from autokd_mm.search.factory import build_sampler, sampler_types
+from autokd_mm.search.recommend import Recommendation, leaders, recommend_best
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.search.sampler import MCTSSampler
 from autokd_mm.search.study_tree import StudyTree
 from autokd_mm.search.tree import Tree
 
-__all__ = ['MCTSSampler', 'Outcome', 'Reward', 'StudyTree', 'Tree', 'build_sampler',
-           'sampler_types']
+__all__ = ['MCTSSampler', 'Outcome', 'Recommendation', 'Reward', 'StudyTree', 'Tree',
+           'build_sampler', 'leaders', 'recommend_best', 'sampler_types']

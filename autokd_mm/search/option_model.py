@@ -204,10 +204,20 @@ class OptionModel:
             effects += posterior.scale * self._wide.draw(self._precision(), self._order, rng)
         else:
             effects[self._order] = posterior.sample(rng.standard_normal(len(effects)))
-        drawn = effects.tolist()
+        return self._whole(effects)
+
+    def means(self, posterior: Posterior) -> List[float]:
+        """The mean of all effects, by feature."""
+        effects = np.empty(len(self._order))
+        effects[self._order] = posterior.mean
+        return self._whole(effects)
+
+    def _whole(self, effects: np.ndarray) -> List[float]:
+        """With what an option has in any context, where it is one in a context."""
+        whole = effects.tolist()
         for feature, general in self._general.items():
-            drawn[feature] += drawn[general]
-        return drawn
+            whole[feature] += whole[general]
+        return whole
 
     def _precision(self) -> np.ndarray:
         # Halving a range halves the variance of the effects, as of a random walk along it.

@@ -129,6 +129,7 @@ class MCTSSampler(BaseSampler):
         self._model: Dict[str, Any] = dict(pairs=pairs, shrinkage=float(shrinkage),
                                            draw=float(draw), look_ahead=look_ahead,
                                            shared_name=shared_name)
+        self.shared_name = shared_name
         self._exploration = float(exploration)
         self._n_warmup_trials = int(n_warmup_trials)
         self._virtual_loss = float(virtual_loss)

@@ -281,6 +281,20 @@ class StudyTree:
                 self._ordinals[trial._trial_id] = ordinal
         return ordinal
 
+    def predicted(self, trial: FrozenTrial, effects: Sequence[float]) -> float:
+        """What a model with these effects says of a finished trial of the tree, on its scale."""
+        model, total = self.tree.model, effects[0]
+        assert model is not None
+        for step in _steps(trial, (), self.depth):
+            if step is not None:
+                feature = model.features(step.name, step.choices)[step.taken]
+                total += effects[feature] if feature is not None else 0.0
+        return total
+
+    def seen(self, trial: FrozenTrial) -> float:
+        """The value of a finished trial on the scale of the tree."""
+        return self.tree.on_scale(self._value(trial))
+
     def describe(self, max_depth: Optional[int] = 2) -> str:
         """The tree as lines of text, values in the unit and direction of the study."""
         return self.tree.describe(max_depth, self.sign)

@@ -13,7 +13,7 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from autokd_mm.search.changes import Changes
-from autokd_mm.search.node import Branch, Node, Option, Step, refresh, unsure
+from autokd_mm.search.node import OUTLIER, Branch, Node, Option, Step, refresh, unsure
 from autokd_mm.search.option_model import OptionModel, Posterior
 from autokd_mm.search.planning import Plan
 from autokd_mm.search.scale import Scale
@@ -122,6 +122,18 @@ class Tree:
         assert self.model is not None
         scale = self._scale
         return self.model.posterior(scale.low, scale.width, scale.squares(self.root))
+
+    def on_scale(self, value: Optional[float]) -> float:
+        """A value as choices see it: 0 is poor or none, 1 the best."""
+        low, width = float(self._scale.low), float(self._scale.width)
+        if value is None or not width:
+            return 0.0
+        place = (value - low) / width
+        return min(max(place, 0.0), 1.0) if place <= 1 else float(OUTLIER)
+
+    def value_of(self, place: float) -> float:
+        """The value at a place on the scale."""
+        return float(self._scale.low) + place * float(self._scale.width)
 
     def start(self) -> Walk:
         """A trial starts to run: virtual loss at the root."""

@@ -1,0 +1,83 @@
+"""What to take when a search is over."""
+import random
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+from toy_space import new_study, objective, suggest, value_of
+
+from autokd_mm.search import MCTSSampler, leaders, recommend_best
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def noisy(seed, spread):
+    rng = random.Random(seed)
+    return lambda trial: value_of(suggest(trial)) + rng.gauss(0, spread)
+
+
+def worth(params):
+    return value_of(tuple(params.items()))
+
+
+def test_without_noise_it_is_the_best_seen():
+    for direction, sign in (('maximize', 1), ('minimize', -1)):
+        study = new_study(direction, seed=0)
+        study.optimize(lambda trial, sign=sign: sign * objective(trial), n_trials=40)
+        found = recommend_best(study)
+        assert found.params == study.best_params and found.deviation > 0
+        assert found.mean == pytest.approx(study.best_value, abs=1.5)
+        order = [sign * one.mean for one in leaders(study)]
+        assert order == sorted(order, reverse=True) and len(order) == 40
+
+
+def test_a_few_trials_for_the_leaders_find_a_better_one_than_the_highest_value():
+    gain = []
+    for seed in range(12):
+        study = new_study(seed=seed)
+        study.optimize(noisy(seed, 2.0), n_trials=40)
+        lucky = worth(study.best_params)
+        found = recommend_best(study, noisy(100 + seed, 2.0), n_again=15)
+        assert len(study.trials) == 55 and max(len(one.trials) for one in leaders(study)) > 2
+        gain.append(worth(found.params) - lucky)
+    assert np.mean(gain) > 0.2
+
+
+def test_a_spurious_value_does_not_make_a_winner_of_itself_for_ever():
+    study = new_study(seed=0)
+    study.optimize(objective, n_trials=30)
+    worst = min(study.trials, key=lambda trial: trial.value)
+    study.enqueue_trial(worst.params)
+    study.optimize(lambda trial: 1e30 + 0 * objective(trial), n_trials=1)
+    found = recommend_best(study, objective, n_again=3)
+    assert found.params == study.trials[
+        max(range(30), key=lambda n: study.trials[n].value)].params
+
+
+def test_any_sampler_numbers_and_failures():
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+    def goal(trial):
+        kind = trial.suggest_categorical('kind', ('a', 'b', 'broken'))
+        rate = trial.suggest_float('rate', 1e-4, 1, log=True)
+        if kind == 'broken':
+            raise ValueError
+        return rate + (kind == 'a')
+
+    study.optimize(goal, n_trials=40, catch=(ValueError, ))
+    found = recommend_best(study)
+    assert found.params['kind'] == 'b' and found.params['rate'] < 0.1
+    states = [study.trials[number].state for one in leaders(study) for number in one.trials]
+    assert set(states) == {TrialState.COMPLETE}
+
+
+def test_what_cannot_be_answered_is_said():
+    study = new_study(seed=0)
+    with pytest.raises(ValueError, match='no completed trial'):
+        recommend_best(study)
+    with pytest.raises(ValueError, match='n_again=2: measuring again needs the objective'):
+        recommend_best(study, n_again=2)
+    several = optuna.create_study(directions=['maximize'] * 2, sampler=MCTSSampler())
+    with pytest.raises(ValueError, match='one objective'):
+        leaders(several)
