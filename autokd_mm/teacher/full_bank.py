@@ -20,6 +20,7 @@ from autokd_mm.datasets import SeededViews
 from autokd_mm.datasets.mixing import refuse_mixing
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.layers.capture import find_layer
+from autokd_mm.layers.layouts import tensors_in
 from autokd_mm.pairs.forms import read_forms
 from autokd_mm.registry import MODELS
 from autokd_mm.teacher.bank_config import recorded, refuse_unfit
@@ -147,6 +148,8 @@ class TeacherBank:
                 raise ConfigError(f'--layers: {layer!r} runs {len(found[layer])} times '
                                   'for an image, it must be once; name the block around it')
             output = found[layer][0]
+            tensors, grid = tensors_in(output)
+            output = output if grid is None else tuple(tensors)  # rows and columns are known
             several = isinstance(output, (tuple, list))
             for name, tensor in zip(keys_of(layer, len(output) if several else None),
                                     output if several else [output]):

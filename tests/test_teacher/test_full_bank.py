@@ -174,6 +174,34 @@ def test_modules_that_return_tuples(write):
     assert set(bank.arrays) == {'backbone[0]', 'head.fc'}
 
 
+def test_tokens_that_come_with_their_grid(config, write, tmp_path):
+    """The bank holds the tokens of Swin's stage, and the losses are those of the running one."""
+    own = copy.deepcopy(config)
+    own.model.teacher.backbone = dict(
+        type='SwinTransformer', img_size=12, patch_size=2, window_size=3, pad_small_map=True,
+        arch=dict(embed_dims=32, depths=[1] * 4, num_heads=[1] * 4))
+    own.model.teacher.head.in_channels = 256
+    torch.manual_seed(0)
+    own.model.teacher_ckpt = str(tmp_path / 'swin.pth')
+    torch.save(dict(state_dict=MODELS.build(own.model.teacher).state_dict()),
+               own.model.teacher_ckpt)
+    distiller = own.model.distiller
+    distiller.teacher_recorders.feature.source = 'backbone.stages.0'
+    distiller.loss_forward_mappings.loss_feature.teacher.update(data_idx=0, connector='tokens')
+    distiller.connectors.tokens = dict(type='mmrazor.IdentityConnector', extra_tokens=0)
+    distiller.connectors.feature.size = (6, 6)
+    bank = write(own, views=1, dtype='float32')
+    assert set(bank.arrays) == {'backbone.stages.0[0]', 'head.fc'}
+    with_bank = copy.deepcopy(own)
+    train_from(with_bank, bank.path)
+    batch = next(iter(batches(with_bank, 0)))
+    found, expected = [
+        model(**model.data_preprocessor(copy.deepcopy(batch), True), mode='loss')
+        for model in (build(with_bank), build(own))]
+    assert found['distill.loss_feature'].item() == pytest.approx(
+        expected['distill.loss_feature'].item(), rel=1e-5)
+
+
 def test_torn_shard_is_made_again(config, write, tmp_path):
     before = np.asarray(write(views=2).arrays['head.fc'])
     (tmp_path / 'bank' / 'head.fc.00000.npy').write_bytes(b'torn')

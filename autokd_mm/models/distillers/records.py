@@ -80,11 +80,10 @@ def _cells(distiller: Any, records: Mapping[bool, Mapping[str, Any]],
     is no map."""
     strides = {who: getattr(_connector(distiller, record), 'strides', None)
                for who, record in records.items()}
-    own, other = strides[False], strides[True]
-    if own is None and other is not None:
-        own = other[::-1]
+    # A connector knows its own map's stride, and then that of the map it is compared with.
+    own = (strides[False] or (None, ))[0] or (strides[True] or (None, ))[-1]
     if own:
-        return -(-batch[0] // own[0]), -(-batch[1] // own[0])
+        return -(-batch[0] // own), -(-batch[1] // own)
     tensor = distiller.get_record(**_place(records[True]))
     if not isinstance(tensor, torch.Tensor):
         return None
