@@ -14,6 +14,7 @@ from autokd_mm.task.classes import heads
 from autokd_mm.task.probe import refuse_unfit
 from autokd_mm.task.spaces import space_over
 from autokd_mm.zoo import features
+from autokd_mm.zoo.kinds import WORDS
 from autokd_mm.zoo.listening import Heard, Map
 from autokd_mm.zoo.logits import DISTILLED, class_layers, distillation_token, logits_of
 from autokd_mm.zoo.looking import Looked
@@ -57,11 +58,12 @@ def choose(looked: Looked, proxy: Proxy) -> Choice:
         ConfigError: nothing fits; says what was compared and what differs.
     """
     student, teacher = looked.heard
-    _refuse_other_classes(looked)
+    if looked.kind == looked.teacher_kind:
+        _refuse_other_classes(looked)
     why: List[str] = []
     runners_up: List[str] = []
     logits = _logits(looked, why, runners_up)
-    ways = features.WAYS[looked.kind]
+    ways = features.ways_for(looked.kind, student, teacher)
     chosen: Optional[Choice] = None
     refused = ''
     for way in ways:
@@ -136,6 +138,10 @@ def _described(names: Any, maps: List[Map]) -> str:
 def _logits(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str, Any]:
     """``student_logits``, ``teacher_logits`` and ``scores``; empty where there are none."""
     student, teacher = looked.heard
+    if looked.kind != looked.teacher_kind:
+        why.append(f'logits: none, the teacher is {WORDS[looked.teacher_kind]} and the student '
+                   f'{WORDS[looked.kind]}; it teaches features alone')
+        return {}
     if looked.kind == BOXES:
         return _of_boxes(looked, why, runners_up)
     token = distillation_token(student)

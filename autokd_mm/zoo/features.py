@@ -119,14 +119,24 @@ def nearest(student: List[Map], teacher: List[Map]) -> Tuple[List[Map], List[Map
 
 _LAST = Way('the last stage of the backbone', last_stage, last)
 _STAGES = Way('the stages of the backbone', stages, by_stride)
-_DENSE = [Way('the levels of the neck', levels, by_stride),
-          Way("the backbone's outputs", outputs, by_stride), _STAGES,
+_OUTPUTS = Way("the backbone's outputs", outputs, by_stride)
+_DENSE = [Way('the levels of the neck', levels, by_stride), _OUTPUTS, _STAGES,
           Way('the maps of the nearest stride', best_maps, nearest)]
 WAYS: Dict[str, List[Way]] = {
     LABEL: [_LAST, _STAGES],
     BOXES: _DENSE,
     SEGMENTATION: [Way("what the head's last layer scores", scored, last), *_DENSE],
 }
+
+
+def ways_for(kind: str, student: Heard, teacher: Heard) -> List[Way]:
+    """The ways for a task, best first; of outputs and stages of a backbone what pairs more maps."""
+    ways = list(WAYS[kind])
+    if _OUTPUTS in ways and len(matched(_STAGES, student, teacher)[0]) > len(
+            matched(_OUTPUTS, student, teacher)[0]) == 1:
+        ways.remove(_STAGES)
+        ways.insert(ways.index(_OUTPUTS), _STAGES)
+    return ways
 
 
 def matched(way: Way, student: Heard, teacher: Heard) -> Tuple[List[Map], List[Map]]:

@@ -5,6 +5,7 @@ from typing import Any, Iterator, Optional, Tuple
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.algorithms.bare_teacher import BareTeacher
 
 # Base class of a network -> the kind of its annotations.
 _BASES = dict(BaseClassifier=LABEL, BaseDetector=BOXES, BaseSegmentor=SEGMENTATION)
@@ -22,11 +23,13 @@ _NAMED = dict(GLIP='is conditioned on text', GroundingDINO='is conditioned on te
               DepthEstimator='estimates depth', SoftTeacher='trains on unlabelled images',
               SemiBaseDetector='trains on unlabelled images')
 _PANOPTIC = 'is panoptic: neither boxes nor label maps alone are what it learns'
-WORDS = {LABEL: 'a classifier', BOXES: 'a detector', SEGMENTATION: 'a segmentor'}
+NO_TASK = ''
+WORDS = {NO_TASK: 'a network without a head', LABEL: 'a classifier', BOXES: 'a detector',
+         SEGMENTATION: 'a segmentor'}
 
 
 def kind_of(network: Any, key: str) -> str:
-    """``'label'``, ``'boxes'`` or ``'segmentation'``.
+    """``'label'``, ``'boxes'`` or ``'segmentation'``; :data:`NO_TASK` of a network without a head.
 
     Args:
         network: the built network.
@@ -35,6 +38,8 @@ def kind_of(network: Any, key: str) -> str:
     Raises:
         ConfigError: it learns something else.
     """
+    if isinstance(network, BareTeacher):
+        return NO_TASK
     why = _why(network)
     if why:
         raise _refusal(key, type(network).__name__, why)

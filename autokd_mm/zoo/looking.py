@@ -20,11 +20,12 @@ from autokd_mm.engine.tracebacks import first_line
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import inputs_for
 from autokd_mm.layers.padding import divisor
+from autokd_mm.models.algorithms.bare_teacher import with_body
+from autokd_mm.models.algorithms.colours import channels_of
 from autokd_mm.pairs.forms import OURS, read_forms
 from autokd_mm.registry import MODELS
-from autokd_mm.task.classes import heads
 from autokd_mm.zoo.images import dense_sizes, side_of
-from autokd_mm.zoo.kinds import WORDS, kind_of, refuse_config, refuse_data
+from autokd_mm.zoo.kinds import kind_of, refuse_config, refuse_data
 from autokd_mm.zoo.listening import Heard, listen, root_of
 from autokd_mm.zoo.names import Source
 
@@ -39,6 +40,7 @@ class Looked(NamedTuple):
         bases: the configs of student and teacher as they are.
         model: the :class:`FrozenTeacherDistill` of the two.
         kind: of the annotations, see :mod:`autokd_mm.datasets.annotations`.
+        teacher_kind: of those that the teacher has learned from.
         heard: of student and teacher.
         pixels: the image, B x C x H x W, uint8.
         samples: its data samples; ``None`` for class labels.
@@ -48,6 +50,7 @@ class Looked(NamedTuple):
     bases: Tuple[Config, Config]
     model: Any
     kind: str
+    teacher_kind: str
     heard: Tuple[Heard, Heard]
     pixels: torch.Tensor
     samples: Optional[List[Any]]
@@ -81,9 +84,8 @@ def look(student: Source, teacher: Source, data_root: Optional[str] = None) -> L
 def _look(config: Config, bases: Tuple[Config, Config], student: Source,
           teacher: Source) -> Looked:
     networks = [_build(config.model.architecture, STUDENT, student.name),
-                _build(config.model.teacher, TEACHER, teacher.name)]
+                _build(with_body(config.model.teacher), TEACHER, teacher.name)]
     kinds = [kind_of(network, key) for network, key in zip(networks, (STUDENT, TEACHER))]
-    _refuse_other_kinds(networks, kinds)
     side = _teacher_side(bases, networks[1], kinds)
     with _quiet():
         model = MODELS.build(dict(
@@ -96,8 +98,8 @@ def _look(config: Config, bases: Tuple[Config, Config], student: Source,
             heard = tuple(_hear(model, network, key, pixels, samples)
                           for network, key in ((model.architecture, STUDENT),
                                                (model.teacher, TEACHER)))
-            return Looked(config, bases, model, kinds[0], heard,  # type: ignore[arg-type]
-                          pixels, samples, side)
+            return Looked(config, bases, model, kinds[0], kinds[1],
+                          heard, pixels, samples, side)  # type: ignore[arg-type]
         except ConfigError as failed:
             error = failed
     assert error is not None
@@ -152,21 +154,6 @@ def _build(node: Any, key: str, name: str) -> Any:
                           f'{mistake(error) or first_line(error)}') from None
 
 
-def _refuse_other_kinds(networks: Sequence[Any], kinds: Sequence[str]) -> None:
-    """Features of a classifier without a head say nothing of classes, and can teach anything."""
-    if kinds[0] == kinds[1]:
-        return
-    numbers = sorted(set(dict(heads(networks[1])).values()))
-    if kinds[1] == LABEL and not numbers:
-        return
-    hint = (f'; without its head of {numbers[0]} classes (model.head=None in a config of your own) '
-            'its features can be compared') if kinds[1] == LABEL else ''
-    raise ConfigError(
-        f'TEACHER: {type(networks[1]).__name__} is {WORDS[kinds[1]]} and the student, '
-        f'{type(networks[0]).__name__}, {WORDS[kinds[0]]}; both must learn from the same '
-        f'annotations{hint}')
-
-
 def _teacher_side(bases: Tuple[Config, Config], teacher: Any,
                   kinds: Sequence[str]) -> Optional[int]:
     """Classifiers have a resolution each; a teacher sees its own. What its config does not say, a
@@ -190,7 +177,7 @@ def _sizes(config: Config, kind: str) -> List[Tuple[int, int]]:
 def _image(model: Any, kind: str, size: Tuple[int, int]) -> Tuple[torch.Tensor, Any]:
     height, width = size
     mean = getattr(model.data_preprocessor, 'mean', None)
-    channels = 1 if mean is not None and mean.numel() == 1 else 3
+    channels = mean.numel() if mean is not None else channels_of(model.architecture) or 3
     pixels = torch.from_numpy(np.random.default_rng(0).integers(
         0, 256, (2 if kind == LABEL else 1, channels, height, width), np.uint8))
     if kind == LABEL:

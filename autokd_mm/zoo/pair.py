@@ -65,7 +65,7 @@ def make_pair(teacher: str, student: str, out: Optional[str] = None,
     choice = choose(looked, proxy)
     weights = checkpoint(other)
     lines = [*choice.why, *_of_images(looked)]
-    parts = [_weights(other, weights, distiller is not None)]
+    parts = [_weights(other, weights, distiller is None and looked.kind == looked.teacher_kind)]
     if distiller is None:
         lines += [*proxy.why, f'tried first: {", ".join(choice.methods)}' +
                   ''.join(f'; not {one}' for one in choice.left_out)]
@@ -99,13 +99,13 @@ def _of_images(looked: Looked) -> List[str]:
     return lines
 
 
-def _weights(teacher: Source, url: Optional[str], trains: bool) -> str:
+def _weights(teacher: Source, url: Optional[str], trainable: bool) -> str:
     if url:
         return f"# of {teacher.package}'s model zoo\n" + writing.assigned('teacher_ckpt', url)
     where = f"{teacher.package}'s metafile lists none" if teacher.package else (
         'its config is a file')
     comment = f"# Name the teacher's weights ({where}): --cfg-options teacher_ckpt=FILE" + (
-        '' if trains else ',\n# or let the search train it first: train_cfg.train_teacher=True')
+        ',\n# or let the search train it first: train_cfg.train_teacher=True' if trainable else '')
     return f'{comment}\n{writing.assigned("teacher_ckpt", None)}'
 
 

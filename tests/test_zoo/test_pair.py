@@ -194,10 +194,13 @@ def test_what_cannot_be_paired_is_one_line(pair, tmp_path, text, reason):
     assert not (tmp_path / 'pair.py').exists()
 
 
-def test_a_detector_and_a_classifier(pair):
-    with pytest.raises(ConfigError, match='^TEACHER: RetinaNet is a detector and the student, '
-                       'ImageClassifier, a classifier; both must learn from the same annotations'):
-        pair(VANILLA / 'digit_scenes_retinanet_teacher.py', DIGITS[1])
+def test_a_classifier_teaches_a_detector_features_alone(pair, scenes):
+    found, config = pair(DIGITS[0], VANILLA / 'digit_scenes_retinanet_student.py',
+                         data_root=scenes)
+    assert set(config.train_cfg.layers) == {'student', 'teacher'}
+    assert 'KD' not in config.train_cfg.warm_start
+    assert ('logits: none, the teacher is a classifier and the student a detector; it teaches '
+            'features alone') in str(found)
 
 
 @pytest.mark.parametrize('key', ['train_dataloader', 'val_dataloader'])
