@@ -9,10 +9,12 @@ import pytest
 from mmengine.config import ConfigDict
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-KINDS = [('mmdet', 'retinanet'), ('mmdet', 'atss'), ('mmdet', 'centernet'), ('mmdet', 'fcos'),
-         ('mmdet', 'yolox'), ('mmseg', 'fcn'), ('mmseg', 'bisenetv2'), ('mmseg', 'segformer'),
-         ('mmpretrain', 'resnet'), ('mmpretrain', 'mobilenet_v2'), ('mmpretrain', 'deit'),
-         ('mmpretrain', 'swin_transformer')]
+# Anchors, centres, masks, two stages, queries, mosaic; maps with auxiliary heads, with a loss
+# in training only, of a channels-last backbone; class labels of CNNs and transformers.
+KINDS = [('mmdet', 'retinanet'), ('mmdet', 'centernet'), ('mmdet', 'deepfashion'),
+         ('mmdet', 'cityscapes'), ('mmdet', 'dab_detr'), ('mmdet', 'bytetrack'),
+         ('mmseg', 'bisenetv2'), ('mmseg', 'ddrnet'), ('mmseg', 'convnext'),
+         ('mmpretrain', 'byol'), ('mmpretrain', 'convnext'), ('mmpretrain', 'beit')]
 NETWORK = dict(
     type='RetinaNet', data_preprocessor=dict(type='DetDataPreprocessor', pad_size_divisor=32),
     backbone=dict(type='ResNet', depth=50, out_indices=(0, 1, 2, 3),
