@@ -12,7 +12,8 @@ from collections import Counter
 
 # Divisor of widths (negative: of the backbone's alone), side of the images: the first with which a
 # network trains and predicts.
-LEVELS = ((8, 64), (-8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 320), (1, 320))
+LEVELS = ((8, 64), (-8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 224), (8, 320),
+          (1, 320))
 _WIDTH = re.compile(r'(^|_)(channels?|embed_dims?|dims?|in?planes|num_feats|num_channels|'
                     r'token_dims|hidden_dim|rfp_inplanes|feats)$')
 _SIDES = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'img_size', 'pretrain_img_size',
