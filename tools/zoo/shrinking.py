@@ -17,7 +17,7 @@ LEVELS = ((8, 64), (-8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 224), (8,
 _WIDTH = re.compile(r'(^|_)(channels?|embed_dims?|dims?|in?planes|num_feats|num_channels|'
                     r'token_dims|hidden_dim|rfp_inplanes|feats)$')
 _SIDES = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'img_size', 'pretrain_img_size',
-          'input_size', 'random_size_range', 'border', 'stride', 'max_size', 'bbox_min_size',
+          'random_size_range', 'border', 'stride', 'max_size', 'bbox_min_size',
           'mask_size', 'random_sizes')
 _SIDES_FROM = 100  # smaller ones are of something else: anchors, kernels
 _MOST = dict(num_queries=30, num_proposals=20, num_dn_queries=10, nms_pre=200, max_per_img=20,
