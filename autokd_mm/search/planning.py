@@ -6,7 +6,7 @@ sum of its effects; what is below an option that nobody took here is guessed (se
 """
 from heapq import heappop, heappush
 from random import Random
-from typing import Any, List, Optional, Sequence, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.search.grammar import Path
 from autokd_mm.search.node import Node, Step
@@ -56,6 +56,15 @@ class Plan:
             if child is None or not child.closed:
                 return index
         return self._search(children, path, features, rng)
+
+    def order(self, node: Node, name: str, choices: Sequence[Any], rng: Random) -> List[int]:
+        """Indices of the choices, the one with the best path below it first."""
+        self._prospects.grow()
+        features = self._model.features(name, choices)
+        worth = self._prospects.worth(self._model.path(node), features)
+        value = [sum(one) + (self._prior * normal(rng) if feature is None else 0.0)
+                 for one, feature in zip(worth, features)]
+        return sorted(range(len(choices)), key=lambda index: -value[index])
 
     def ahead(self, node: Node) -> List[Step]:
         """What is planned below a node, as far as the tree knows the questions."""
@@ -138,6 +147,31 @@ class Plan:
             elif rng is not None:
                 heappush(queue, (-tail - self._prior * normal(rng), self._pushed, index, 0.0,
                                  path, None))
+
+
+def by_chance(node: Node, name: str, choices: Sequence[Any], rng: Random) -> List[int]:
+    """Indices of the choices in any order."""
+    return sorted(range(len(choices)), key=lambda index: rng.random())
+
+
+def open_path(node: Optional[Node], given: Mapping[str, int],
+              order: Callable[[Node, str, Sequence[Any], Random], List[int]],
+              rng: Random) -> Optional[List[Step]]:
+    """The first path in a given order that leads to something new, and has the answers given, by
+    question; None if there is none."""
+    if node is None:
+        return []
+    if node.is_end:
+        return None if node.closed else []
+    branch = node.branches[-1]
+    answer = given.get(branch.name)
+    for index in order(node, branch.name, branch.choices, rng) if answer is None else [answer]:
+        child = branch.children[index]
+        if child is None or not child.closed:
+            below = open_path(child, given, order, rng)
+            if below is not None:
+                return [Step(branch.name, branch.choices, index), *below]
+    return None
 
 
 def normal(rng: Random) -> float:

@@ -14,9 +14,9 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.errors import AutoKDError, AutoKDWarning, nearest
-from autokd_mm.search import selection
+from autokd_mm.search import numeric, selection
 from autokd_mm.search.node import Option, Step
-from autokd_mm.search.numeric import context_of, halving
+from autokd_mm.search.numeric import halving
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.study_tree import PLAN, REASON, StudyTree, only_direction
 
@@ -187,15 +187,14 @@ class MCTSSampler(BaseSampler):
                            param_distribution: BaseDistribution) -> Any:
         with self._lock:
             view = self.view(study)
+            view.shuffled(trial, param_name)
             view.follow(trial)
             if isinstance(param_distribution, CategoricalDistribution):
                 choices = param_distribution.choices
                 index = self._choose(study, view, trial, Step(param_name, choices, 0))
                 view.answered(trial, param_name)
                 return choices[index]
-            decided = [(name, value, trial.distributions[name])
-                       for name, value in trial.params.items()]
-            number = halving(param_name, param_distribution, view.depth or 0, context_of(decided))
+            number = halving(param_name, param_distribution, view.depth or 0, view.context(trial))
             if self._independent_sampler is None and number is not None:
                 for name, choices, level in number.questions():
                     number.take(self._choose(study, view, trial, Step(name, choices, 0, level)))
@@ -209,6 +208,10 @@ class MCTSSampler(BaseSampler):
         ordinal, name, choices = view.ordinal(trial), question.name, question.choices
         node, rng = view.follow(trial), self._rng(view.ordinal(trial), question.name)
         warm_up = ordinal < self._n_warmup_trials
+        if view.shuffled(trial, numeric.parameter(name)[0]):
+            seed = None if warm_up or self._policy == 'uct' else f'{self._seed}/{ordinal}'
+            return self._taken(study, view, trial, question, *view.route(
+                trial, seed, name, choices, rng))
         again, plan = view.again(trial, name, choices, Random(f'{self._seed}/{ordinal}/again'))
         if again is not None:
             index = again
@@ -224,6 +227,11 @@ class MCTSSampler(BaseSampler):
             best, plan = view.choose(trial, f'{self._seed}/{ordinal}', name, choices, rng)
             index = best if best is not None else selection.uniform(
                 view.tree.options(node, name, choices), rng)
+        return self._taken(study, view, trial, question, index, plan)
+
+    @staticmethod
+    def _taken(study: Study, view: StudyTree, trial: FrozenTrial, question: Step, index: int,
+               plan: List[Any]) -> int:
         if plan:
             study._storage.set_trial_system_attr(trial._trial_id, PLAN, plan)
         view.take(trial, question._replace(taken=index))

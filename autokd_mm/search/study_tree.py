@@ -33,7 +33,8 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.search.node import Node, Option, Step, unsure
 from autokd_mm.search.numeric import context_of, grain_of, halving, is_coarse
 from autokd_mm.search.option_model import OptionModel
-from autokd_mm.search.planning import Plan
+from autokd_mm.search.order import Order
+from autokd_mm.search.planning import Plan, by_chance, open_path
 from autokd_mm.search.tree import Tree, Walk
 
 INTERRUPTED, REASON = 'interrupted', 'reason'
@@ -42,12 +43,15 @@ PLAN = 'mcts:plan'  # system attribute: [parameter, index of the choice] of what
 
 class _Running:
     """A running trial: its walk through the tree, and which parameters are part of it."""
-    __slots__ = ('walk', 'asked', 'plan', 'ahead', 'again')
+    __slots__ = ('walk', 'asked', 'plan', 'ahead', 'again', 'given', 'route')
 
     def __init__(self, walk: Walk) -> None:
         self.walk = walk
         self.asked: Set[str] = set()
         self.again = False  # sent to a leaf where others have been
+        # Where questions have no order: what was answered, and what is planned, by question.
+        self.given: Dict[str, int] = {}
+        self.route: Dict[str, int] = {}
         self.plan: Optional[Plan] = None
         self.ahead: Optional[List[Any]] = None  # the last value of PLAN that was looked at
 
@@ -74,6 +78,8 @@ class StudyTree:
         self._interrupted: List[int] = []
         self._ordinals: Dict[int, int] = {}  # of running trials
         self.told = False  # that nothing new is left
+        self._order = Order()
+        self._trials: Sequence[FrozenTrial] = ()
         self._begin()
 
     def _begin(self) -> None:
@@ -107,7 +113,11 @@ class StudyTree:
             trials: all trials of the study ordered by number, as storages return them.
             stale: ids of those whose worker is probably dead: they do not count while they run.
         """
-        if self._grain is not None and self._regrain(trials):
+        self._trials = trials
+        # A list, so that all are looked at.
+        moved = [self._order.add(tuple(trials[position].params)) for position in
+                 chain(self._unfinished, range(self._n_seen, len(trials)))]
+        if self._grain is not None and self._regrain(trials) or any(moved):
             self._begin()
         unfinished = []
         for position in chain(self._unfinished, range(self._n_seen, len(trials))):
@@ -115,7 +125,7 @@ class StudyTree:
             if trial.state.is_finished():
                 self._leave(trial)
                 if not self._is_interrupted(trial):
-                    steps = list(_steps(trial, (), self.depth))
+                    steps = list(self._steps_of(trial))
                     self.tree.add([step for step in steps if isinstance(step, Step)],
                                   self._value(trial), None in steps,
                                   trial.state == TrialState.COMPLETE, _is_accident(trial),
@@ -145,8 +155,10 @@ class StudyTree:
         if running is None:
             running = self._running[trial._trial_id] = _Running(self.tree.start())
         if len(running.asked) < len(trial.params):
-            for step in _steps(trial, running.asked, self.depth):
-                if step is None:
+            for step in self._steps_of(trial, running.asked):
+                if self._order.shuffled and step is not None:
+                    running.given[step.name] = step.taken
+                elif step is None:
                     self.tree.set_repeatable(running.walk)
                 else:
                     self.tree.step(running.walk, step)
@@ -154,14 +166,62 @@ class StudyTree:
         ahead = trial.system_attrs.get(PLAN)
         if ahead is not None and ahead != running.ahead:
             running.ahead = ahead
-            steps = {step.name: step.taken for step in _steps(trial, (), self.depth)
-                     if step is not None}
+            steps = {step.name: step.taken for step in self._steps_of(trial)
+                     if step is not None and not self._order.shuffled}
             self.tree.claim(running.walk, _planned(steps, ahead, running.walk.nodes[-1]))
         return running.walk.nodes[-1]
 
     def take(self, trial: FrozenTrial, step: Step) -> None:
         """A choice was made for a running trial: seen by other workers of this process at once."""
-        self.tree.step(self._running[trial._trial_id].walk, step)
+        running = self._running[trial._trial_id]
+        if self._order.shuffled:
+            running.given[step.name] = step.taken  # the walk waits for all answers
+        else:
+            self.tree.step(running.walk, step)
+
+    def shuffled(self, trial: FrozenTrial, name: str) -> bool:
+        """Whether questions have no order, now that a running trial is asked for ``name``."""
+        if self._order.add((*trial.params, name)):
+            self._begin()
+            self.sync(self._trials)
+        return self._order.shuffled
+
+    def context(self, trial: FrozenTrial) -> str:
+        """What the effects of a number depend on that a running trial is asked for now."""
+        return '' if self._order.shuffled else context_of(
+            [(name, value, trial.distributions[name]) for name, value in trial.params.items()])
+
+    def route(self, trial: FrozenTrial, seed: Optional[str], name: str, choices: Sequence[Any],
+              rng: Random) -> Tuple[int, List[Any]]:
+        """Answer a question of a trial that asks in an order of its own: plan all answers at once,
+        such that they are new together with those given.
+
+        Args:
+            seed: of the draw of effects; None goes by chance alone.
+
+        Returns:
+            Index of the choice, and the value of :data:`PLAN` as in :meth:`choose`.
+        """
+        running = self._running[trial._trial_id]
+        if name in running.route:
+            return running.route[name], []
+        self.tree.claim(running.walk, ())
+        if seed is not None and running.plan is None:
+            running.plan = self.tree.plan(Random(seed))
+        order = running.plan.order if running.plan is not None and seed is not None else by_chance
+        root = self.tree.root
+        steps = open_path(root, running.given, order, rng)
+        if steps is None and root.closed:
+            steps, running.again = self.tree.again(root, rng)[0], True
+        plan = self._claim(running, steps or [])
+        running.route = {step.name: step.taken for step in steps or ()}
+        if name not in running.route:
+            running.route[name] = order(root, name, choices, rng)[0]
+        return running.route[name], plan
+
+    def _steps_of(self, trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = ()
+                  ) -> Iterator[Optional[Step]]:
+        return _steps(trial, asked, self.depth, self._order if self._order.shuffled else None)
 
     def answered(self, trial: FrozenTrial, name: str, exact: bool = True) -> None:
         """A running trial has a parameter, before the storage says so.
@@ -251,7 +311,7 @@ class StudyTree:
         running = self._running.get(trial._trial_id)
         if running is None or not running.again:
             return False
-        leaf = running.walk.nodes[-1]
+        leaf = running.walk.goal if self._order.shuffled else running.walk.nodes[-1]
         return leaf.is_end and leaf.visits > 0 and self.tree.root.closed
 
     @property
@@ -285,7 +345,7 @@ class StudyTree:
         """What a model with these effects says of a finished trial of the tree, on its scale."""
         model, total = self.tree.model, effects[0]
         assert model is not None
-        for step in _steps(trial, (), self.depth):
+        for step in self._steps_of(trial):
             if step is not None:
                 feature = model.features(step.name, step.choices)[step.taken]
                 total += effects[feature] if feature is not None else 0.0
@@ -364,7 +424,8 @@ def _planned(steps: Mapping[str, int], ahead: Sequence[Any], node: Node) -> Iter
 
 
 def _steps(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
-           depth: Optional[int] = None) -> Iterator[Optional[Step]]:
+           depth: Optional[int] = None, order: Optional[Order] = None
+           ) -> Iterator[Optional[Step]]:
     """The decisions of a trial in order; None where they leave several values of a number.
 
     A parameter with one possible value is no decision.
@@ -372,11 +433,16 @@ def _steps(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
     Args:
         asked: parameters to leave out.
         depth: how often ranges are halved; None: numbers are no part of the tree.
+        order: in which the decisions come, if not in that of asking.
     """
     decided: List[Tuple[str, Any, BaseDistribution]] = []
-    for name, value in trial.params.items():
+    params = list(trial.params.items())
+    if order is not None:
+        params.sort(key=lambda item: order.place(item[0]))
+    for name, value in params:
         distribution = trial.distributions[name]
-        decided.append((name, value, distribution))
+        if order is None:
+            decided.append((name, value, distribution))
         if name in asked or distribution.single():
             continue
         if isinstance(distribution, CategoricalDistribution):
