@@ -1,13 +1,14 @@
 """How the next distiller is chosen: Monte Carlo tree search as an Optuna sampler.
 
 ``tree`` keeps the statistics of paths in ``node``s, seen on one ``scale``, and ``option_model``
-those of options, shared by all paths; ``selection`` (UCT) and ``planning`` (drawn effects, with
-the ``prospects`` behind an option, as ``grammar`` guesses what will be asked) turn statistics into
-a choice; ``reward`` says what a distiller is worth; ``study_tree`` reads the trials of a study into
-a tree, with ``numeric`` parameters as ways down it and ``changes`` of an objective; ``wide`` keeps
-the posterior of very many options; ``sampler`` is the glue to Optuna; ``recommend`` says what to
-take in the end; ``factory`` builds samplers from configs; ``tabular`` replays a table of outcomes.
-Python, NumPy and Optuna: no torch, nothing of OpenMMLab.
+those of options, shared by all paths (``wide``: of very many); ``selection`` (UCT) and ``planning``
+(drawn effects, with the ``prospects`` behind an option, as ``grammar`` guesses what will be asked)
+turn statistics into a choice; ``numeric`` makes numbers ways down the tree, ``order`` sorts
+questions that come in any order, ``changes`` knows which are asked now; ``reward`` says what a
+distiller is worth; ``study_tree`` reads the trials of a study (``reading``) into a tree, ``guide``
+leads a trial through it; ``sampler`` is the glue to Optuna; ``recommend`` says what to take in the
+end; ``factory`` builds samplers from configs; ``tabular`` replays a table of outcomes. Python,
+NumPy and Optuna: no torch, nothing of OpenMMLab.
 """
 from autokd_mm.search.factory import build_sampler, sampler_types
 from autokd_mm.search.recommend import Recommendation, leaders, recommend_best

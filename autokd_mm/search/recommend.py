@@ -12,7 +12,8 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.search.option_model import OptionModel
-from autokd_mm.search.study_tree import INTERRUPTED, StudyTree, only_direction
+from autokd_mm.search.reading import INTERRUPTED
+from autokd_mm.search.study_tree import StudyTree, only_direction
 
 _NOISE = 0.3  # variance of the noise over that of what is a configuration's own
 

@@ -15,10 +15,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.errors import AutoKDError, AutoKDWarning, nearest
 from autokd_mm.search import numeric, selection
+from autokd_mm.search.guide import PLAN
 from autokd_mm.search.node import Option, Step
 from autokd_mm.search.numeric import halving
 from autokd_mm.search.option_model import OptionModel
-from autokd_mm.search.study_tree import PLAN, REASON, StudyTree, only_direction
+from autokd_mm.search.reading import REASON
+from autokd_mm.search.study_tree import StudyTree, only_direction
 
 POLICIES = ('thompson', 'uct')
 WHEN_USED_UP = ('repeat', 'stop')
@@ -210,9 +212,10 @@ class MCTSSampler(BaseSampler):
         warm_up = ordinal < self._n_warmup_trials
         if view.shuffled(trial, numeric.parameter(name)[0]):
             seed = None if warm_up or self._policy == 'uct' else f'{self._seed}/{ordinal}'
-            return self._taken(study, view, trial, question, *view.route(
-                trial, seed, name, choices, rng))
-        again, plan = view.again(trial, name, choices, Random(f'{self._seed}/{ordinal}/again'))
+            return self._taken(study, view, trial, question,
+                               *view.guide(trial).route(seed, name, choices, rng))
+        guide = view.guide(trial)
+        again, plan = guide.again(name, choices, Random(f'{self._seed}/{ordinal}/again'))
         if again is not None:
             index = again
         elif warm_up or self._policy == 'uct':
@@ -222,9 +225,9 @@ class MCTSSampler(BaseSampler):
                     return selection.uniform(options, rng)
                 return selection.select(options, self._exploration, rng)
 
-            index, plan = view.descend(trial, name, choices, choose)
+            index, plan = guide.descend(name, choices, choose)
         else:
-            best, plan = view.choose(trial, f'{self._seed}/{ordinal}', name, choices, rng)
+            best, plan = guide.choose(f'{self._seed}/{ordinal}', name, choices, rng)
             index = best if best is not None else selection.uniform(
                 view.tree.options(node, name, choices), rng)
         return self._taken(study, view, trial, question, index, plan)

@@ -23,38 +23,19 @@ import math
 from bisect import bisect_left, insort
 from itertools import chain
 from random import Random
-from typing import (Any, Callable, Collection, Dict, Iterator, List, Mapping, Optional, Sequence,
-                    Set, Tuple, Union)
+from typing import Collection, Dict, Iterator, List, Optional, Sequence, Set, Union
 
-from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.search.node import Node, Option, Step, unsure
-from autokd_mm.search.numeric import context_of, grain_of, halving, is_coarse
+from autokd_mm.search.guide import PLAN, Guide, Running
+from autokd_mm.search.node import Node, Step, unsure
+from autokd_mm.search.numeric import context_of, grain_of, is_coarse
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.order import Order
-from autokd_mm.search.planning import Plan, by_chance, open_path
-from autokd_mm.search.tree import Tree, Walk
-
-INTERRUPTED, REASON = 'interrupted', 'reason'
-PLAN = 'mcts:plan'  # system attribute: [parameter, index of the choice] of what will be chosen
-
-
-class _Running:
-    """A running trial: its walk through the tree, and which parameters are part of it."""
-    __slots__ = ('walk', 'asked', 'plan', 'ahead', 'again', 'given', 'route')
-
-    def __init__(self, walk: Walk) -> None:
-        self.walk = walk
-        self.asked: Set[str] = set()
-        self.again = False  # sent to a leaf where others have been
-        # Where questions have no order: what was answered, and what is planned, by question.
-        self.given: Dict[str, int] = {}
-        self.route: Dict[str, int] = {}
-        self.plan: Optional[Plan] = None
-        self.ahead: Optional[List[Any]] = None  # the last value of PLAN that was looked at
-
+from autokd_mm.search.reading import INTERRUPTED, is_accident, planned, value_of
+from autokd_mm.search.reading import steps_of as _steps
+from autokd_mm.search.tree import Tree
 
 class StudyTree:
     """Keeps a :class:`~autokd_mm.search.tree.Tree` equal to what the trials of a study say.
@@ -88,7 +69,7 @@ class StudyTree:
         self.tree = Tree(self._virtual_loss, model, room)
         self._n_seen = 0
         self._unfinished: List[int] = []
-        self._running: Dict[int, _Running] = {}
+        self._running: Dict[int, Running] = {}
 
     @property
     def depth(self) -> Optional[int]:
@@ -127,8 +108,8 @@ class StudyTree:
                 if not self._is_interrupted(trial):
                     steps = list(self._steps_of(trial))
                     self.tree.add([step for step in steps if isinstance(step, Step)],
-                                  self._value(trial), None in steps,
-                                  trial.state == TrialState.COMPLETE, _is_accident(trial),
+                                  value_of(trial, self.sign), None in steps,
+                                  trial.state == TrialState.COMPLETE, is_accident(trial),
                                   trial.number)
                 continue
             unfinished.append(position)
@@ -153,7 +134,7 @@ class StudyTree:
         """Lead a running trial along the parameters it has; the node where it stands now."""
         running = self._running.get(trial._trial_id)
         if running is None:
-            running = self._running[trial._trial_id] = _Running(self.tree.start())
+            running = self._running[trial._trial_id] = Running(self.tree.start())
         if len(running.asked) < len(trial.params):
             for step in self._steps_of(trial, running.asked):
                 if self._order.shuffled and step is not None:
@@ -168,7 +149,7 @@ class StudyTree:
             running.ahead = ahead
             steps = {step.name: step.taken for step in self._steps_of(trial)
                      if step is not None and not self._order.shuffled}
-            self.tree.claim(running.walk, _planned(steps, ahead, running.walk.nodes[-1]))
+            self.tree.claim(running.walk, planned(steps, ahead, running.walk.nodes[-1]))
         return running.walk.nodes[-1]
 
     def take(self, trial: FrozenTrial, step: Step) -> None:
@@ -191,33 +172,13 @@ class StudyTree:
         return '' if self._order.shuffled else context_of(
             [(name, value, trial.distributions[name]) for name, value in trial.params.items()])
 
-    def route(self, trial: FrozenTrial, seed: Optional[str], name: str, choices: Sequence[Any],
-              rng: Random) -> Tuple[int, List[Any]]:
-        """Answer a question of a trial that asks in an order of its own: plan all answers at once,
-        such that they are new together with those given.
+    def guide(self, trial: FrozenTrial) -> Guide:
+        """Who answers the questions of a running trial that is followed."""
+        return Guide(self.tree, self._running[trial._trial_id], self._order.shuffled)
 
-        Args:
-            seed: of the draw of effects; None goes by chance alone.
-
-        Returns:
-            Index of the choice, and the value of :data:`PLAN` as in :meth:`choose`.
-        """
-        running = self._running[trial._trial_id]
-        if name in running.route:
-            return running.route[name], []
-        self.tree.claim(running.walk, ())
-        if seed is not None and running.plan is None:
-            running.plan = self.tree.plan(Random(seed))
-        order = running.plan.order if running.plan is not None and seed is not None else by_chance
-        root = self.tree.root
-        steps = open_path(root, running.given, order, rng)
-        if steps is None and root.closed:
-            steps, running.again = self.tree.again(root, rng)[0], True
-        plan = self._claim(running, steps or [])
-        running.route = {step.name: step.taken for step in steps or ()}
-        if name not in running.route:
-            running.route[name] = order(root, name, choices, rng)[0]
-        return running.route[name], plan
+    def repeats(self, trial: FrozenTrial) -> bool:
+        """Whether a running trial was sent where others had been because nothing new is left."""
+        return trial._trial_id in self._running and self.guide(trial).repeats()
 
     def _steps_of(self, trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = ()
                   ) -> Iterator[Optional[Step]]:
@@ -234,98 +195,11 @@ class StudyTree:
         if not exact:
             self.tree.set_repeatable(running.walk)
 
-    def choose(self, trial: FrozenTrial, seed: str, name: str, choices: Sequence[Any],
-               rng: Random) -> Tuple[Optional[int], List[Any]]:
-        """Ask the plan of a running trial, made at its first question, and claim what it says.
-
-        Returns:
-            Index of the choice, None where nothing new is left, and the value of the attribute
-            :data:`PLAN` if other processes should see a new one, otherwise an empty list.
-        """
-        running = self._running[trial._trial_id]
-        walk = running.walk
-        index = _on_its_way(walk, name, choices)
-        if index is not None:
-            return index, []
-        self.tree.claim(walk, ())  # its own goal should not be in its way
-        if running.plan is None:
-            running.plan = self.tree.plan(Random(seed))
-        node = walk.nodes[-1]
-        index = running.plan.choose(node, name, choices, rng)
-        return index, self._claim(running, running.plan.ahead(node) if index is not None else [])
-
-    def descend(self, trial: FrozenTrial, name: str, choices: Sequence[Any],
-                choose: Callable[[str, List[Option]], int]) -> Tuple[int, List[Any]]:
-        """Ask a rule that knows one question at a time, also for the questions that will follow as
-        far as the tree knows them, and claim where that leads to.
-
-        Args:
-            choose: from a question's name and the statistics of its choices to an index; a pure
-                function, so that a trial alone goes the way it would have gone step by step.
-
-        Returns:
-            Index of the choice, and the value of :data:`PLAN` as in :meth:`choose`.
-        """
-        running = self._running[trial._trial_id]
-        walk = running.walk
-        index = _on_its_way(walk, name, choices)
-        if index is not None:
-            return index, []
-        self.tree.claim(walk, ())
-        node: Optional[Node] = walk.nodes[-1]
-        steps: List[Step] = []
-        while True:
-            assert node is not None
-            steps.append(Step(name, tuple(choices),
-                              choose(name, self.tree.options(node, name, choices))))
-            branch = node.find(name, len(choices))
-            node = branch.children[steps[-1].taken] if branch is not None else None
-            if node is None or len(node.branches) != 1:
-                return steps[0].taken, self._claim(running, steps)
-            name, choices = node.branches[0].name, node.branches[0].choices
-
-    def again(self, trial: FrozenTrial, name: str, choices: Sequence[Any],
-              rng: Random) -> Tuple[Optional[int], List[Any]]:
-        """Send a running trial where everything is used up to the least certain leaf.
-
-        Returns:
-            Index of the choice, None where something new is left or may be, and the value of
-            :data:`PLAN` as in :meth:`choose`.
-        """
-        running = self._running[trial._trial_id]
-        index = _on_its_way(running.walk, name, choices)
-        if index is not None:
-            return index, []
-        node = running.walk.nodes[-1]
-        if not all(option.closed for option in self.tree.options(node, name, choices)):
-            return None, []
-        steps, _ = self.tree.again(node, rng)
-        if not steps or steps[0].name != name:
-            return None, []
-        running.again = True
-        return steps[0].taken, self._claim(running, steps)
-
-    def repeats(self, trial: FrozenTrial) -> bool:
-        """Whether a running trial, all of whose questions are asked, was sent where others had
-        been because nothing new is left."""
-        running = self._running.get(trial._trial_id)
-        if running is None or not running.again:
-            return False
-        leaf = running.walk.goal if self._order.shuffled else running.walk.nodes[-1]
-        return leaf.is_end and leaf.visits > 0 and self.tree.root.closed
-
     @property
     def used_up(self) -> bool:
         """Nothing new is left in the whole space, what runs included."""
         return self.tree.root.closed and not unsure(self.tree.root) \
             and not self.tree.again(self.tree.root, Random(0))[1]
-
-    def _claim(self, running: _Running, steps: List[Step]) -> List[Any]:
-        if len(steps) < 2:  # the next step is all, and it is about to be taken
-            return []
-        self.tree.claim(running.walk, steps)
-        running.ahead = [[step.name, step.taken] for step in steps]
-        return running.ahead
 
     def ordinal(self, trial: FrozenTrial) -> int:
         """How many trials come before this one, interrupted ones not counted.
@@ -353,7 +227,7 @@ class StudyTree:
 
     def seen(self, trial: FrozenTrial) -> float:
         """The value of a finished trial on the scale of the tree."""
-        return self.tree.on_scale(self._value(trial))
+        return self.tree.on_scale(value_of(trial, self.sign))
 
     def describe(self, max_depth: Optional[int] = 2) -> str:
         """The tree as lines of text, values in the unit and direction of the study."""
@@ -373,84 +247,9 @@ class StudyTree:
             insort(self._interrupted, trial.number)
         return True
 
-    def _value(self, trial: FrozenTrial) -> Optional[float]:
-        value = trial.value if trial.state != TrialState.FAIL else None
-        if value is None and trial.state == TrialState.PRUNED and trial.intermediate_values:
-            value = trial.intermediate_values[max(trial.intermediate_values)]
-        if value is None or not math.isfinite(value):
-            return None
-        return self.sign * value
-
-
-def _is_accident(trial: FrozenTrial) -> bool:
-    """Nobody says why it failed: perhaps it was stopped, or had no memory."""
-    return trial.state == TrialState.FAIL and REASON not in trial.user_attrs
-
-
 def only_direction(directions: Sequence[StudyDirection]) -> StudyDirection:
     """The direction of a study with one objective, which is all that a mean value can serve."""
     if len(directions) != 1:
         raise ValueError('a Monte Carlo tree needs a study with one objective, '
                          f'this one has {len(directions)}')
     return directions[0]
-
-
-def _on_its_way(walk: Walk, name: str, choices: Sequence[Any]) -> Optional[int]:
-    """The choice that a running trial has claimed already."""
-    branch = walk.nodes[-1].find(name, len(choices))
-    if branch is None or not walk.ahead or walk.ahead[0] not in branch.children:
-        return None
-    return branch.children.index(walk.ahead[0])
-
-
-def _planned(steps: Mapping[str, int], ahead: Sequence[Any], node: Node) -> Iterator[Step]:
-    """The part of a plan that a running trial, now at ``node``, has still ahead, as far as the tree
-    knows the questions; nothing if the trial has gone elsewhere.
-
-    Args:
-        steps: what it has taken, by question.
-    """
-    below: Optional[Node] = node
-    for name, taken in ahead:
-        if name in steps:
-            if steps[name] != taken:
-                return
-            continue
-        branch = next((b for b in below.branches if b.name == name), None) if below else None
-        if branch is None or not 0 <= taken < len(branch.choices):
-            return
-        yield Step(name, branch.choices, taken)
-        below = branch.children[taken]
-
-
-def _steps(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
-           depth: Optional[int] = None, order: Optional[Order] = None
-           ) -> Iterator[Optional[Step]]:
-    """The decisions of a trial in order; None where they leave several values of a number.
-
-    A parameter with one possible value is no decision.
-
-    Args:
-        asked: parameters to leave out.
-        depth: how often ranges are halved; None: numbers are no part of the tree.
-        order: in which the decisions come, if not in that of asking.
-    """
-    decided: List[Tuple[str, Any, BaseDistribution]] = []
-    params = list(trial.params.items())
-    if order is not None:
-        params.sort(key=lambda item: order.place(item[0]))
-    for name, value in params:
-        distribution = trial.distributions[name]
-        if order is None:
-            decided.append((name, value, distribution))
-        if name in asked or distribution.single():
-            continue
-        if isinstance(distribution, CategoricalDistribution):
-            yield Step(name, distribution.choices, int(distribution.to_internal_repr(value)))
-            continue
-        number = halving(name, distribution, depth, context_of(decided[:-1])) \
-            if depth is not None else None
-        if number is not None:
-            yield from number.steps(value)
-        if number is None or not number.exact:
-            yield None

@@ -23,7 +23,7 @@ import numpy as np
 
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.search.reward import Outcome, Reward
-from autokd_mm.search.study_tree import REASON
+from autokd_mm.search.reading import REASON
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes, level_of
 
 _NUMBERS = {field.name for field in fields(Outcome) if field.name != 'curve'}

@@ -1,0 +1,84 @@
+"""Single trials: the decisions they stand for, and what they are worth."""
+import math
+from typing import (Any, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union)
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from autokd_mm.search.node import Node, Step
+from autokd_mm.search.numeric import context_of, halving
+from autokd_mm.search.order import Order
+
+INTERRUPTED, REASON = 'interrupted', 'reason'
+
+
+def is_accident(trial: FrozenTrial) -> bool:
+    """Nobody says why it failed: perhaps it was stopped, or had no memory."""
+    return trial.state == TrialState.FAIL and REASON not in trial.user_attrs
+
+
+def value_of(trial: FrozenTrial, sign: int) -> Optional[float]:
+    """What a trial is worth, higher is better; None: nothing that can be told.
+
+    Args:
+        sign: -1 in a minimisation.
+    """
+    value = trial.value if trial.state != TrialState.FAIL else None
+    if value is None and trial.state == TrialState.PRUNED and trial.intermediate_values:
+        value = trial.intermediate_values[max(trial.intermediate_values)]
+    if value is None or not math.isfinite(value):
+        return None
+    return sign * value
+
+
+def planned(steps: Mapping[str, int], ahead: Sequence[Any], node: Node) -> Iterator[Step]:
+    """The part of a plan that a running trial, now at ``node``, has still ahead, as far as the tree
+    knows the questions; nothing if the trial has gone elsewhere.
+
+    Args:
+        steps: what it has taken, by question.
+    """
+    below: Optional[Node] = node
+    for name, taken in ahead:
+        if name in steps:
+            if steps[name] != taken:
+                return
+            continue
+        branch = next((b for b in below.branches if b.name == name), None) if below else None
+        if branch is None or not 0 <= taken < len(branch.choices):
+            return
+        yield Step(name, branch.choices, taken)
+        below = branch.children[taken]
+
+
+def steps_of(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
+           depth: Optional[int] = None, order: Optional[Order] = None
+           ) -> Iterator[Optional[Step]]:
+    """The decisions of a trial in order; None where they leave several values of a number.
+
+    A parameter with one possible value is no decision.
+
+    Args:
+        asked: parameters to leave out.
+        depth: how often ranges are halved; None: numbers are no part of the tree.
+        order: in which the decisions come, if not in that of asking.
+    """
+    decided: List[Tuple[str, Any, BaseDistribution]] = []
+    params = list(trial.params.items())
+    if order is not None:
+        params.sort(key=lambda item: order.place(item[0]))
+    for name, value in params:
+        distribution = trial.distributions[name]
+        if order is None:
+            decided.append((name, value, distribution))
+        if name in asked or distribution.single():
+            continue
+        if isinstance(distribution, CategoricalDistribution):
+            yield Step(name, distribution.choices, int(distribution.to_internal_repr(value)))
+            continue
+        number = halving(name, distribution, depth, context_of(decided[:-1])) \
+            if depth is not None else None
+        if number is not None:
+            yield from number.steps(value)
+        if number is None or not number.exact:
+            yield None
