@@ -161,7 +161,7 @@ class Halving:
         return low + share * (high - low)
 
     def _value(self, place: Number) -> Number:
-        value = self._low + place * self._step
+        value = self._low + place * (self._step or 0)
         return value if self._integer else float(value)
 
     def _words(self, part: Part) -> str:

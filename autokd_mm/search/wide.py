@@ -20,7 +20,7 @@ class WideInverse:
     def __init__(self) -> None:
         self._rows: Dict[int, Tuple[int, ...]] = {}  # by number of the trial
         self._new: List[Tuple[Tuple[int, ...], int]] = []
-        self._inverse = np.zeros((0, 0))
+        self._inverse: np.ndarray = np.zeros((0, 0))
         self._age = 0
         self._buffer = self._inverse
         self._last = -math.inf  # number of the last row of the design
