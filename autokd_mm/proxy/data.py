@@ -94,7 +94,8 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
     half = dataset if isinstance(dataset, Half) else Half(dataset, [index])
     sample = _draw(half, index, view, seed)
     image = whole(sample['inputs'])
-    kind, size = kind_of(sample['data_samples']), tuple(image.shape[1:])
+    kind = kind_of(sample['data_samples'])
+    size = int(image.shape[1]), int(image.shape[2])
     arrays = to_arrays(sample['data_samples'], size)
     wanted = _wanted_size(size, input_size, kind)
     if wanted != size:

@@ -108,7 +108,7 @@ class Node(Sums):
         self.room = 1.0
         self.closed = False
         self.best: Optional[float] = None
-        self.accidents: Sequence[Optional[int]] = ()
+        self.accidents: Sequence[int] = ()
         self.forgotten = 0
         self.works = False
         self.last_end = self.last_on = self.last = -1

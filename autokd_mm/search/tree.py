@@ -92,8 +92,9 @@ class Tree:
         steps = list(steps)
         for step in steps:
             nodes.append(self._child(nodes[-1], step))
-        leaf, forgotten = nodes[-1], []
-        if accident:
+        leaf = nodes[-1]
+        forgotten: Sequence[int] = ()
+        if accident and number is not None:
             leaf.accidents = (*leaf.accidents, number)  # a list for each leaf takes memory
         if not repeatable:  # there another value may fail again
             leaf.works |= complete and value is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 import logging
 from contextlib import contextmanager
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -182,7 +182,7 @@ def _image(model: Any, kind: str, size: Tuple[int, int]) -> Tuple[torch.Tensor, 
         0, 256, (2 if kind == LABEL else 1, channels, height, width), np.uint8))
     if kind == LABEL:
         return pixels, None
-    arrays = dict(ori_shape=np.array(size, np.int32), scale_factor=np.ones(2))
+    arrays: Dict[str, Any] = dict(ori_shape=np.array(size, np.int32), scale_factor=np.ones(2))
     if kind == BOXES:
         box = np.array([[width // 8, height // 8, width // 2, height // 2]], np.float32)
         arrays.update(boxes=box, labels=np.zeros(1, np.int64),
