@@ -15,19 +15,27 @@ from autokd_mm.models.transforms.grids import Size, stride_of
 _LEAST_PATCH, _MOST_EXTRA = 4, 8
 
 
-def tensors_in(output: Any) -> Tuple[List[Any], Optional[Size]]:
-    """What a module returns one by one, and (rows, columns) where it says them beside its tokens,
-    as a Swin transformer's stages do."""
+def tensors_in(output: Any) -> List[Tuple[int, Any, Optional[Size]]]:
+    """What a module returns: each item with its place, and with (rows, columns) where they come
+    behind it, as behind the tokens of a Swin transformer's stages."""
     items = list(output) if isinstance(output, (tuple, list)) else [output]
-    tensors = [item for item in items if isinstance(item, torch.Tensor)]
-    numbers: List[Any] = []
-    for item in items:
-        if not isinstance(item, torch.Tensor):
-            numbers.extend(item if isinstance(item, (tuple, list)) else [item])
-    if len(tensors) == 1 and tensors[0].dim() == 3 and len(numbers) == 2 and all(
-            isinstance(number, int) for number in numbers):
-        return tensors, (numbers[0], numbers[1])
-    return items, None
+    found: List[Tuple[int, Any, Optional[Size]]] = []
+    place = 0
+    while place < len(items):
+        grid, used = _grid_behind(items[place], items[place + 1:])
+        found.append((place, items[place], grid))
+        place += 1 + used
+    return found
+
+
+def _grid_behind(item: Any, rest: Sequence[Any]) -> Tuple[Optional[Size], int]:
+    """(rows, columns) of tokens, and how many of the items behind them say so."""
+    if isinstance(item, torch.Tensor) and item.dim() == 3 and rest:
+        several = isinstance(rest[0], (tuple, list))
+        sides = rest[0] if several else rest[:2]
+        if len(sides) == 2 and all(isinstance(side, int) for side in sides):
+            return (int(sides[0]), int(sides[1])), 1 if several else 2
+    return None, 0
 
 
 def layout_of(tensor: torch.Tensor, extra_tokens: Optional[int], image: Size, dense: bool,

@@ -184,8 +184,9 @@ def _expand(key: str, source: str, place: int, heard: _Heard, network: nn.Module
     if not calls:
         raise ConfigError(f'{key}: {name!r} does not run in a forward pass')
     once = len(calls) == 1
-    tensors, grid = tensors_in(calls[0]) if once else (list(calls), None)
-    for tensor in tensors:
+    tensors = {at: (tensor, grid) for at, tensor, grid in (
+        tensors_in(calls[0]) if once else [(at, call, None) for at, call in enumerate(calls)])}
+    for tensor, _ in tensors.values():
         if not isinstance(tensor, torch.Tensor):
             what = '' if once else f'runs {len(calls)} times and '
             raise ConfigError(f'{key}: {name!r} {what}returns a {type(tensor).__name__}, not one '
@@ -195,19 +196,20 @@ def _expand(key: str, source: str, place: int, heard: _Heard, network: nn.Module
         if tensor.dim() not in (2, 4) or len(tensor) != images:
             raise ConfigError(f'{key}: {name!r} gives a tensor of shape {tuple(tensor.shape)} for '
                               f'{images} images; it must be N x C x H x W or N x D')
-    if index is not None and index >= len(tensors):
+    if index is not None and index not in tensors:
         raise ConfigError(f'{key}: {source!r} is out of range, {name!r} gives {len(tensors)} '
                           f'tensor{"s" * (len(tensors) > 1)}, the last is '
-                          f'{name + f"[{len(tensors) - 1}]"!r}')
+                          f'{name + f"[{max(tensors)}]"!r}')
     plain = once and isinstance(calls[0], torch.Tensor)
-    picked = range(len(tensors)) if index is None else [index]
+    picked = list(tensors) if index is None else [index]
     whole = index is None and plain
     extra, last = extra_tokens_of(network, name), says_channels_last(network, name)
     result = []
     for i in picked:
-        layout = layout_of(tensors[i], extra, image, dense, grid, f'{key}: {name!r}', last)
-        shape = map_shape(layout.as_map(tensors[i], f'{key}: {name!r}', image))
-        stride = stride_of(shape[1:], image) if tensors[i].dim() > 2 else None
+        tensor, grid = tensors[i]
+        layout = layout_of(tensor, extra, image, dense, grid, f'{key}: {name!r}', last)
+        shape = map_shape(layout.as_map(tensor, f'{key}: {name!r}', image))
+        stride = stride_of(shape[1:], image) if tensor.dim() > 2 else None
         result.append(Found(source if whole else f'{name}[{i}]', shape,
                             not whole and (plain or not once), layout, stride, place,
                             len(picked) == 1))

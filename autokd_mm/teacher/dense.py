@@ -140,7 +140,14 @@ class DenseTeacher:
         return [DetDataSample(metainfo=dict(img_shape=pixels.shape[1:]))]
 
     def _forward(self, inputs: torch.Tensor, samples: List[Any]) -> Dict[str, torch.Tensor]:
-        return forward(self._model.teacher, self._sources, inputs, samples or None, self._layouts)
+        try:
+            return forward(self._model.teacher, self._sources, inputs, samples or None,
+                           self._layouts)
+        except AssertionError as error:
+            why = (str(error) or type(error).__name__).splitlines()[0]
+            raise ConfigError(f'model.teacher: it takes no image of {_times(inputs)} pixels '
+                              f'({why}); let model.teacher.data_preprocessor.pad_size_divisor '
+                              'be what divides the sides that it takes') from None
 
     def _numbers_of_boxes(self) -> Dict[str, int]:
         modules = {name: find_layer(self._model.teacher, split_source(source)[0], self._keys[name])

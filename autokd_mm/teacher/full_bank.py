@@ -148,8 +148,9 @@ class TeacherBank:
                 raise ConfigError(f'--layers: {layer!r} runs {len(found[layer])} times '
                                   'for an image, it must be once; name the block around it')
             output = found[layer][0]
-            tensors, grid = tensors_in(output)
-            output = output if grid is None else tuple(tensors)  # rows and columns are known
+            tensors = tensors_in(output)
+            if len(tensors) == 1 and tensors[0][2] is not None:
+                output = (tensors[0][1], )  # its rows and columns are known
             several = isinstance(output, (tuple, list))
             for name, tensor in zip(keys_of(layer, len(output) if several else None),
                                     output if several else [output]):

@@ -8,6 +8,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.layers.capture import capture
 from autokd_mm.layers.layouts import layout_of
 from autokd_mm.layers.tensors import tensors_at
+from autokd_mm.models.algorithms import BareTeacher
 from autokd_mm.models.connectors import IdentityConnector
 from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.transforms.padding import BatchSizes
@@ -101,6 +102,32 @@ def test_stages_of_swin():
             images, norm=False, output_fmt='NCHW', intermediates_only=True)
     for stage, wanted in enumerate(maps):
         check(net, f'backbone.timm_model.layers.{stage}', images, wanted, last=True)
+
+
+def test_stages_that_give_two_grids():
+    """MMDetection's and MMSegmentation's Swin: behind the step to the next stage, and before."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        pytest.importorskip('mmdet')
+        body = MODELS.build(dict(type='mmdet.SwinTransformer', embed_dims=12, depths=(1, 1, 1, 1),
+                                 num_heads=(1, 2, 3, 4), window_size=4))
+    net = BareTeacher(body).eval()
+    images = torch.randn(2, 3, 64, 96)
+    for stage in range(4):
+        setattr(body, f'norm{stage}', nn.Identity())
+    with torch.no_grad():
+        maps = net(images)
+    found = tensors_at(net, dict(student=['backbone.stages.0', 'backbone.stages.1[2]']), images,
+                       None, True)['student']
+    assert [(one.source, one.stride, one.layout) for one in found] == [
+        ('backbone.stages.0[0]', 8, Layout(0, stride=8)),
+        ('backbone.stages.0[2]', 4, Layout(0, stride=4)),
+        ('backbone.stages.1[2]', 8, Layout(0, stride=8))]
+    with torch.no_grad(), capture(net, dict(role=found[2].source),
+                                  dict(role=found[2].layout)) as heard_there:
+        net(images)
+    assert torch.equal(heard_there['role'], maps[1])
+    with pytest.raises(ConfigError, match=r'out of range, .* the last is .*stages.0\[2\]'):
+        tensors_at(net, dict(student=['backbone.stages.0[1]']), images)
 
 
 def test_maps_inside_sam_have_their_channels_last():

@@ -162,3 +162,19 @@ def test_several_teachers_are_padded_for_each_of_them(monkeypatch):
     teacher = DenseTeacher(model, layers('neck[0]'), image(9, 9))
     assert teacher.strides == dict(feature_0=24) and tuple(seen[0]) == (384, 384)
     assert teacher(image(25, 9))['feature_0'].shape == (3, 2, 1) and tuple(seen[1]) == (48, 24)
+
+
+def test_a_network_that_takes_no_such_image():
+    model = Model(divisor=1, sides=(8, ))
+
+    def refuse(module, args):
+        assert args[0].shape[-1] % 16 == 0, 'sides of 16'
+
+    model.teacher.register_forward_pre_hook(refuse)
+    teacher = DenseTeacher(model, layers('neck[0]'), image(64, 64))
+    with pytest.raises(ConfigError, match='^model.teacher: it takes no image of 40 x 50 pixels '
+                                          r'\(sides of 16.*pad_size_divisor'):
+        teacher(image(40, 50))
+    model.teacher.data_preprocessor.pad_size_divisor = 16
+    assert DenseTeacher(model, layers('neck[0]'), image(64, 64))(
+        image(40, 50))['feature_0'].shape == (3, 5, 7)
