@@ -11,6 +11,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.registry import DefaultScope
+from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, to_sample
@@ -68,6 +69,10 @@ def look(student: Source, teacher: Source, data_root: Optional[str] = None) -> L
             different things.
     """
     bases = _read(student, STUDENT), _read(teacher, TEACHER)
+    if 'read_base' in (bases[0].text or ''):
+        raise ConfigError(f'STUDENT: {student.file} is in the new style (with read_base()), which '
+                          "no other config can inherit by _base_; save it as a plain one: "
+                          "mmengine.Config.fromfile(FILE).dump('student.py')")
     refuse_data(bases[0], STUDENT)
     for base, key in zip(bases, (STUDENT, TEACHER)):
         if not isinstance(base.get('model'), dict):
@@ -182,14 +187,19 @@ def _image(model: Any, kind: str, size: Tuple[int, int]) -> Tuple[torch.Tensor, 
         0, 256, (2 if kind == LABEL else 1, channels, height, width), np.uint8))
     if kind == LABEL:
         return pixels, None
-    arrays: Dict[str, Any] = dict(ori_shape=np.array(size, np.int32), scale_factor=np.ones(2))
+    arrays: Dict[str, np.ndarray] = dict(ori_shape=np.array(size, np.int32),
+                                         scale_factor=np.ones(2))
     if kind == BOXES:
         box = np.array([[width // 8, height // 8, width // 2, height // 2]], np.float32)
         arrays.update(boxes=box, labels=np.zeros(1, np.int64),
                       ignored_boxes=box[:0], ignored_labels=np.zeros(0, np.int64))
     else:
         arrays['segmentation'] = np.zeros((1, height, width), np.uint8)
-    return _padded(pixels, model.data_preprocessor), [to_sample(kind, arrays, size)]
+    sample = to_sample(kind, arrays, size)
+    if kind == BOXES:  # of a detector that makes none itself
+        sample.proposals = InstanceData(bboxes=torch.from_numpy(arrays['boxes']),
+                                        scores=torch.ones(1))
+    return _padded(pixels, model.data_preprocessor), [sample]
 
 
 def _padded(pixels: torch.Tensor, preprocessor: Any) -> torch.Tensor:

@@ -211,6 +211,23 @@ def test_a_student_without_data(pair, tmp_path, key):
         pair(DIGITS[0], student)
 
 
+def test_a_detector_that_is_given_its_proposals(pair, scenes, tmp_path):
+    for who in ('teacher', 'student'):
+        (tmp_path / f'{who}.py').write_text(
+            f"_base_ = {str(VANILLA / f'digit_scenes_faster_rcnn_{who}.py')!r}\n"
+            "_base_.model.pop('rpn_head')\nmodel = dict(type='FastRCNN')\n")
+    _, config = pair(tmp_path / 'teacher.py', tmp_path / 'student.py', data_root=scenes)
+    assert config.model.architecture.type == 'FastRCNN' and config.model.shared_boxes == 64
+
+
+def test_a_student_in_the_new_style(pair, tmp_path):
+    (tmp_path / 'base.py').write_text('data_root = None\n')
+    (tmp_path / 'student.py').write_text('from mmengine.config import read_base\n'
+                                         'with read_base():\n    from .base import *\n')
+    with pytest.raises(ConfigError, match=r'^STUDENT: .* is in the new style'):
+        pair(DIGITS[0], tmp_path / 'student.py')
+
+
 def test_a_config_is_not_overwritten(tmp_path):
     with pytest.raises(ConfigError, match='^--out: .* is one of the two configs$'):
         make_pair(str(DIGITS[0]), str(DIGITS[1]), str(DIGITS[1]))
