@@ -115,7 +115,7 @@ class Way:
     def _first_that_trains(self, choices):
         """The first config, and the smallest numbers, with which its package trains and
         predicts."""
-        first = None
+        last = None
         for path, task in choices:
             said = []  # side of the images and what was raised
             for level in [self._level] if self._level else shrinking.LEVELS:
@@ -127,7 +127,8 @@ class Way:
                 except Exception as error:
                     said.append((level[1], in_short(error)))
                     print(f'{stem(path)} {level}: {said[-1][1]}', flush=True)
-                    first = first or error
+                    if path == choices[0][0]:
+                        last = error  # with its own widths and the largest images
                     if needed(error):
                         break
                     continue
@@ -136,8 +137,8 @@ class Way:
                     shutil.rmtree('plain', ignore_errors=True)
                 self.record['level'] = list(level)
                 return path, task
-        raise Ended(REFUSED, needed(first) or 'its own package does not train it: '
-                    + in_short(first), traceback_of(first))
+        raise Ended(REFUSED, needed(last) or 'its own package does not train it: '
+                    + in_short(last), traceback_of(last))
 
     def _write(self, teacher, task):
         """student.py, teacher.py and weights of a teacher that knows nothing."""
