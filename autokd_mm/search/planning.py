@@ -142,6 +142,9 @@ class Plan:
             self._pushed += 1
             if feature is not None:
                 total = value + effect
+                if child is not None and child.accidents and not child.works:
+                    # It may be the leaf's own fault: others as good go first.
+                    total -= 2 * self._prior * len(child.accidents)
                 heappush(queue, (-total - tail, self._pushed, index, total, path + (feature, ),
                                  child))
             elif rng is not None:
