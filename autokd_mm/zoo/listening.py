@@ -28,14 +28,16 @@ class Said(NamedTuple):
         calls: how often it was called.
         heard: identity of the first tensor that it was given.
         order: it was done as the so many-th.
-        grid: (rows, columns) of its tokens, where it says so.
+        places: of the tensors in what it returned.
+        grids: (rows, columns) of each tensor's tokens, where it says so.
     """
     tensors: Tuple[torch.Tensor, ...]
     plain: bool
     calls: int
     heard: Optional[Identity]
     order: int
-    grid: Optional[Tuple[int, int]] = None
+    places: Tuple[int, ...]
+    grids: Tuple[Optional[Tuple[int, int]], ...]
 
 
 class Heard(NamedTuple):
@@ -100,11 +102,12 @@ def listen(network: nn.Module, inputs: torch.Tensor,
             if name in said:
                 said[name] = said[name]._replace(calls=said[name].calls + 1)
                 return
-            tensors, grid = tensors_in(output)
-            if all(isinstance(one, torch.Tensor) for one in tensors) and len(tensors):
+            places, tensors, grids = zip(*tensors_in(output) or [(0, None, None)])
+            if all(isinstance(one, torch.Tensor) for one in tensors):
                 first = next((one for one in args if isinstance(one, torch.Tensor)), None)
-                said[name] = Said(tuple(tensors), isinstance(output, torch.Tensor), 1,
-                                  None if first is None else identity(first), len(said), grid)
+                said[name] = Said(tensors, isinstance(output, torch.Tensor), 1,
+                                  None if first is None else identity(first), len(said), places,
+                                  grids)
 
         return hook
 
@@ -125,13 +128,18 @@ def listen(network: nn.Module, inputs: torch.Tensor,
                  dense)
 
 
-def _map(heard: Heard, source: str, name: str, tensor: torch.Tensor) -> Optional[Map]:
-    """The map that ``tensor`` of the module ``name`` is; ``None`` where it is none."""
+def _map(heard: Heard, source: str, name: str, at: int) -> Optional[Map]:
+    """The map that a tensor of the module ``name`` is; ``None`` where it is none.
+
+    Args:
+        at: which of its tensors.
+    """
+    tensor, grid = heard.said[name].tensors[at], heard.said[name].grids[at]
     if tensor.dim() not in (3, 4):
         return None
     try:
         layout = layout_of(tensor, extra_tokens_of(heard.network, name), heard.size, heard.dense,
-                           heard.said[name].grid, name, says_channels_last(heard.network, name))
+                           grid, name, says_channels_last(heard.network, name))
         shape = layout.as_map(tensor, name, heard.size).shape
     except ConfigError:
         return None
@@ -147,6 +155,6 @@ def maps_of(heard: Heard, name: str) -> List[Map]:
     if said is None or said.calls > 1:
         return []
     single = len(said.tensors) == 1
-    found = [_map(heard, name if single else f'{name}[{index}]', name, tensor)
-             for index, tensor in enumerate(said.tensors)]
+    found = [_map(heard, name if single else f'{name}[{place}]', name, at)
+             for at, place in enumerate(said.places)]
     return [one for one in found if one is not None]

@@ -97,3 +97,27 @@ def test_a_network_that_fails_behind_its_backbone_is_still_heard():
     heard = listen(network, torch.rand(1, 3, 32, 32))
     assert isinstance(heard.error, TypeError) and len(maps_of(heard, 'neck')) == 3
     assert logits_of(heard) is None and features.scored(heard) == []
+
+
+def test_tokens_with_their_grids_behind_them():
+    """As the stages of MMDetection's Swin transformer return them, twice."""
+
+    class Stage(nn.Module):
+
+        def forward(self, image):
+            rows, columns = image.shape[2] // 8, image.shape[3] // 8
+            tokens = torch.rand(len(image), rows * columns, 6)
+            return tokens[:, ::4], (rows // 2, columns // 2), tokens, (rows, columns)
+
+    class Network(nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            self.stage = Stage()
+
+        def forward(self, image, samples=None, mode='tensor'):
+            return self.stage(image)[2]
+
+    heard = listen(Network(), torch.rand(1, 3, 32, 64), [], dense=True)
+    assert [(one.source, one.channels, one.stride) for one in maps_of(heard, 'stage')] == [
+        ('stage[0]', 6, 16), ('stage[2]', 6, 8)]
