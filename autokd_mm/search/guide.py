@@ -115,7 +115,7 @@ class Guide:
             name, choices = node.branches[0].name, node.branches[0].choices
 
     def again(self, name: str, choices: Sequence[Any],
-              rng: Random) -> Tuple[Optional[int], List[Any]]:
+              seed: str) -> Tuple[Optional[int], List[Any]]:
         """Send a running trial where everything is used up to the least certain leaf.
 
         Returns:
@@ -127,9 +127,12 @@ class Guide:
         if index is not None:
             return index, []
         node = running.walk.nodes[-1]
+        branch = node.find(name, len(choices))
+        if branch is None or branch.n_closed < len(choices):
+            return None, []
         if not all(option.closed for option in self.tree.options(node, name, choices)):
             return None, []
-        steps, _ = self.tree.again(node, rng)
+        steps, _ = self.tree.again(node, Random(seed))
         if not steps or steps[0].name != name:
             return None, []
         running.again = True

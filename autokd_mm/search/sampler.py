@@ -215,7 +215,7 @@ class MCTSSampler(BaseSampler):
             return self._taken(study, view, trial, question,
                                *view.guide(trial).route(seed, name, choices, rng))
         guide = view.guide(trial)
-        again, plan = guide.again(name, choices, Random(f'{self._seed}/{ordinal}/again'))
+        again, plan = guide.again(name, choices, f'{self._seed}/{ordinal}/again')
         if again is not None:
             index = again
         elif warm_up or self._policy == 'uct':
