@@ -6,7 +6,7 @@ import re
 from collections import Counter
 
 PACKAGES = ('mmdet', 'mmseg', 'mmpretrain')
-MOST = 3  # configs of a folder that are tried, should its package not train the first
+MOST = 2  # configs of a folder that are tried, should its package not train the first
 # Sizes of one network, the smallest first; a name that differs in one step only is the next size.
 LADDERS = (
     ('atto', 'femto', 'pico', 'nano', 'tiny', 'small', 'base', 'large', 'xlarge', 'huge'),

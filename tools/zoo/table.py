@@ -68,13 +68,22 @@ processor.
 
 {summary}
 
-{seconds:.0f} s of the processor in all, {wall:.0f} min by the clock. {machine}, {dates}.
+{missing}{seconds:.0f} s of the processor in all, {wall:.0f} min by the clock. {machine}, {dates}.
 
 `width, side`: widths are divided by the first, images have the second in pixels. `s`: seconds of
 the processor.
 
 {table}
 '''
+
+
+def _missing(records):
+    """How many folders have no record."""
+    done = {(record['package'], record['family']) for record in records}
+    every = {(package, family) for package in listing.PACKAGES if listing.root(package)
+             for family in listing.families(package)}
+    left = len(every - done)
+    return f'{left} of {len(every)} folders have not been tried yet.\n\n' if left else ''
 
 
 def write(path, records):
@@ -86,7 +95,8 @@ def write(path, records):
     cores = len(os.sched_getaffinity(0))
     with whole_file(path, 'w') as file:
         file.write(_TEXT.format(
-            summary=summary(records), table='\n'.join([HEAD, *map(row, records)]),
+            summary=summary(records), missing=_missing(records),
+            table='\n'.join([HEAD, *map(row, records)]),
             seconds=sum(record.get('seconds', 0) for record in records),
             wall=sum(record.get('wall', 0) for record in records) / 60,
             machine=f'{cores} CPU cores, of which one process uses one' if cores > 1 else
