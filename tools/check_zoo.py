@@ -79,18 +79,23 @@ def run(package, family, results, args):
     start = time.monotonic()
     record = forked(work, args.seconds, f'{folder}.log')
     if not record:
-        stage = ''
-        if os.path.exists(os.path.join(folder, 'stage')):
-            with open(os.path.join(folder, 'stage')) as file:
-                stage = file.read()
         ended = dict(outcome=way.DEFECT, line='the process died')
         if record is None:
             ended = dict(outcome=way.SLOW, line=f'over {args.seconds:.0f} s of the processor')
-        record = dict(package=package, family=family, stage=stage, seconds=args.seconds, **ended)
+        record = dict(so_far(folder), package=package, family=family, seconds=args.seconds, **ended)
     if not args.keep:
         shutil.rmtree(folder, ignore_errors=True)
     return dict(record, wall=round(time.monotonic() - start, 1),
                 date=datetime.date.today().isoformat())
+
+
+def so_far(folder):
+    """The record of a process that was killed, as it was when its last step began."""
+    try:
+        with open(os.path.join(folder, way.SO_FAR)) as file:
+            return json.load(file)
+    except (OSError, ValueError):
+        return {}
 
 
 def wanted(results, args):

@@ -134,7 +134,8 @@ def _dataset(dataset, task, part, classes, root):
             kept, type='CocoDataset', data_root=root, metainfo=dict(
                 classes=names, palette=[(20 * number, ) * 3 for number in range(classes)]),
             ann_file=_boxes_file('', part, classes).lstrip('/'),
-            data_prefix=dict(img=f'images/{part}/'))
+            data_prefix=dict(img=f'images/{part}/', **(
+                dict(seg=f'maps_11/{part}/') if 'seg' in dataset.get('data_prefix', {}) else {})))
     first = dataset['pipeline'][0]['type'] if dataset.get('pipeline') else ''
     if 'Load' not in str(first):
         return dict(kept, type='mmrazor.Digits', split=part)

@@ -7,6 +7,7 @@ import contextlib
 import copy
 import csv
 import importlib.util
+import json
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from zoo.warm import forget
 TOOLS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 THROUGH, REFUSED, DEFECT, SLOW, OTHER = 'through', 'refused', 'defect', 'too slow', 'other task'
 TRIALS, STEPS = 2, 2
+SO_FAR = 'so_far.json'
 # What a child of the pair's config sets: a search of two candidates of two steps each.
 _SEARCH = '''_base_ = {pair!r}
 
@@ -93,8 +95,8 @@ class Way:
     @contextlib.contextmanager
     def _stage(self, name):
         self.record['stage'] = name
-        with open('stage', 'w') as file:  # for the parent, should this process be killed
-            file.write(name)
+        with open(SO_FAR, 'w') as file:  # for the parent, should this process be killed
+            json.dump(self.record, file)
         start = time.process_time()
         try:
             yield
