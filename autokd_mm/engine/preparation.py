@@ -121,7 +121,7 @@ def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, A
         ranks: by default those of this process.
 
     Raises:
-        ConfigError: of :func:`open_banks` and :meth:`Task.weigh`.
+        ConfigError: of :func:`open_banks`, :meth:`Task.weigh` and :meth:`HeldOut.try_out`.
     """
     ranks = ranks or Ranks()
     slow = slow_precision(task.proxy, task.device)
@@ -131,9 +131,11 @@ def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, A
                        task.model, teacher_made_from, task.layers, warn, progress)
     task.weigh(banks['train'])
     task.layers = ranks.same(task.layers)
-    return ProxyTrainer(task.fresh_student, task.layers, banks['train'], banks['held_out'],
-                        task.proxy, task.config.optim_wrapper, curve, task.device, ranks,
-                        task.loss_mode, task.own_metric)
+    trainer = ProxyTrainer(task.fresh_student, task.layers, banks['train'], banks['held_out'],
+                           task.proxy, task.config.optim_wrapper, curve, task.device, ranks,
+                           task.loss_mode, task.own_metric)
+    trainer.held_out.try_out(task.student)
+    return trainer
 
 
 def show_plan(task: Task, runner: Any, settings: SearchSettings) -> None:

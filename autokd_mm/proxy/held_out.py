@@ -8,11 +8,12 @@ import torch
 from mmengine.model import BaseModel
 
 from autokd_mm.datasets.annotations import BOXES, SEGMENTATION
-from autokd_mm.errors import DataError
+from autokd_mm.errors import ConfigError, DataError, UserError
+from autokd_mm.layers.find import forward
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
 from autokd_mm.measure.dense_metrics import BoxMAP, DenseMetric, MeanIoU
 from autokd_mm.measure.evaluation import Batch, evaluate
-from autokd_mm.measure.losses import EVALUATION
+from autokd_mm.measure.losses import EVALUATION, first_words, given_back
 from autokd_mm.models.distillers import Layers
 from autokd_mm.proxy.batches import ProxyBatches
 from autokd_mm.proxy.settings import ProxySettings
@@ -62,6 +63,27 @@ class HeldOut:
         """(inputs, data samples) in the order of ``teacher`` and ``labels``."""
         for rows in self._rows:
             yield self.images.inputs(student, rows, False)
+
+    def try_out(self, student: BaseModel) -> None:
+        """Let a student, which is not changed, see one image.
+
+        Raises:
+            ConfigError: it is made for images of one size, such as a transformer with a table of
+                relative positions, and these have another one.
+        """
+        inputs, samples = self.images.inputs(student, self._rows[0][:1], False)
+        with given_back(student):
+            try:
+                forward(student, self.layers.sources('student'), inputs,
+                        samples if self.images.dense else None)
+            except UserError:
+                raise
+            except (AssertionError, IndexError, RuntimeError, ValueError) as error:
+                raise ConfigError(
+                    f'val_dataloader.dataset.pipeline: {type(student).__name__} cannot take a '
+                    f'held-out image of {inputs.shape[2]} x {inputs.shape[3]} pixels '
+                    f'({first_words(error)}); where a network is made for one size, let this '
+                    'pipeline or proxy.held_out_dataset give images of that size') from error
 
     def measure(self, student: BaseModel) -> Dict[str, float]:
         """The measured terms of an :class:`~autokd_mm.search.reward.Outcome`."""

@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
-from autokd_mm.errors import DataError
+from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
 from autokd_mm.measure.losses import total_loss
 from autokd_mm.models.distillers import distiller_config
@@ -281,3 +281,24 @@ def test_held_out_images_without_boxes(task, monkeypatch):
     monkeypatch.setattr(task.opened['held_out'].arrays['boxes'], 'shapes', np.zeros((3, 2), int))
     with pytest.raises(DataError, match='^proxy.held_out: none of the 3 images has a box'):
         trainer_of(task)
+
+
+def test_a_student_made_for_images_of_one_size(trainer, task):
+    """It is told in a line before anything is trained, and is not changed."""
+    student = copy.deepcopy(task.student).train()
+    before = [module.training for module in student.modules()]
+    trainer.held_out.try_out(student)
+    assert [module.training for module in student.modules()] == before
+    sizes = []
+
+    def only_of_one_size(module, args):
+        sizes.append(tuple(args[0].shape[2:]))
+        raise RuntimeError('The size of tensor a (65) must match b (17)\nand more')
+
+    student.backbone.register_forward_pre_hook(only_of_one_size)
+    with pytest.raises(ConfigError, match=r'^val_dataloader.dataset.pipeline: \w+ cannot take a '
+                                          r'held-out image of \d+ x \d+ pixels \(The size of '
+                                          r'tensor a \(65\) must match b \(17\)\); ') as refused:
+        trainer.held_out.try_out(student)
+    assert f'{sizes[0][0]} x {sizes[0][1]} pixels' in str(refused.value)
+    assert [module.training for module in student.modules()] == before
