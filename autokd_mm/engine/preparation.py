@@ -65,7 +65,8 @@ def check_optimiser(task: Task, warn: Callable[[str], None]) -> None:
     """
     config = task.config.optim_wrapper
     builder = CandidateBuilder(task.fresh_student, task.layers, task.proxy, task.device)
-    candidate = builder.build(None, task.student)
+    # Not the task's, which has run: DDQ's decoder has its head's branches as its own since then.
+    candidate = builder.build(None, builder.initial(task.proxy.seed))
     with quiet(), refusing(config, f'the student ({type(candidate.student).__name__})'):
         build_optim_wrapper(candidate, usable(config, distills=True))
     for key in unmatched(candidate, config):
