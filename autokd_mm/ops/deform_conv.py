@@ -82,10 +82,12 @@ def modulated_deform_conv_forward(input: Tensor, weight: Tensor, bias: Tensor, o
     Args:
         input, weight, offset, output: as in :func:`deform_conv_forward`.
         bias: (D, ), used if ``with_bias``.
-        mask: (B, kernel_h kernel_w deformable_group, H', W').
+        mask: (B, kernel_h kernel_w deformable_group, H', W'). Its sides and those of ``offset`` may
+            be larger, see :func:`_first_in_memory`.
         ones, columns: mmcv's scratch, not used.
     """
     maps, kernel, shift, moves, masks = counted_in(input, weight, bias, offset, mask)
+    moves, masks = (_first_in_memory(one, output) for one in (moves, masks))
     settings = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     _forward(maps, kernel, moves, masks, shift if with_bias else None, settings, 1, output)
 
@@ -101,9 +103,29 @@ def modulated_deform_conv_backward(input: Tensor, weight: Tensor, bias: Tensor, 
     """Write the gradients of :func:`modulated_deform_conv_forward`."""
     maps, kernel, shift, moves, masks, grad = counted_in(input, weight, bias, offset, mask,
                                                          grad_output)
+    moves, masks = (_first_in_memory(one, grad) for one in (moves, masks))
+    of_moves, of_masks = ((whole if whole.shape == part.shape else torch.empty_like(part))
+                          for whole, part in ((grad_offset, moves), (grad_mask, masks)))
     settings = (stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group)
     _backward(grad, maps, kernel, moves, masks, shift if with_bias else None, settings, 1,
-              [grad_input, grad_offset, grad_mask], [grad_weight] + [grad_bias] * with_bias)
+              [grad_input, of_moves, of_masks], [grad_weight] + [grad_bias] * with_bias)
+    for whole, part in ((grad_offset, of_moves), (grad_mask, of_masks)):
+        if whole is not part:
+            found = part.flatten(1).to(whole.dtype)
+            whole.zero_().view(len(whole), -1)[:, :found.shape[1]] = found
+
+
+def _first_in_memory(moves: Tensor, output: Tensor) -> Tensor:
+    """Moves or masks as mmcv reads them: by the sides of the output, from the start of each image.
+
+    Of larger ones, as DyHead has for its coarser levels, it so takes what happens to lie first.
+    Networks are trained and published with that.
+    """
+    size = output.shape[2:]
+    if moves.shape[2:] == size or moves.shape[2:].numel() < size.numel():
+        return moves
+    used = moves.shape[1] * size.numel()
+    return moves.flatten(1)[:, :used].reshape(len(moves), moves.shape[1], *size)
 
 
 def _parts(count: int, step: int) -> Iterator[slice]:

@@ -118,3 +118,32 @@ def test_under_autocast(stand_in, generator, layer):
     torch.testing.assert_close(found.float(), layer(maps), rtol=0.05, atol=0.05)
     found.float().sum().backward()
     assert maps.grad.abs().sum() > 0 and layer.weight.grad.abs().sum() > 0
+
+
+def larger(generator, tensor, rows=2, columns=3):
+    """Moves that are made for a finer map than the output, as DyHead's are."""
+    return torch.randn(*tensor.shape[:2], tensor.shape[2] + rows, tensor.shape[3] + columns,
+                       generator=generator)
+
+
+def test_parity_moves_of_a_finer_map(compiled, generator):
+    for _ in range(20):
+        case = Case(generator)
+        wanted, found = both(gradients, case.v2, case.maps, larger(generator, case.moves),
+                             larger(generator, case.masks).sigmoid(), case.weight, case.bias)
+        close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_moves_of_a_finer_map_are_read_as_they_lie_in_memory(stand_in, generator):
+    case = Case(generator, 2)
+    moves, masks = larger(generator, case.moves), larger(generator, case.masks)
+    first = [whole.flatten(1)[:, :part[0].numel()].reshape(part.shape)
+             for whole, part in ((moves, case.moves), (masks, case.masks))]
+    found = gradients(case.v2, case.maps, moves, masks, case.weight, case.bias)
+    wanted = gradients(case.v2, case.maps, *first, case.weight, case.bias)
+    for one, other in zip(found, wanted):
+        if one.shape != other.shape:  # of the moves and the masks
+            used = other[0].numel()
+            assert not one.flatten(1)[:, used:].any()
+            one = one.flatten(1)[:, :used].reshape(other.shape)
+        torch.testing.assert_close(one, other)
