@@ -11,8 +11,8 @@ from autokd_mm.models.algorithms.bare_teacher import predicts_as
 from autokd_mm.models.algorithms.teacher import trained_on
 from autokd_mm.models.algorithms.teachers import Teachers, each_teacher
 
-# A head of mmdet that counts stuff apart from things, or nothing of the data set's classes.
-_OTHERS = ('FusedSemanticHead', )
+# Heads that count stuff apart from things (mmdet), or tell edges from the rest (mmseg's STDC).
+_OTHERS = ('FusedSemanticHead', 'STDCHead')
 _STUFF = 'num_stuff_classes'
 
 

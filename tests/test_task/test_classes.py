@@ -35,6 +35,17 @@ def test_heads_are_what_tells_classes_apart():
     assert dict(heads(model)) == {'roi_head.mask_head': 4, 'decode_head.0': 5}
 
 
+def test_edges_are_no_classes():
+    """STDC's third auxiliary head tells edges from the rest."""
+
+    class STDCHead(nn.Module):
+        num_classes = 2
+
+    model = network(decode_head=3)
+    model.auxiliary_head = nn.ModuleList([STDCHead()])
+    assert list(heads(model)) == [('decode_head', 3)]
+
+
 @pytest.mark.parametrize('number', [2, 4])
 def test_another_number_of_classes(number):
     with pytest.raises(ConfigError, match=rf'model.architecture.roi_head.bbox_head.num_classes='
