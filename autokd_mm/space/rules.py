@@ -87,8 +87,7 @@ def logits_fault(logits: str, transform: str, shapes: Shapes) -> Optional[str]:
         return CANNOT + 'nothing would be distilled' if transform == 'logits_only' else None
     if not shapes.has_logits:
         return CANNOT + 'there are no logits to compare'
-    if shapes.classes < 2:
-        return CANNOT + 'a softmax over one class is constant'
+    # One channel is a class and the rest, see LogitsLoss.
     if logits in ('pearson_inter', 'pearson_both') and shapes.classes < 3:
         return CANNOT + 'a correlation over classes needs three classes'
     samples = shapes.batch * (shapes.logits_positions or 1)

@@ -40,7 +40,11 @@ def walk(suggest: Callable[[Any], T]) -> Iterator[T]:
 
 def level_of(name: str) -> str:
     """The level that a question asks for: the same options may be offered under several names,
-    ``distance`` and ``distance(l2|kl)``."""
+    ``distance`` and ``distance(l2|kl)``.
+
+    Args:
+        name: of the question, that of a parameter of a trial.
+    """
     return name.split('(', 1)[0]
 
 

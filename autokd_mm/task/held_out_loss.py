@@ -41,8 +41,7 @@ def find_loss(student: BaseModel, pixels: torch.Tensor, sample: Any, kind: str,
         ConfigError: the loss looks at an annotation that the images do not have; names its key.
             Or the student has no loss in training either.
     """
-    data = student.data_preprocessor(dict(inputs=[pixels], data_samples=[copy.deepcopy(sample)]),
-                                     training=kind != LABEL)
+    data = _prepared(student, pixels, copy.deepcopy(sample), kind)
     with given_back(student):
         found = find_mode(student, data['inputs'], data['data_samples'], compare=kind != LABEL)
     if found.mode == NONE:
@@ -56,6 +55,16 @@ def find_loss(student: BaseModel, pixels: torch.Tensor, sample: Any, kind: str,
         say(f'held-out loss: {type(student).__name__} has {other}, so it is measured as there, '
             'image by image, without dropout and with running statistics')
     return found.mode
+
+
+def _prepared(student: BaseModel, pixels: torch.Tensor, sample: Any, kind: str) -> Dict[str, Any]:
+    """As :meth:`~autokd_mm.proxy.batches.ProxyBatches.inputs` does it."""
+    if kind == LABEL:  # which stay as they are: what mixes images would make shares of them
+        inputs = student.data_preprocessor(dict(inputs=[pixels]), training=False)['inputs']
+        return dict(inputs=inputs, data_samples=[sample])
+    data: Dict[str, Any] = student.data_preprocessor(
+        dict(inputs=[pixels], data_samples=[sample]), training=True)
+    return data
 
 
 @torch.no_grad()

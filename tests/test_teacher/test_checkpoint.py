@@ -49,6 +49,7 @@ class Model:
     def __init__(self, teacher):
         self.teacher = copy.deepcopy(teacher)
         torch.nn.init.zeros_(self.teacher.head.fc.weight)
+        self.student, self.to_teacher = self.teacher, None
 
 
 def test_trained_once_and_kept(parts, setting, monkeypatch, tmp_path):

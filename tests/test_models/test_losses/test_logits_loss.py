@@ -112,6 +112,5 @@ def test_one_logit_is_a_class_and_the_rest(shape):
     assert float(LogitsLoss('kl', temperature=2)(student, teacher)) == pytest.approx(
         float(expected), rel=1e-5)
     both = [torch.cat([torch.zeros(shape), logits], 1) for logits in (student, teacher)]
-    for kind in ('pearson_intra', 'pearson_both'):
-        loss = LogitsLoss(kind)
-        assert torch.equal(loss(student, teacher), loss(*both))
+    loss = LogitsLoss('pearson_intra')  # over two classes nothing can be correlated
+    assert torch.equal(loss(student, teacher), loss(*both))
