@@ -9,7 +9,7 @@ import torch
 from mmengine.model import BaseModel
 from torch.nn import functional as F
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, UserError
 from autokd_mm.layers.capture import find_layer
 from autokd_mm.layers.find import forward, inputs_for
 from autokd_mm.layers.matching import COARSEST
@@ -143,11 +143,14 @@ class DenseTeacher:
         try:
             return forward(self._model.teacher, self._sources, inputs, samples or None,
                            self._layouts)
-        except AssertionError as error:
+        except UserError:
+            raise
+        except (AssertionError, IndexError, RuntimeError, ValueError) as error:
             why = (str(error) or type(error).__name__).splitlines()[0]
             raise ConfigError(f'model.teacher: it takes no image of {_times(inputs)} pixels '
                               f'({why}); let model.teacher.data_preprocessor.pad_size_divisor '
-                              'be what divides the sides that it takes') from None
+                              'be what divides the sides that it takes; one that is made for a '
+                              'single size needs images of that size') from error
 
     def _numbers_of_boxes(self) -> Dict[str, int]:
         modules = {name: find_layer(self._model.teacher, split_source(source)[0], self._keys[name])
