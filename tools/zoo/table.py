@@ -54,14 +54,16 @@ _TEXT = '''# The model zoo, family by family
 `make check-zoo` takes one config of every folder that mmdet, mmseg and mmpretrain install in
 `.mim/configs`, the one whose name has the most of what is common in its folder. It makes the
 numbers small: widths, images, classes (10 digits), queries, the depth of stacks, the learning
-rate (a hundredth, as nothing is pretrained). Every `type=` of
+rate (a hundredth, as nothing is pretrained), the schedules (one epoch). Every `type=` of
 model, heads, pipelines and hooks stays, which the command asserts. Replaced are: data sets and
-metrics of boxes, by those that read digit scenes; pretrained weights, by random ones;
-`AmpOptimWrapper`, by `OptimWrapper`, as there is no GPU. The teacher is the next size of the same
-name where the folder has one, otherwise (`=`) the network itself.
+metrics of boxes, by those that read digit scenes (`VOCMetric` where the metric reads another
+layout's boxes, `MultiLabelMetric` and `AveragePrecision` for several labels); pretrained weights,
+by random ones; `AmpOptimWrapper`, by `OptimWrapper`, as there is no GPU. The teacher is the next
+size of the same name where the folder has one that builds, otherwise (`=`) the network itself.
+Where the package alone does not train the first config, the second most common one is tried.
 
 Then: one step and a validation with the package alone; `tools/make_pair.py`; a dry run; a search
-of two candidates of two steps (bank, held-out measure, found config; no early rejection and no
+of two candidates of two steps (bank, held-out measure, found config; no early rejection, pruner or
 final round); one step of `tools/train.py` with the found config, its hooks and a validation; the
 export of the student, whose names are compared with the network's. A family has 60 s of the
 processor.
