@@ -5,13 +5,11 @@ import dense_tasks
 import numpy as np
 import pytest
 import torch
+from both_roads import distilled, of_one_size, online
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
-from autokd_mm.measure.losses import total_loss
-from autokd_mm.models.distillers import distiller_config
 from autokd_mm.proxy.images import cells
-from autokd_mm.registry import MODELS
 from autokd_mm.space.handcrafted import handcrafted
 
 
@@ -45,19 +43,6 @@ def scope(task):
         yield
 
 
-def online(task, spec):
-    model = MODELS.build(dict(
-        type='mmrazor.FrozenTeacherDistill', distiller=distiller_config(spec, task.layers),
-        architecture=copy.deepcopy(task.student), teacher=task.teacher)).train()
-    model.to_teacher = task.model.to_teacher
-    return model
-
-
-def distilled(losses):
-    return total_loss({name: value for name, value in losses.items()
-                       if name.startswith('distill.')}).item()
-
-
 def test_the_bank_has_the_strides_and_cells_of_the_students_maps(task):
     trainer = task.trainer
     strides = trainer.train_images.strides
@@ -75,14 +60,8 @@ def test_candidates_and_the_full_training_have_one_loss(task, name):
     """Of images of one size, which the online teacher sees as the bank's did."""
     spec, trainer = handcrafted(name), task.trainer
     model, candidate = online(task, spec), trainer.builder.build(spec, task.student).train()
-    shapes = [tuple(shape) for shape in trainer.train_images.bank.arrays['pixels'].shapes]
-    rows = np.array([row for row, shape in enumerate(shapes) if shape == shapes[0]])[:2]
-    if task.scope == 'mmseg':  # pads to one size; the teacher in the bank saw no padding
-        for student in (candidate.student, model.student):
-            student.data_preprocessor.size, student.data_preprocessor.size_divisor = None, 1
-    found = candidate.losses(*trainer.training_batch(candidate, rows))[1].item()
-    inputs, samples = trainer.train_images.inputs(model.student, rows, True)
-    assert found == pytest.approx(distilled(model.loss(inputs, samples)), rel=1e-4)
+    found, wanted = of_one_size(task, candidate, model)
+    assert found == pytest.approx(wanted, rel=1e-4)
     assert found > 1e-3
 
 

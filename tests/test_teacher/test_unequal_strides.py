@@ -6,15 +6,14 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from both_roads import distilled, of_one_size, online
 from mmengine.config import ConfigDict
 from mmengine.registry import DefaultScope
 
 from autokd_mm.layers.find import forward, inputs_for
 from autokd_mm.measure.dense_evaluation import positions
 from autokd_mm.measure.terms import linear_cka_gap
-from autokd_mm.models.distillers import distiller_config
 from autokd_mm.proxy.images import cells
-from autokd_mm.registry import MODELS
 from autokd_mm.space.handcrafted import handcrafted
 from autokd_mm.task.factors import weigh
 
@@ -105,18 +104,6 @@ def test_the_bank_has_the_teacher_on_the_coarser_grid(task):
                                    rtol=1e-4, atol=1e-5)
 
 
-def online(task, spec):
-    model = MODELS.build(dict(
-        type='mmrazor.FrozenTeacherDistill', distiller=distiller_config(spec, task.layers),
-        architecture=copy.deepcopy(task.student), teacher=task.teacher)).train()
-    model.to_teacher = task.model.to_teacher
-    return model
-
-
-def distilled(losses):
-    return sum(value.item() for name, value in losses.items() if name.startswith('distill.'))
-
-
 @pytest.mark.parametrize('name', ['FitNet', 'KD', 'CWD'])
 def test_candidates_and_the_full_training_have_one_loss(task, name):
     if name == 'KD' and not task.layers.logits:
@@ -124,16 +111,9 @@ def test_candidates_and_the_full_training_have_one_loss(task, name):
     spec, trainer = handcrafted(name, task.layers.same_shape), task.trainer
     model, candidate = online(task, spec), trainer.builder.build(spec, task.student).train()
     model.distiller.load_state_dict(candidate.distiller.state_dict())
-    shapes = [tuple(shape) for shape in trainer.train_images.bank.arrays['pixels'].shapes]
-    rows = np.array([row for row, shape in enumerate(shapes) if shape == shapes[0]])[:2]
-    if task.scope == 'mmseg':  # pads to one size; the teacher in the bank saw no padding
-        for student in (candidate.student, model.student):
-            student.data_preprocessor.size, student.data_preprocessor.size_divisor = None, 1
-    found = candidate.losses(*trainer.training_batch(candidate, rows))[1].item()
-    inputs, samples = trainer.train_images.inputs(model.student, rows, True)
+    found, wanted = of_one_size(task, candidate, model)
     # Halved, a map of the last cells is not the map of half the image to the last pixel.
-    assert found == pytest.approx(distilled(model.loss(inputs, samples)),
-                                  rel=1e-3 if task.scaled else 1e-4)
+    assert found == pytest.approx(wanted, rel=1e-3 if task.scaled else 1e-4)
     assert found > 1e-3
 
 
