@@ -11,7 +11,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from autokd_mm.engine.final_settings import ALL, FinalSettings
+from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.one_trial import Trainer, look_on
 from autokd_mm.engine.rungs import BASELINE, Run, Rungs
 from autokd_mm.errors import CandidateFailed, ConfigError
@@ -67,9 +67,8 @@ class FinalRound:
         chosen = chosen[:self.settings.best]
         if not chosen:
             return []
-        wanted = len(self.first) if self.settings.handcrafted == ALL else \
-            int(self.settings.handcrafted)
-        missing = wanted - sum(self.is_handcrafted(trial) for trial in chosen)
+        missing = self.settings.least_handcrafted(len(self.first)) - sum(
+            self.is_handcrafted(trial) for trial in chosen)
         others = [trial for trial in different
                   if trial not in chosen and self.is_handcrafted(trial)]
         return chosen + others[:max(0, missing)]
@@ -91,8 +90,8 @@ class FinalRound:
             runs: those that are known.
         """
         entrants = len({run.candidate for run in runs} - {BASELINE})
-        return self._rungs().expected_length(
-            entrants or self.settings.most_entrants(len(self.first)))
+        most = self.settings.best + self.settings.least_handcrafted(len(self.first))
+        return self._rungs().expected_length(entrants or most)
 
     def take(self, runs: Sequence[Run], silent: Collection[int] = ()) -> Optional[Trial]:
         """A run that nobody has taken, signed by this worker; ``None`` when there is none left.

@@ -41,15 +41,9 @@ class FinalSettings:
         """Of the rungs, rising: ``length``, half of it, a quarter ..."""
         return [-(-self.length // 2 ** rung) for rung in range(self.rungs)][::-1]
 
-    def most_entrants(self, handcrafted: int) -> int:
-        """The most distillers that can take part.
-
-        Args:
-            handcrafted: how many there are.
-        """
-        joining = handcrafted if self.handcrafted == ALL else min(int(self.handcrafted),
-                                                                  handcrafted)
-        return self.best + joining
+    def least_handcrafted(self, there: int) -> int:
+        """How many hand-crafted distillers take part at least, of those that are there."""
+        return there if self.handcrafted == ALL else min(int(self.handcrafted), there)
 
     @classmethod
     def from_config(cls, config: Any) -> Optional['FinalSettings']:

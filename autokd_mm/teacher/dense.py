@@ -14,6 +14,7 @@ from autokd_mm.layers.capture import find_layer
 from autokd_mm.layers.find import forward, inputs_for
 from autokd_mm.layers.matching import COARSEST
 from autokd_mm.layers.padding import Size, divisor, least_size
+from autokd_mm.measure.losses import first_words
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.distillers import Layers, split_source
 from autokd_mm.models.heads.shared_boxes import FIELD, BoxLogits, SharedBoxes
@@ -146,10 +147,9 @@ class DenseTeacher:
         except UserError:
             raise
         except (AssertionError, IndexError, RuntimeError, ValueError) as error:
-            why = (str(error) or type(error).__name__).splitlines()[0]
             raise ConfigError(f'model.teacher: it takes no image of {_times(inputs)} pixels '
-                              f'({why}); let model.teacher.data_preprocessor.pad_size_divisor '
-                              'be what divides the sides that it takes; one that is made for a '
+                              f'({first_words(error)}); let model.teacher.data_preprocessor.'
+                              'pad_size_divisor be what divides the sides that it takes; one that is made for a '
                               'single size needs images of that size') from error
 
     def _numbers_of_boxes(self) -> Dict[str, int]:

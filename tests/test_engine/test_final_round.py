@@ -218,7 +218,8 @@ def test_settings():
     assert FinalSettings.from_config(None) is FinalSettings.from_config(False) is None
     assert FinalSettings.from_config(True) == FinalSettings() == FinalSettings(5, 1, 4, 1, 2)
     assert FinalSettings.from_config(dict(best=2, seeds=3)) == FinalSettings(2, 1, 4, 1, 3)
-    assert FinalSettings.from_config(dict(handcrafted='all')).most_entrants(7) == 12
+    assert FinalSettings.from_config(dict(handcrafted='all')).least_handcrafted(7) == 7
+    assert FinalSettings.from_config(dict(handcrafted=3)).least_handcrafted(2) == 2
     assert FinalSettings.from_config(dict(reward=dict(metric=1))).reward.weights == dict(metric=1)
 
 
