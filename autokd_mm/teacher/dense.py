@@ -149,8 +149,8 @@ class DenseTeacher:
         except (AssertionError, IndexError, RuntimeError, ValueError) as error:
             raise ConfigError(f'model.teacher: it takes no image of {_times(inputs)} pixels '
                               f'({first_words(error)}); let model.teacher.data_preprocessor.'
-                              'pad_size_divisor be what divides the sides that it takes; one that is made for a '
-                              'single size needs images of that size') from error
+                              'pad_size_divisor be what divides the sides that it takes; one '
+                              'that is made for a single size needs images of that size') from error
 
     def _numbers_of_boxes(self) -> Dict[str, int]:
         modules = {name: find_layer(self._model.teacher, split_source(source)[0], self._keys[name])
