@@ -68,9 +68,12 @@ def check_retries(trials, interrupted):
 def check_next_proposal(study, done, again):
     """The tree and what it proposes are those of a search that nobody disturbed."""
     quiet = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=SEED))
+    # The reason of a trial that was given up is part of its verdict, as its value is.
     quiet.add_trials([optuna.trial.create_trial(
         state=trial.state, value=trial.value, params=trial.params,
-        distributions=trial.distributions) for trial in done])
+        distributions=trial.distributions,
+        user_attrs={name: value for name, value in trial.user_attrs.items()
+                    if name == studies.REASON}) for trial in done])
     assert StudyTree.of(study).describe(None) == StudyTree.of(quiet).describe(None)
     proposals = [DistillerSpace().suggest(item.ask()) for item in (again, quiet)]
     assert proposals[0] == proposals[1], 'the next proposal is that of an undisturbed search'
