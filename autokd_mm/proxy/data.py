@@ -186,10 +186,12 @@ def held_out_dataset_config(train: Dict[str, Any], val: Dict[str, Any],
             one, is taken instead of that of validation.
     """
     steps = list(pipeline_of(val if own is None or not has_pipeline(own) else own))
-    for step in reversed([step for step in pipeline_of(train) if _loads_annotations(step)]):
-        steps = [other for other in steps if not _loads_annotations(other)]
-        steps.insert(1 + max([at for at, other in enumerate(steps)
-                              if _name(other).startswith('LoadImage')], default=-1), step)
+    loaders = [step for step in pipeline_of(train) if _loads_annotations(step)]
+    if loaders:
+        steps = [step for step in steps if not _loads_annotations(step)]
+        behind = 1 + max([at for at, step in enumerate(steps)
+                          if _name(step).startswith('LoadImage')], default=-1)
+        steps[behind:behind] = loaders
     generated = [step for step in pipeline_of(train) if _name(step).startswith('Generate')]
     there = [_name(step) for step in steps]
     last = next((at for at, name in enumerate(there) if name.startswith('Pack')), len(steps))

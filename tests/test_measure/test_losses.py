@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from mmengine.structures import BaseDataElement, InstanceData
 from torch import nn
 
 from autokd_mm.measure.losses import (EVALUATION, NONE, THROUGHOUT, TRAINING, find_mode,
@@ -222,3 +223,23 @@ def test_evaluation_is_the_loss_of_the_batch(batch):
     expected = 3 * float(student(inputs, samples, 'loss')['loss'].detach())
     assert loss_of_images(student, inputs, samples, EVALUATION) == expected
     assert math.isnan(loss_of_images(student, inputs, samples, NONE))
+
+
+class Renaming(Head):
+    """Takes boxes out of the samples, as RoI heads do it with the proposals of a file."""
+
+    def loss(self, x, samples):
+        boxes = [sample.proposals.pop('bboxes') for sample in samples]
+        for sample, own in zip(samples, boxes):
+            sample.proposals.priors = own
+        return dict(loss=sum(own.sum() for own in boxes))
+
+
+def test_a_loss_takes_nothing_out_of_the_samples(batch):
+    boxes = torch.arange(8.).view(2, 4)
+    samples = [BaseDataElement(proposals=InstanceData(bboxes=boxes)) for _ in range(3)]
+    student = Student(Renaming)
+    for _ in range(2):
+        assert find_mode(student, batch[0], samples).mode == EVALUATION
+        assert loss_of_images(student, batch[0], samples, EVALUATION) == 3 * 3 * 28
+    assert [list(sample.proposals.keys()) for sample in samples] == [['bboxes']] * 3

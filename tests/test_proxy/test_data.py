@@ -145,3 +145,8 @@ def test_held_out_annotations_are_loaded_before_what_resizes():
         found = held_out_dataset_config(train, dict(dataset=dict(pipeline=plain)))
         assert found['pipeline'] == [image, wanted, small, pack]
         assert plain[1] is small
+    boxes = dict(type='mmdet.LoadProposals', num_max_proposals=9)
+    train = dict(pipeline=[image, boxes, wanted, pack])
+    plain = [image, dict(boxes, num_max_proposals=None), small, pack]
+    found = held_out_dataset_config(train, dict(dataset=dict(pipeline=plain)))
+    assert found['pipeline'] == [image, boxes, wanted, small, pack]

@@ -100,7 +100,8 @@ def use(config, task, classes, root):
         if not loader or not loader.get('dataset'):
             loader = config[name] = dict(config.val_dataloader)
         loader.dataset = _dataset(loader.dataset, task, part, classes, root)
-        loader.update(batch_size=2, num_workers=0, persistent_workers=False)
+        most = 2 if part == 'train' else loader.get('batch_size', 1)
+        loader.update(batch_size=min(most, 2), num_workers=0, persistent_workers=False)
         loader.pop('prefetch_factor', None)
     metric = _metric(config.val_evaluator, task, classes, root)
     config.val_evaluator = config.test_evaluator = metric
@@ -135,7 +136,7 @@ def _dataset(dataset, task, part, classes, root):
                 classes=names, palette=[(20 * number, ) * 3 for number in range(classes)]),
             ann_file=_boxes_file('', part, classes).lstrip('/'),
             data_prefix=dict(img=f'images/{part}/', **(
-                dict(seg=f'maps_11/{part}/') if 'seg' in dataset.get('data_prefix', {}) else {})))
+                dict(seg=f'maps_{max(classes, 2)}/{part}/') if 'seg' in dataset.get('data_prefix', {}) else {})))
     first = dataset['pipeline'][0]['type'] if dataset.get('pipeline') else ''
     if 'Load' not in str(first):
         return dict(kept, type='mmrazor.Digits', split=part)

@@ -12,8 +12,8 @@ from collections import Counter
 
 # Divisor of widths (negative: of the backbone's alone), side of the images: the first with which a
 # network trains and predicts.
-LEVELS = ((8, 64), (-8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 224), (8, 320),
-          (1, 320))
+LEVELS = ((8, 64), (-8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 224), (1, 224), (8, 320),
+          (1, 320), (1, 400))
 _WIDTH = re.compile(r'(^|_)(channels?|embed_dims?|dims?|in?planes|num_feats|num_channels|'
                     r'token_dims|hidden_dim|rfp_inplanes|feats)$')
 _SIDES = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'img_size', 'pretrain_img_size',
@@ -24,6 +24,7 @@ _MOST = dict(num_queries=30, num_proposals=20, num_dn_queries=10, nms_pre=200, m
              max_per_image=20, num_points=128, subdivision_num_points=128, top_k=50,
              max_masks_to_train=20, dense_topk_ratio=1.5, corner_topk=40, num_max_proposals=100,
              max_cached_images=4, min_kept=100, num_samples=16)
+_NORMS = ('BN', 'SyncBN', 'BN2d')
 _LAYERS = 6  # of a stack; tapped ones are moved with it
 _WITHOUT_LOADING = ('init_cfg', 'pretrained', 'checkpoint')
 
@@ -69,6 +70,7 @@ def shrink(config, task, divisor, side):
     Returns:
         How many classes are left.
     """
+    _hasten(config.model)
     before = copy.deepcopy(kept_types(config))
     had, has = _shrink_classes(config, task)
     model = config.model
@@ -184,6 +186,21 @@ def _narrow(model, divisor):
                 each[key] = value / divisor
             elif key == 'deepen_factor':
                 each[key] = min(value, 0.34)
+
+
+def _hasten(model):
+    """Two steps hardly move running statistics from where they begin: let them count. What a
+    module normalises with by default is written out for it."""
+    for each in list(_walk(model)):
+        cls = _class_of(each) if 'type' in each else None
+        if inspect.isclass(cls) and 'norm_cfg' not in each:
+            asked = inspect.signature(cls.__init__).parameters.get('norm_cfg')
+            if asked is not None and isinstance(asked.default, dict) \
+                    and asked.default.get('type') in _NORMS:
+                each['norm_cfg'] = copy.deepcopy(asked.default)
+    for each in _walk(model):
+        if each.get('type') in _NORMS:
+            each['momentum'] = 0.9
 
 
 def _class_of(each):

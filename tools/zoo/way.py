@@ -8,6 +8,7 @@ import copy
 import csv
 import importlib.util
 import json
+import math
 import os
 import shutil
 import sys
@@ -294,8 +295,8 @@ def _short(config):
         train.pop(key, None)
     schedule = config.get('param_scheduler') or []
     for each in schedule if isinstance(schedule, (list, tuple)) else [schedule]:
+        each.begin = 0
         if each.get('by_epoch', True) == by_epoch:
-            each.begin = 0
             each.update({key: 1 for key in ('end', 'T_max') if key in each})
             if 'milestones' in each:
                 each.milestones = [1]
@@ -330,4 +331,7 @@ def plain(config):
     config.default_hooks.checkpoint.save_last = False
     runner = Runner.from_cfg(config)
     runner.train()
+    loss = runner.message_hub.get_scalar('train/loss').current()
+    if not math.isfinite(loss):
+        raise FloatingPointError(f'the loss of its first step is {loss}')
     return sum(value.numel() for value in runner.model.parameters())

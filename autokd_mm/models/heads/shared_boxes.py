@@ -86,6 +86,9 @@ def share_boxes(detector: nn.Module, count: Any) -> nn.Module:
         found = 'no RoI head' if head is None else f'a {type(head).__name__}'
         raise ConfigError(f'model.shared_boxes: {type(detector).__name__} has {found}, it must be '
                           'a StandardRoIHead; leave shared_boxes out')
+    if not getattr(detector, 'with_rpn', True):
+        raise ConfigError(f'model.shared_boxes: {type(detector).__name__} makes no boxes but reads '
+                          'them from a file, it must have an rpn_head; leave shared_boxes out')
     if not isinstance(head, SharedBoxes):
         # Not a class for configs: a detector stays what MMDetection calls it, whoever distils it.
         head.__class__ = type(f'SharedBoxes{type(head).__name__}', (SharedBoxes, type(head)), {})

@@ -121,6 +121,13 @@ def test_numbers_that_are_none(detector, count):
         share_boxes(detector, count)
 
 
+def test_boxes_of_a_file_are_no_ones(detector):
+    """A Fast R-CNN reads them for each image and makes none."""
+    del detector.rpn_head
+    with pytest.raises(ConfigError, match='model.shared_boxes: .* makes no boxes but reads'):
+        share_boxes(detector, 3)
+
+
 def algorithm(**changes):
     return MODELS.build(ConfigDict(dict(
         type='mmrazor.FrozenTeacherDistill', architecture=dense_tasks.faster_rcnn(),
