@@ -136,7 +136,8 @@ def _dataset(dataset, task, part, classes, root):
                 classes=names, palette=[(20 * number, ) * 3 for number in range(classes)]),
             ann_file=_boxes_file('', part, classes).lstrip('/'),
             data_prefix=dict(img=f'images/{part}/', **(
-                dict(seg=f'maps_{max(classes, 2)}/{part}/') if 'seg' in dataset.get('data_prefix', {}) else {})))
+                dict(seg=f'maps_{max(classes, 2)}/{part}/')
+                if 'seg' in dataset.get('data_prefix', {}) else {})))
     first = dataset['pipeline'][0]['type'] if dataset.get('pipeline') else ''
     if 'Load' not in str(first):
         return dict(kept, type='mmrazor.Digits', split=part)
