@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Seq
 from mmengine.config import Config
 from optuna.trial import FrozenTrial, TrialState
 
+from autokd_mm.report.main_metric import RULE, main_metric
 from autokd_mm.search.reward import MEASURED
 from autokd_mm.space import Spec, spec_from_dict
 from autokd_mm.space.layerwise_spec import columns
@@ -118,6 +119,7 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
         result.pop(key, None)
     result.load_from = start
     _set_schedules(result, schedules or {})
+    _set_save_best(result, (config.get('train_cfg') or {}).get('metric'))
     result.resume, result.launcher = False, 'none'
     return result
 
@@ -130,6 +132,17 @@ def _set_schedules(config: Config, schedules: Mapping[str, str]) -> None:
         hooks.append(dict(type=SCHEDULE_HOOK, schedules=dict(schedules)))
     if len(hooks) != len(given) or schedules:
         config.custom_hooks = hooks
+
+
+def _set_save_best(config: Config, own: Optional[str]) -> None:
+    """Let the best checkpoint be kept, too; a config that says so itself, or that switches the
+    hook off, stays as it is."""
+    metric = main_metric(config.get('val_evaluator'), own)
+    hooks = dict(config.get('default_hooks') or {})
+    hook = hooks.get('checkpoint', dict(type='CheckpointHook'))
+    if metric and hook and 'save_best' not in hook:
+        hooks['checkpoint'] = dict(hook, save_best=metric, rule=RULE)
+        config.default_hooks = hooks
 
 
 def _sets_schedules(hook: Any) -> bool:

@@ -179,6 +179,28 @@ def test_schedules_of_the_winner_take_the_place_of_others(tmp_path, given, sched
     assert config.get('custom_hooks') == given
 
 
+@pytest.mark.parametrize('given, wanted', [
+    (dict(checkpoint=dict(type='CheckpointHook', interval=10)),
+     dict(type='CheckpointHook', interval=10, save_best='accuracy/top1', rule='greater')),
+    (None, dict(type='CheckpointHook', save_best='accuracy/top1', rule='greater')),
+    (dict(checkpoint=None), None),
+    (dict(checkpoint=dict(save_best='auto')), dict(save_best='auto'))])
+def test_the_best_checkpoint_is_kept(given, wanted):
+    config = Config(dict(model=dict(distiller={}), train_cfg=dict(type='mmrazor.SearchLoop'),
+                         val_evaluator=dict(type='Accuracy')))
+    if given is not None:
+        config.default_hooks = given
+    found = export.best_config(config, {}, dict(max_epochs=9), 't.pth')
+    assert found.default_hooks.checkpoint == wanted
+    assert config.get('default_hooks') == given
+    config.train_cfg.metric = 'accuracy/top5'
+    found = export.best_config(config, {}, dict(max_epochs=9), 't.pth').default_hooks.checkpoint
+    assert found is None or found.save_best in ('accuracy/top5', 'auto')
+    config.val_evaluator = dict(type='OfMine')
+    config.train_cfg.metric = None
+    assert export.best_config(config, {}, {}, 't.pth').get('default_hooks') == given
+
+
 def test_teacher_in_the_work_dir_moves_with_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     os.makedirs('w')
