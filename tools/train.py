@@ -13,6 +13,10 @@ def parse_args():
     parser.add_argument('--teacher-bank', metavar='DIR',
                         help='read the teacher from this bank instead of running it; written first '
                         'where there is none, with the defaults of tools/cache_teacher.py')
+    parser.add_argument('--twin', action='store_true',
+                        help='then train the student alone, with the same seed, schedule and data, '
+                        'in WORK_DIR/twin, and tell the gain; what is finished or interrupted '
+                        'already is gone on with')
     return parser.parse_args()
 
 
@@ -27,6 +31,41 @@ def resume(config, which):
         config.resume = False
 
 
+def train(config, *hooks):
+    """Train a config; returns the runner."""
+    from mmengine.runner import Runner
+
+    from autokd_mm.engine.hooks import TrainingStartHook
+    from autokd_mm.optim import refusing, usable
+    optim_wrapper = usable(config.optim_wrapper, 'distiller' in config.model)
+    runner = Runner.from_cfg(config)
+    for hook in (TrainingStartHook(), *hooks):
+        runner.register_hook(hook)
+    with refusing(config.optim_wrapper, 'this network'):
+        runner.optim_wrapper = runner.build_optim_wrapper(optim_wrapper)
+    runner.train()
+    return runner
+
+
+def train_with_twin(config, start):
+    """Train a distillation, then its undistilled twin from ``start`` (a checkpoint or ``None``),
+    and tell the gain."""
+    import gc
+
+    from mmengine.dist import is_main_process
+
+    from autokd_mm.engine.twin import FinalMetricsHook, gain_in_words, twin_of
+    distilled, alone = FinalMetricsHook(), FinalMetricsHook()
+    seed = train(config, distilled).seed
+    gc.collect()  # the teacher
+    twin = twin_of(config, seed)
+    twin.load_from = start
+    resume(twin, 'auto')
+    train(twin, alone)
+    if is_main_process():
+        print('\n'.join(gain_in_words(config, distilled.metrics, alone.metrics)), flush=True)
+
+
 def main():
     args = parse_args()
     config = _cli.load(args)
@@ -36,6 +75,9 @@ def main():
         raise ConfigError(f'train_cfg.type: {args.config} is a search config; run it with '
                           'tools/search.py and train with the best_distiller.py it writes')
     _cli.require(config, args.config, 'train_dataloader', 'train_cfg', 'optim_wrapper')
+    if args.twin:
+        from autokd_mm.engine.twin import refuse_without_twin
+        refuse_without_twin(config)
     refuse_without_launcher(config, args.launcher)
     _cli.start_distributed(config, args.launcher)
     if args.teacher_bank:
@@ -52,21 +94,16 @@ def main():
         if 'base_batch_size' not in (config.get('auto_scale_lr') or {}):
             raise ConfigError('--auto-scale-lr: the config has no auto_scale_lr.base_batch_size')
         config.auto_scale_lr.enable = True
-    if args.resume:
-        resume(config, args.resume)
+    start = config.get('load_from')
+    if args.resume or args.twin:
+        resume(config, args.resume or 'auto')
     if config.get('load_from'):
         from autokd_mm.models.algorithms.teacher import read_checkpoint
         read_checkpoint(config.load_from, '--resume' if config.get('resume') else 'load_from')
-    from mmengine.runner import Runner
-
-    from autokd_mm.engine.hooks import TrainingStartHook
-    from autokd_mm.optim import refusing, usable
-    optim_wrapper = usable(config.optim_wrapper, 'distiller' in config.model)
-    runner = Runner.from_cfg(config)
-    runner.register_hook(TrainingStartHook())
-    with refusing(config.optim_wrapper, 'this network'):
-        runner.optim_wrapper = runner.build_optim_wrapper(optim_wrapper)
-    runner.train()
+    if args.twin:
+        train_with_twin(config, start)
+    else:
+        train(config)
 
 
 if __name__ == '__main__':

@@ -85,12 +85,16 @@ def test_two_processes_on_the_cpu_from_another_directory(free_port, best, tmp_pa
                        PORT=free_port)
     process = subprocess.run(
         [str(ROOT / 'tools' / 'dist_train.sh'), os.path.relpath(str(best), str(elsewhere)), '2',
-         '--work-dir', 'out'], cwd=str(elsewhere), env=environment, timeout=280,
+         '--work-dir', 'out', '--twin'], cwd=str(elsewhere), env=environment, timeout=280,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True)
     assert process.returncode == 0, process.stdout[-5000:]
     weights = load_weights(str(elsewhere / 'out' / 'epoch_1.pth'))['state_dict']
     assert all(torch.isfinite(value).all() for value in weights.values())
     assert all(name.startswith(('architecture.', 'distiller.')) for name in weights)
+    twin = load_weights(str(elsewhere / 'out' / 'twin' / 'epoch_1.pth'))['state_dict']
+    assert set(twin) == {name[len('architecture.'):] for name in weights
+                         if name.startswith('architecture.')}
+    assert process.stdout.count('undistilled twin') == 1
     # 1,000 images, two processes, batches of 32
     log = next((elsewhere / 'out').glob('2*/*.log')).read_text()
     assert '[1][16/16]' in log and 'GPU number: 2' in log or 'Distributed training: True' in log
