@@ -20,7 +20,7 @@ endif
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv search test parity test-install mutants check-configs check-zoo lint clean
+.PHONY: help venv search test parity test-install test-newest mutants check-configs check-zoo lint clean
 .DEFAULT_GOAL := help
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo 'make parity   what stands in for compiled operations of mmcv, against a wheel if pip'
 	@echo '              finds one'
 	@echo 'make test-install  the wheel, built and installed outside the checkout, searches and trains'
+	@echo 'make test-newest  the tests with the newest versions of everything that pip finds, in .venv-newest'
 	@echo 'make mutants  small faults in the core that no test notices (hours; it resumes);'
 	@echo '              ARGS="--sample 60 --room search" for a few of them'
 	@echo 'make check-configs  one training iteration of every config at full size (an hour; it resumes)'
@@ -59,6 +60,13 @@ parity: $(STAMP)
 
 test-install: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) tools/check_install.py
+
+# No pins: what pip finds newest today, in an environment made afresh.
+test-newest:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e '.[onedl,onnx,tests]'
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest tests -n 2 --dist loadfile $(ARGS)
 
 mutants: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) tools/mutants.py $(ARGS)

@@ -109,6 +109,7 @@ setup(
         'onedl': train + read_requirements('onedl.txt'),
         'openmmlab': train + read_requirements('openmmlab.txt'),
         'train': train,
+        'onnx': read_requirements('onnx.txt'),
         'plots': read_requirements('plots.txt'),
         'postgres': read_requirements('postgres.txt'),
         'tests': tests,

@@ -93,7 +93,7 @@ def test_wheel_metadata(wheel_names):
     assert train == {'joblib', 'rich', 'scikit-learn', 'scipy'}
     extras = {line.split(': ')[1] for line in metadata.splitlines()
               if line.startswith('Provides-Extra')}
-    assert extras == {'all', 'docs', 'mim', 'onedl', 'openmmlab', 'optional', 'plots', 'postgres',
+    assert extras == {'all', 'docs', 'mim', 'onedl', 'onnx', 'openmmlab', 'optional', 'plots', 'postgres',
                       'tests', 'train'}
 
 

@@ -22,7 +22,7 @@ FLOORS = [
     ['teacher'],
     ['task'],
     ['engine'],
-    ['zoo'],
+    ['zoo', 'deploy'],
     ['registration'],
     ['__init__'],
     ['cli'],

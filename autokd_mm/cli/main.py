@@ -18,7 +18,7 @@ _TOOLS = {
     'pair': ('make_pair', 'write a search config from the names of two networks'),
     'train': ('train', 'train with the config a search wrote, or with any other'),
     'test': ('test', 'test a checkpoint'),
-    'export': ('export_student', "write the student's weights alone"),
+    'export': ('export_student', "write the student's weights alone, or an ONNX file"),
     'visualize': ('visualize_distill', 'draw what a distiller compares'),
 }
 _OWN = {

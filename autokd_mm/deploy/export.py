@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 import json
 import warnings
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from mmengine.config import Config
@@ -19,10 +19,20 @@ from autokd_mm.whole_file import replacing
 
 OPSET = 17  # the newest that the exporter of torch 2.1 knows
 INPUT = 'images'
-# Of the largest difference between onnxruntime and torch, for outputs up to 1 in size; those of
-# larger ones, such as distances in pixels, are rounded in proportion.
+# Of the difference between onnxruntime and torch, for outputs of up to 1; larger ones, such as
+# distances in pixels, are rounded in proportion.
 TOLERANCE = 1e-4
 _INSTALL = "pip install 'autokd_mm[onnx]'"
+
+
+class Difference(NamedTuple):
+    """Between two tensors: the largest absolute one, and the largest absolute value."""
+    absolute: float
+    largest: float
+
+    @property
+    def fits(self) -> bool:
+        return self.absolute <= TOLERANCE * max(1., self.largest)
 
 
 def export_onnx(config: Config, network: BaseModel, path: str, size: Optional[Size] = None,
@@ -57,11 +67,11 @@ def export_onnx(config: Config, network: BaseModel, path: str, size: Optional[Si
             if importlib.util.find_spec('onnxruntime') is None:
                 break
             found = _differences(unfinished, batches[:1 + dynamic], wanted)
-            if found is not None and max(value for _, value in found) <= TOLERANCE:
+            if found is not None and all(one.fits for batch in found for one in batch):
                 break
         else:
-            refuse(network, 'gives other numbers in ONNX than in torch (' + (
-                f'{max(value for value, _ in found):.1g})' if found else 'it does not run)'))
+            refuse(network, 'makes a file that onnxruntime cannot run' if found is None else
+                   f'says something else in ONNX than in torch ({_in_words(found)})')
     return _lines(path, raw, images, wanted[0], opset, dynamic, found)
 
 
@@ -106,9 +116,8 @@ def _write(raw: Raw, example: torch.Tensor, path: str, opset: int, dynamic: bool
 
 
 def _differences(path: str, batches: Sequence[torch.Tensor],
-                 wanted: Sequence[Sequence[torch.Tensor]]) -> Optional[List[Tuple[float, float]]]:
-    """Of each batch the largest absolute difference from torch, and the same in proportion to
-    outputs larger than 1; ``None``: onnxruntime cannot run it."""
+                 wanted: Sequence[Sequence[torch.Tensor]]) -> Optional[List[List[Difference]]]:
+    """Of each batch and tensor the difference from torch; ``None``: onnxruntime cannot run it."""
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -121,10 +130,8 @@ def _differences(path: str, batches: Sequence[torch.Tensor],
                              tensors))
             if any(one.shape != other.shape for one, other in pairs):
                 return None
-            both = [(float((one - other).abs().max()), float(other.abs().max()))
-                    for one, other in pairs]
-            result.append((max(value for value, _ in both),
-                           max(value / max(largest, 1.) for value, largest in both)))
+            result.append([Difference(float((one - other).abs().max()),
+                                      float(other.abs().max())) for one, other in pairs])
     except Exception:  # onnxruntime has errors of its own, without a common base
         return None
     return result
@@ -141,7 +148,7 @@ def _metadata(raw: Raw, images: Images, classes: Optional[Sequence[str]]) -> Dic
 
 
 def _lines(path: str, raw: Raw, images: Images, outputs: Sequence[torch.Tensor], opset: int,
-           dynamic: bool, found: Optional[List[Tuple[float, float]]]) -> List[str]:
+           dynamic: bool, found: Optional[List[List[Difference]]]) -> List[str]:
     batch = 'N' if dynamic else '1'
     numbers = sum(value.numel() for value in raw.parameters())
     lines = [f'{path}: {raw.task} ({type(raw.network).__name__}), {numbers:,} parameters, opset '
@@ -154,9 +161,14 @@ def _lines(path: str, raw: Raw, images: Images, outputs: Sequence[torch.Tensor],
     if found is None:
         lines.append(f'  not compared with torch: onnxruntime is not installed; {_INSTALL}')
     else:
-        lines.append('  onnxruntime and torch differ by at most ' + ', '.join(
-            f'{value:.2g} (batch of {number})' for number, (value, _) in enumerate(found, 1)))
+        lines.append(f'  onnxruntime and torch differ by at most {_in_words(found)}')
     return lines
+
+
+def _in_words(found: Sequence[Sequence[Difference]]) -> str:
+    most = max(one.largest for batch in found for one in batch)
+    return ', '.join(f'{max(batch).absolute:.2g} (batch of {number})'
+                     for number, batch in enumerate(found, 1)) + f'; values are up to {most:.3g}'
 
 
 def _numbers(values: Sequence[float]) -> str:

@@ -43,9 +43,8 @@ class Raw(nn.Module):
                               'file')
         if self.kind == BOXES and not ('SingleStageDetector' in bases
                                        and hasattr(network, 'bbox_head')):
-            what = ('is a two-stage detector' if 'TwoStageDetector' in bases
-                    else 'is no one-stage detector of boxes')
-            refuse(network, f'{what}, whose boxes are chosen inside')
+            what = 'a two-stage' if 'TwoStageDetector' in bases else 'no one-stage'
+            refuse(network, f'is {what} detector, and chooses what it finds inside')
 
     @property
     def task(self) -> str:
