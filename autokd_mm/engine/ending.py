@@ -12,9 +12,9 @@ from autokd_mm.engine.phases import Phases
 from autokd_mm.errors import ConfigError
 from autokd_mm.proxy.trainer import Clock
 from autokd_mm.report import words
-from autokd_mm.report.export import Standing, best
 from autokd_mm.report.progress import best_table, table_text
 from autokd_mm.study import study as studies
+from autokd_mm.study.ranking import Standing, best
 
 
 class Ending:

@@ -8,10 +8,10 @@ from typing import Any, Dict, List, Mapping, Optional
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.engine.final_round import FinalRound
-from autokd_mm.engine.rungs import BASELINE
 from autokd_mm.report.export import OUTCOME
 from autokd_mm.search.extrapolation import KNOWN, expected_gain
 from autokd_mm.search.reward import Outcome
+from autokd_mm.study.rungs import BASELINE
 
 
 @dataclass(frozen=True)

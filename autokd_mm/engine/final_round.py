@@ -13,13 +13,14 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.one_trial import Trainer, look_on
-from autokd_mm.engine.rungs import BASELINE, Run, Rungs
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.report import words
-from autokd_mm.report.export import OUTCOME, Standing, best, ranked, spec_of
+from autokd_mm.report.export import OUTCOME
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.study import study as studies
+from autokd_mm.study.ranking import Standing, best, ranked, spec_of
+from autokd_mm.study.rungs import BASELINE, Run, Rungs
 
 _CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
 

@@ -16,6 +16,7 @@ from autokd_mm.report.results import Results
 from autokd_mm.study import study as studies
 from autokd_mm.study.heartbeat import Heartbeat
 from autokd_mm.study.patience import one_look, patiently
+from autokd_mm.study.ranking import Standing, best
 from autokd_mm.study.time_limit import TimeLimit
 
 # Seconds between two looks for what others have finished.
@@ -94,7 +95,7 @@ class Phases:
                 longest = 0.0
                 time.sleep(POLL)
 
-    def finals(self) -> Dict[int, export.Standing]:
+    def finals(self) -> Dict[int, Standing]:
         """Where distillers stand behind the final round, by trial number."""
         return self.final.standings() if self.final else {}
 
@@ -126,7 +127,7 @@ class Phases:
 
     def _show(self, done: Sequence[FrozenTrial], runs: Sequence[Run] = (),
               finished: Sequence[Run] = ()) -> None:
-        top = export.best(done)
+        top = best(done)
         note = f'best {top.value:+.4f}' if top else ''
         work = expected_work(done, self.trials, self.free, self.runner.epochs,
                              self.final.expected_length(runs) if self.final else 0,

@@ -14,7 +14,8 @@ from rich.progress import (BarColumn, Progress, ProgressColumn, SpinnerColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from autokd_mm.report.export import OUTCOME, Standing, ranked, spec_of
+from autokd_mm.report.export import OUTCOME
+from autokd_mm.study.ranking import Standing, ranked, spec_of
 from autokd_mm.study.study import counted, is_rejected
 
 Work = Tuple[float, float]

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 from optuna.trial import FrozenTrial
 
 from autokd_mm.models.distillers import Layers, distiller_config, loss_schedules
-from autokd_mm.report import export
-from autokd_mm.report import words
+from autokd_mm.report import export, words
+from autokd_mm.study.ranking import Standing, best, spec_of
 
 
 class Results:
@@ -40,7 +40,7 @@ class Results:
         self._cost = 0.0
 
     def write_leaderboard(self, trials: Sequence[FrozenTrial],
-                          final: Mapping[int, export.Standing]) -> None:
+                          final: Mapping[int, Standing]) -> None:
         """
         Args:
             final: of the final round by trial number.
@@ -59,15 +59,15 @@ class Results:
         return 0 <= age < 20 * self._cost
 
     def write_best(self, trials: Sequence[FrozenTrial],
-                   final: Mapping[int, export.Standing],
+                   final: Mapping[int, Standing],
                    about_final: Sequence[str] = ()) -> Optional[FrozenTrial]:
         """Write the winner's config, if there is a winner; returns it.
 
         Args:
             about_final: lines about the final round for the comment on top.
         """
-        top = export.best(trials, final)
-        spec = top and export.spec_of(top)
+        top = best(trials, final)
+        spec = top and spec_of(top)
         if not (top and spec):
             return None
         config = export.best_config(self.config, distiller_config(spec, self.layers),

@@ -8,8 +8,9 @@ from typing import Any, Dict, List, Mapping, Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.models.distillers import Layers
-from autokd_mm.report.export import OUTCOME, Standing, spec_of
+from autokd_mm.report.export import OUTCOME
 from autokd_mm.space import Space, Spec
+from autokd_mm.study.ranking import Standing, spec_of
 from autokd_mm.study.study import is_rejected
 
 _MEASURED = ('held-out loss {held_out_loss:.4f}, calibrated {calibrated_loss:.4f}, '

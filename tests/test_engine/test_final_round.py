@@ -6,10 +6,10 @@ from final_rounds import Trainer, numbers, play, rewards
 from optuna.trial import TrialState
 
 from autokd_mm.engine.final_settings import FinalSettings
-from autokd_mm.engine.rungs import Run
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.report.export import OUTCOME
 from autokd_mm.study import study as studies
+from autokd_mm.study.rungs import Run
 
 
 class TestFinalists:

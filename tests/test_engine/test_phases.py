@@ -8,7 +8,6 @@ from optuna.trial import TrialState
 from autokd_mm.engine import phases as module
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.final_settings import FinalSettings
-from autokd_mm.engine.rungs import Run
 from autokd_mm.engine.phases import Phases
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.report.export import OUTCOME, SPEC
@@ -17,6 +16,7 @@ from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.space.handcrafted import HANDCRAFTED
 from autokd_mm.study import study as studies
 from autokd_mm.study.heartbeat import MISSES, Heartbeat
+from autokd_mm.study.rungs import Run
 from autokd_mm.study.study import open_study
 from autokd_mm.study.time_limit import TimeLimit
 

@@ -2,10 +2,10 @@
 import pytest
 from final_rounds import Trainer, outcome, play
 
-from autokd_mm.engine.rungs import Run
 from autokd_mm.errors import CandidateFailed
-from autokd_mm.report.export import Standing
 from autokd_mm.study import study as studies
+from autokd_mm.study.ranking import Standing
+from autokd_mm.study.rungs import Run
 
 
 class TestRungs:

@@ -9,10 +9,10 @@ from optuna.trial import TrialState, create_trial
 
 from autokd_mm.engine.hooks import DistillScheduleHook
 from autokd_mm.report import export
-from autokd_mm.report.export import Standing
 from autokd_mm.space import LEVELS, DistillerSpec, LayerwiseSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
+from autokd_mm.study.ranking import Standing, best, ranked, spec_of
 
 HOOK = dict(type='mmrazor.DistillScheduleHook', schedules=dict(loss_feature='cosine'))
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
@@ -35,30 +35,30 @@ def trials():
 
 
 def test_order(trials):
-    assert [item.number for item in export.ranked(trials)] == [2, 4, 0, 3, 1]
-    assert export.best(trials).number == 2
-    assert export.best(trials[1:2]) is None and export.best([]) is None
+    assert [item.number for item in ranked(trials)] == [2, 4, 0, 3, 1]
+    assert best(trials).number == 2
+    assert best(trials[1:2]) is None and best([]) is None
 
 
 def test_order_with_pruned_and_rejected_ones():
     found = [trial(0, 0.9, TrialState.PRUNED), trial(1, None, TrialState.PRUNED, rejected=True),
              trial(2, 0.1), trial(3, -0.4, TrialState.PRUNED), trial(4, None, TrialState.FAIL),
              trial(5, 0.3)]
-    assert [item.number for item in export.ranked(found)] == [5, 2, 0, 3, 1, 4]
-    assert export.best(found).number == 5 and export.best(found[:1]) is None
+    assert [item.number for item in ranked(found)] == [5, 2, 0, 3, 1, 4]
+    assert best(found).number == 5 and best(found[:1]) is None
 
 
 def test_order_of_the_final_round(trials):
     final = {0: Standing(4, 0.2), 3: Standing(4, 0.3)}
-    assert [item.number for item in export.ranked(trials, final)] == [3, 0, 2, 4, 1]
-    assert export.best(trials, final).number == 3
+    assert [item.number for item in ranked(trials, final)] == [3, 0, 2, 4, 1]
+    assert best(trials, final).number == 3
     # A good trial is less than a run of the final round.
-    assert export.best(trials, {0: Standing(4, -0.5)}).number == 0
+    assert best(trials, {0: Standing(4, -0.5)}).number == 0
     pruned = [trial(7, 0.1, TrialState.PRUNED)]
-    assert export.best(trials + pruned, {7: Standing(4, 0.4), **final}).number == 7
+    assert best(trials + pruned, {7: Standing(4, 0.4), **final}).number == 7
     # Who came further is better, whatever it gained there.
     further = {**final, 2: Standing(8, -0.1)}
-    assert [item.number for item in export.ranked(trials, further)][:3] == [2, 3, 0]
+    assert [item.number for item in ranked(trials, further)][:3] == [2, 3, 0]
 
 
 def test_leaderboard_of_the_final_round(trials, tmp_path):
@@ -99,7 +99,7 @@ def test_leaderboard_of_weights_that_fade(trials, tmp_path):
     rows = list(csv.DictReader((tmp_path / 'leaderboard.csv').open(newline='')))
     assert [row['feature_schedule'] for row in rows] == ['cosine', '', '', '', '']
     assert 'logits_schedule' not in rows[0]
-    assert export.spec_of(trials[2]).feature_schedule == 'cosine'
+    assert spec_of(trials[2]).feature_schedule == 'cosine'
 
 
 def test_leaderboard_of_layers_with_options_of_their_own(tmp_path):
@@ -113,7 +113,7 @@ def test_leaderboard_of_layers_with_options_of_their_own(tmp_path):
     assert rows[0]['feature_0/transform'] == 'spatial_attention'
     assert rows[0]['feature_1/transform'] == 'left_out' and rows[0]['feature_1/distance'] == ''
     assert rows[0]['logits_weight'] == '0.5' and rows[1]['feature_0/transform'] == ''
-    assert 'transform' not in rows[0] and export.spec_of(one) == spec
+    assert 'transform' not in rows[0] and spec_of(one) == spec
 
 
 def test_reason_with_commas_and_quotes_stays_one_field(tmp_path):
@@ -124,10 +124,10 @@ def test_reason_with_commas_and_quotes_stays_one_field(tmp_path):
 
 
 def test_spec_of(trials):
-    assert export.spec_of(trials[2]) == HANDCRAFTED['AT']
+    assert spec_of(trials[2]) == HANDCRAFTED['AT']
     study = optuna.create_study()
     study.tell(study.ask(), 1.0)
-    assert export.spec_of(study.trials[0]) is None
+    assert spec_of(study.trials[0]) is None
 
 
 @pytest.mark.parametrize('error', [OSError(28, 'No space left on device'), KeyboardInterrupt()])

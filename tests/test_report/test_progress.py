@@ -4,9 +4,9 @@ import pytest
 from optuna.trial import TrialState, create_trial
 from rich.console import Console
 
-from autokd_mm.report.export import Standing
 from autokd_mm.report.progress import Display, best_table, expected_work, table_text
 from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.study.ranking import Standing
 
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 

@@ -6,9 +6,9 @@ from mmengine.config import Config
 from optuna.trial import TrialState, create_trial
 
 from autokd_mm.models.distillers import Layers, spec_from_config
-from autokd_mm.report.export import Standing
 from autokd_mm.report.results import Results
 from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.study.ranking import Standing
 
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 LAYERS = Layers.single('backbone', 'backbone', 'head.fc', 'head.fc', (64, 8, 8), (64, 8, 8))

@@ -5,9 +5,9 @@ from optuna.trial import TrialState, create_trial
 
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.report import words
-from autokd_mm.report.export import Standing
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes
 from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.study.ranking import Standing
 
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 

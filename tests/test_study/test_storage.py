@@ -10,10 +10,10 @@ import pytest
 from mmengine.config import Config
 
 from autokd_mm.errors import ConfigError, StudyError
-from autokd_mm.report.export import spec_of
 from autokd_mm.search import MCTSSampler
 from autokd_mm.study import storage as module
 from autokd_mm.study import study as studies
+from autokd_mm.study.ranking import spec_of
 from autokd_mm.study.storage import check_storage, hide_password, open_storage, study_name
 
 URL = 'postgresql://ann:s3cr%2Ft%20x@nowhere.invalid:5/db?sslmode=require'

@@ -13,8 +13,8 @@ from autokd_mm.measure.losses import total_loss
 from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.registry import MODELS
-from autokd_mm.report.export import spec_of
 from autokd_mm.space import LayerwiseSpec
+from autokd_mm.study.ranking import spec_of
 from autokd_mm.task.task import Task
 
 CONFIG = Path(__file__).resolve().parents[3] / 'configs' / 'search' / 'digits_layerwise.py'

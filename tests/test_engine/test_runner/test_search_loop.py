@@ -13,9 +13,9 @@ from autokd_mm.models.distillers import spec_from_config
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.registry import MODELS
-from autokd_mm.report.export import spec_of
 from autokd_mm.space import LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
+from autokd_mm.study.ranking import spec_of
 
 COLUMNS = ['trial', 'state', 'reward', 'held_out_loss', 'gap', 'metric', 'seconds', 'reason']
 

@@ -5,8 +5,8 @@ import math
 from typing import (Callable, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional,
                     Sequence)
 
-from autokd_mm.report.export import Standing
 from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.study.ranking import Standing
 
 BASELINE = -1  # in the place of a trial's number: the undistilled student
 
