@@ -98,7 +98,7 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['autokd_mm', 'autokd_mm.*']),
-    package_data={'autokd_mm': ['py.typed']},
+    package_data={'autokd_mm': ['py.typed'], 'autokd_mm.page': ['templates/*']},
     python_requires='>=3.8',
     # What the search alone imports.
     install_requires=runtime,

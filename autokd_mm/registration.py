@@ -16,8 +16,8 @@ from typing import Any, Callable, Optional, Set
 from autokd_mm import compat
 
 # What stands on NumPy and Optuna or on nothing, and what these import of ours.
-_LIGHT = ('cli', 'compat', 'differing', 'errors', 'installed', 'ops', 'registration', 'search',
-          'space', 'study', 'version')
+_LIGHT = ('cli', 'compat', 'differing', 'errors', 'installed', 'ops', 'page', 'registration',
+          'search', 'space', 'study', 'version', 'whole_file')
 
 
 def register_all_modules(init_default_scope: bool = False) -> None:

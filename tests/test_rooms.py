@@ -16,6 +16,7 @@ FLOORS = [
      'safe_load', 'seeding', 'whole_file', 'version', 'differing'],
     ['search', 'bank', 'registry'],
     ['models', 'datasets', 'study', 'optim'],
+    ['page'],
     ['layers', 'visualization', 'report'],
     ['measure'],
     ['proxy'],
@@ -29,7 +30,8 @@ FLOORS = [
 ]
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 # What can be searched and how the next point is chosen are for anybody with NumPy and Optuna.
-LIGHT = {'space': (), 'search': ('numpy', 'optuna'), 'study': ('optuna', 'sqlalchemy')}
+LIGHT = {'space': (), 'search': ('numpy', 'optuna'), 'study': ('optuna', 'sqlalchemy'),
+         'page': ('numpy', 'optuna', 'jinja2', 'markupsafe', 'matplotlib')}
 
 
 def module_of(path):

@@ -24,6 +24,7 @@ _TOOLS = {
 _OWN = {
     'configs': 'list the configs of the package, or those with a WORD in their name',
     'status': 'say how far a search is: autokd status WORK_DIR',
+    'report': 'write a page about a search: autokd report WORK_DIR',
     'doctor': 'look at the installation: one screen for a bug report',
 }
 
@@ -67,6 +68,9 @@ def _run(command: str, args: List[str]) -> int:
     if command == 'status':
         from autokd_mm.cli.status import show
         return show(args)
+    if command == 'report':
+        from autokd_mm.cli.report import write
+        return write(args)
     if args and args[0] in ('-h', '--help'):
         print(f'usage: autokd {command}{" [WORD]" * (command == "configs")}\n\n{_OWN[command]}')
         return 0

@@ -59,6 +59,12 @@ class Ending:
                               f'in {phases.results.leaderboard}')
         if top is not None:
             self._tell_winner(top, done, standings, about)
+        self._write_page()
+
+    def _write_page(self) -> None:
+        path = self.phases.page and self.phases.page.write()
+        if path:
+            self.phases.say(f'what was found, how sure it is and what mattered: {path}')
 
     def _tell_costs(self, done: Sequence[FrozenTrial], wall: float) -> None:
         share = 1 - (self.clock.model - self._first) / max(wall, 1e-9)

@@ -167,14 +167,7 @@ class FinalRound:
 
     def metrics(self, number: int) -> Dict[int, float]:
         """Mean metric over the seeds by length, of a trial or of :data:`BASELINE`."""
-        outcomes = _outcomes(self._runs()[0])
-        found = {}
-        for length in self.settings.lengths:
-            values = [outcomes[run].metric for run in
-                      (Run(number, seed, length) for seed in self.seeds) if run in outcomes]
-            if len(values) == len(self.seeds):
-                found[length] = math.fsum(values) / len(values)
-        return found
+        return self._rungs().metrics(number, _outcomes(self._runs()[0]))
 
     def report(self, trials: Sequence[FrozenTrial]) -> List[str]:
         """How the winner among ``trials`` was chosen, in words."""

@@ -10,6 +10,7 @@ from optuna.trial import FrozenTrial
 
 from autokd_mm.engine.final_round import FinalRound, Run
 from autokd_mm.engine.one_trial import TrialRunner
+from autokd_mm.page import Page
 from autokd_mm.report import export
 from autokd_mm.report.progress import Display, expected_work
 from autokd_mm.report.results import Results
@@ -38,15 +39,17 @@ class Phases:
         free: rejected ones that do not count (see :func:`~autokd_mm.study.study.counted`).
         heartbeat: this worker's sign of life, and what it knows of the others'.
         limit: when to begin nothing more.
+        page: kept beside the leaderboard; None: there is none.
     """
 
     def __init__(self, study: Study, runner: TrialRunner, final: Optional[FinalRound],
                  results: Results, display: Display, turn: Callable[[], ContextManager[Any]],
                  say: Callable[[str], None], trials: int, free: int, heartbeat: Heartbeat,
-                 limit: TimeLimit) -> None:
+                 limit: TimeLimit, page: Optional[Page] = None) -> None:
         self.study, self.runner, self.final = study, runner, final
         self.results, self.display, self.turn, self.say = results, display, turn, say
         self.trials, self.free, self.heartbeat, self.limit = trials, free, heartbeat, limit
+        self.page = page
         heartbeat.watch(study)
         if final is not None:
             heartbeat.watch(final.study)
@@ -119,6 +122,8 @@ class Phases:
         return studies.is_here(trial) or self.heartbeat.living(trial._trial_id)
 
     def _write_leaderboard(self, now: bool = False) -> None:
+        if self.page is not None:
+            self.page.keep()  # outside the turn: nobody waits for it
         if not now and self.results.fresh():
             return  # at the end it is written in any case
         with self.turn():

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any, Callable, List, Mapping, NamedTuple, Optional, Union
 
 from mmengine.optim import build_optim_wrapper
@@ -21,6 +22,7 @@ from autokd_mm.report import words
 from autokd_mm.search.reward import Reward
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
+from autokd_mm.study.about import add_spent
 from autokd_mm.task.task import Task
 from autokd_mm.teacher import checkpoint as teachers
 from autokd_mm.teacher.proxy_banks import open_banks
@@ -91,9 +93,11 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     """
     ranks.same(None)
     model, work_dir = task.model, runner.work_dir
+    start = time.perf_counter()
     teacher_ckpt = teachers.ensure_teacher(model, runner.cfg, settings.full_training, work_dir,
                                            settings.train_teacher)
     made_from = teachers.made_from(model.teacher, runner.cfg)
+    trained = time.perf_counter()
     curve = task.curve(settings.full_training)
     description = dict(made_from, **task.description(curve), reward=reward.weights)
     if ranks.size > 1:  # what compares samples of a batch has seen the shares
@@ -104,6 +108,8 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
                               ranks)
     study = studies.open_study(work_dir, settings.sampler, description, settings.pruner,
                                settings.storage) if ranks.leads else None
+    if study is not None:
+        add_spent(study, dict(teacher=trained - start, bank=time.perf_counter() - trained))
     _show_teacher(model, runner, study, ranks, progress)
     model.teacher.cpu()  # it has spoken
     return Prepared(trainer, study, teacher_ckpt)

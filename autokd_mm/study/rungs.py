@@ -77,6 +77,16 @@ class Rungs:
                 found[number] = Standing(length, reward)
         return found
 
+    def metrics(self, number: int, outcomes: Mapping[Run, Outcome]) -> Dict[int, float]:
+        """Mean metric over the seeds by length, of a trial or of :data:`BASELINE`."""
+        found = {}
+        for length in self.lengths:
+            values = [outcomes[run].metric for run in
+                      (Run(number, seed, length) for seed in self.seeds) if run in outcomes]
+            if len(values) == len(self.seeds):
+                found[length] = math.fsum(values) / len(values)
+        return found
+
     def expected_length(self, entrants: int) -> int:
         """Of all runs together, in lengths of the proxy."""
         total = 0

@@ -5,7 +5,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import optuna
 from optuna.exceptions import StorageInternalError
@@ -74,7 +74,26 @@ def status_of(work_dir: str, storage: Optional[str] = None) -> Status:
     Raises:
         StudyError: no study, another one's, or one that cannot be read.
     """
+    return status_in(work_dir, *open_studies(work_dir, storage))
+
+
+def status_in(work_dir: str, study: Optional[Study], final: Optional[Study]) -> Status:
+    """As :func:`status_of`, of studies that are open."""
     found = Status(disk=_disk(work_dir))
+    try:
+        if study is not None:
+            _read(found, work_dir, study, final)
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raise StudyError(f'storage: the study cannot be read ({type(error).__name__})') from None
+    return found
+
+
+def open_studies(work_dir: str, storage: Optional[str] = None
+                 ) -> Tuple[Optional[Study], Optional[Study]]:
+    """The study of a search and that of its final round, to look at; None where there is none yet.
+
+    Args, Raises: as of :func:`status_of`.
+    """
     backend = open_to_look(work_dir, storage)
     name = study_name(work_dir, storage)
     try:
@@ -82,15 +101,14 @@ def status_of(work_dir: str, storage: Optional[str] = None) -> Status:
         if name not in names and names:
             raise StudyError(f'work_dir: the study in {work_dir} is not one of a search '
                              f'({", ".join(names)})')
-        if not names:
-            return found
-        study = optuna.load_study(storage=backend, study_name=name)
-        final = optuna.load_study(storage=backend, study_name=f'{name}_final') \
-            if f'{name}_final' in names else None
-        _read(found, work_dir, study, final)
+        study, final = (optuna.load_study(storage=backend, study_name=one) if one in names else None
+                        for one in (name, f'{name}_final'))
+        if study is not None and len(study.directions) != 1:
+            raise StudyError(f'work_dir: the study in {work_dir} is not one of a search (it has '
+                             f'{len(study.directions)} objectives)')
+        return study, final
     except (SQLAlchemyError, StorageInternalError) as error:
         raise StudyError(f'storage: the study cannot be read ({type(error).__name__})') from None
-    return found
 
 
 def _read(found: Status, work_dir: str, study: Study, final: Optional[Study]) -> None:

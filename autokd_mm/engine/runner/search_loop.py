@@ -1,13 +1,14 @@
 """The search as a train loop of MMEngine's Runner."""
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 import optuna
 import torch
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.runner import BaseLoop
 
+from autokd_mm.engine.about import about
 from autokd_mm.engine.ending import Ending
 from autokd_mm.engine.expectation import Expectation, FullLength
 from autokd_mm.engine.final_round import FinalRound
@@ -21,6 +22,7 @@ from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.errors import ConfigError
 from autokd_mm.measure.losses import NONE
 from autokd_mm.models.algorithms import FrozenTeacherDistill
+from autokd_mm.page import Page
 from autokd_mm.pairs.forms import read_forms
 from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.registry import LOOPS
@@ -30,6 +32,7 @@ from autokd_mm.report.stretch import stretch
 from autokd_mm.report.words import differing
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
+from autokd_mm.study.about import set_about
 from autokd_mm.study.work_dir import WorkDir
 from autokd_mm.task.differences import differences
 from autokd_mm.task.task import Task
@@ -144,10 +147,12 @@ class SearchLoop(BaseLoop):
     def _prepare(self, task: Task, ranks: Ranks) -> Prepared:
         return prepare(task, self.runner, self.settings, self.reward, ranks, self.display.show)
 
-    def _expectation(self, prepared: Prepared, phases: Phases) -> Expectation:
+    def _length(self) -> Optional[FullLength]:
         loader = self.dataloader
-        length = FullLength.of(self.full[1], len(loader.dataset), loader.batch_size or 1)
-        return Expectation(length, prepared.trainer.samples, phases.runner.baseline,
+        return FullLength.of(self.full[1], len(loader.dataset), loader.batch_size or 1)
+
+    def _expectation(self, prepared: Prepared, phases: Phases) -> Expectation:
+        return Expectation(self._length(), prepared.trainer.samples, phases.runner.baseline,
                            len(prepared.trainer.held_out.images))
 
     def _phases(self, task: Task, prepared: Prepared, trainer: LeadingTrainer) -> Phases:
@@ -166,10 +171,14 @@ class SearchLoop(BaseLoop):
                              self.runner.visualizer.add_scalars, turn)
         final = settings.final_round and FinalRound(settings.final_round, study, trainer,
                                                     self.final_reward, task.first)
+        sampler = type(settings.sampler).__name__
         results = Results(self.work_dir.path, *self.full, task.layers,
-                          prepared.teacher_ckpt, type(settings.sampler).__name__,
-                          baseline.to_dict(), self.differences)
+                          prepared.teacher_ckpt, sampler, baseline.to_dict(), self.differences)
         studies.set_plan(study, settings.trials, settings.free_rejections,
                          final.expected_length() if final else 0)
+        set_about(study, about(self.runner.cfg, task.layers, final or None, self._length(),
+                               prepared.trainer.samples, self.differences, sampler))
+        page = Page(self.work_dir.path, study, final.study if final else None,
+                    self.runner.logger.warning)
         return Phases(study, runner, final, results, self.display, turn, self.say, settings.trials,
-                      settings.free_rejections, settings.heartbeat, settings.max_hours)
+                      settings.free_rejections, settings.heartbeat, settings.max_hours, page)

@@ -1,0 +1,42 @@
+"""``autokd report WORK_DIR``: write the page of a search, finished, running or stopped."""
+import argparse
+import os
+from typing import List
+
+from autokd_mm.errors import ConfigError
+
+
+def write(args: List[str]) -> int:
+    """Write the page and print where it is.
+
+    Args:
+        args: of the command.
+
+    Returns:
+        The exit code, 0.
+
+    Raises:
+        StudyError: there is no study, or it cannot be read.
+        ConfigError: the page cannot be written, or jinja2 is not installed.
+    """
+    parser = argparse.ArgumentParser(
+        'autokd report', description='Write report.html: what a search found, how sure it is, '
+        'what mattered, what to run next. One file for any browser.')
+    parser.add_argument('work_dir', help='of the search')
+    parser.add_argument('--storage', metavar='URL',
+                        help='of the database that holds the study; a journal is in the work dir')
+    parser.add_argument('--out', metavar='HTML', help='file to write; by default report.html in '
+                        'the work dir')
+    given = parser.parse_args(args)
+    from autokd_mm.page import write_page
+    from autokd_mm.page.plots import MISSING, installed
+    from autokd_mm.study.status import open_studies
+    studies = open_studies(given.work_dir, given.storage)
+    try:
+        print(write_page(given.work_dir, *studies, given.out))
+    except OSError as error:
+        raise ConfigError(f'--out: {given.out or os.path.join(given.work_dir, "report.html")} '
+                          f'cannot be written ({error.strerror})') from None
+    if not installed():
+        print(MISSING)
+    return 0

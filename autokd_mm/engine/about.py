@@ -1,0 +1,53 @@
+"""What a search tells of itself in its study, for those who read it later."""
+from __future__ import annotations
+
+import os
+import platform
+from typing import Any, Dict, List, Optional
+
+import torch
+
+from autokd_mm.engine.expectation import FullLength
+from autokd_mm.engine.final_round import FinalRound
+from autokd_mm.installed import OPENMMLAB, distributions_by_name
+from autokd_mm.models.distillers import Layers
+from autokd_mm.version import __version__
+
+_PACKAGES = ('torch', 'torchvision', 'numpy', 'optuna', 'mmrazor', *OPENMMLAB)
+
+
+def about(config: Any, layers: Layers, final: Optional[FinalRound], length: Optional[FullLength],
+          samples: int, differences: List[str], sampler: str) -> Dict[str, Any]:
+    """JSON values for :func:`~autokd_mm.study.about.set_about`.
+
+    Nothing of the command line is in it, which may hold a password; MMEngine has written the
+    config, without one, into the work dir.
+
+    Args:
+        config: of the runner.
+        length: of the full training.
+        samples: that a run on the proxy sees.
+        differences: between proxy and full training, in words.
+    """
+    return dict(
+        final=final and dict(reward=final.reward.weights, seeds=final.settings.seeds,
+                             handcrafted=final.first),
+        full=length and dict(samples=length.samples, words=length.words), samples=samples,
+        layers=[dict(name=pair.name, student=pair.student, teacher=pair.teacher,
+                     student_shape=list(pair.student_shape),
+                     teacher_shape=list(pair.teacher_shape)) for pair in layers.all],
+        differences=list(differences), sampler=sampler,
+        config=os.path.basename(config.filename) if config.filename else None,
+        packages=_packages(), machine=_machine())
+
+
+def _packages() -> Dict[str, str]:
+    found = distributions_by_name(*_PACKAGES)
+    return dict(autokd_mm=__version__, python=platform.python_version(),
+                **{name: found[name].version for name in _PACKAGES if name in found})
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else 'no GPU'
+    return f'{platform.system()} {platform.machine()}, {cores} cores, {gpu}'

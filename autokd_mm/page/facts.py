@@ -1,0 +1,198 @@
+"""What a page tells, as the studies have it."""
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional
+
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from autokd_mm.search.extrapolation import Expected, expected_gain
+from autokd_mm.search.reward import DEFAULT, Outcome, Reward
+from autokd_mm.study import study as studies
+from autokd_mm.study.about import PRIOR, get_about, get_spent
+from autokd_mm.study.ranking import Standing, best
+from autokd_mm.study.rungs import BASELINE, Run, Rungs
+from autokd_mm.study.status import Status, status_in
+
+
+class Entrant(NamedTuple):
+    """Of the final round.
+
+    Attributes:
+        number: of the trial.
+        length: of its longest runs.
+        rewards: of these, by seed, ``mean`` their mean.
+        spread: nine of ten means lie within ``mean`` +- ``spread`` if the seeds alone decided;
+            None: not known from one seed.
+        metric: mean over the seeds, NaN where there is none.
+        handcrafted: made by hand; None: not known.
+    """
+    number: int
+    length: int
+    rewards: List[float]
+    mean: float
+    spread: Optional[float]
+    metric: float
+    handcrafted: Optional[bool]
+
+
+@dataclass
+class Facts:
+    """
+    Attributes:
+        work_dir: of the search.
+        status: how far it is.
+        done: finished trials, in order.
+        top: the winner so far. expected: its gain in the full training.
+        baseline: the undistilled student on the proxy.
+        search: what identifies the search. about, spent: see :mod:`autokd_mm.study.about`.
+        entrants: of the final round, best first.
+        metrics: mean metric there by length, by number of the trial or :data:`BASELINE`.
+        final_seconds: of all its runs.
+        prior: what the sampler believed before the first trial.
+    """
+    work_dir: str
+    status: Status
+    done: List[FrozenTrial] = field(default_factory=list)
+    top: Optional[FrozenTrial] = None
+    expected: Optional[Expected] = None
+    baseline: Optional[Outcome] = None
+    search: Mapping[str, Any] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    spent: Mapping[str, float] = field(default_factory=dict)
+    teacher_metrics: Mapping[str, float] = field(default_factory=dict)
+    entrants: List[Entrant] = field(default_factory=list)
+    metrics: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
+    final_seconds: float = 0.0
+    prior: Any = None
+
+    @property
+    def proxy(self) -> Mapping[str, Any]:
+        return self.search.get('proxy') or {}
+
+    @property
+    def epochs(self) -> int:
+        """Of the proxy; 0: not known."""
+        return int(self.proxy.get('epochs') or 0)
+
+
+def facts_of(work_dir: str, study: Optional[Study], final: Optional[Study]) -> Facts:
+    """Read both studies, of which either may not be there yet.
+
+    Raises:
+        StudyError: they cannot be read.
+    """
+    found = Facts(work_dir, status_in(work_dir, study, final))
+    if study is None:
+        return found
+    attrs = study.user_attrs
+    found.done = studies.finished(study)
+    found.search, found.about, found.spent = attrs.get('search') or {}, get_about(study), \
+        get_spent(study)
+    found.teacher_metrics, found.prior = attrs.get('teacher_metrics') or {}, attrs.get(PRIOR)
+    found.baseline = outcome_in(studies.get_baseline(study))
+    standings = _read_final(found, final) if final is not None else {}
+    found.top = best(found.done, standings)
+    found.expected = _expected(found)
+    return found
+
+
+def outcome_of(trial: FrozenTrial) -> Optional[Outcome]:
+    """What a trial measured; None where it measured nothing."""
+    return outcome_in(trial.user_attrs.get(studies.OUTCOME))
+
+
+def outcome_in(values: Any) -> Optional[Outcome]:
+    try:
+        return Outcome.from_dict(values) if values else None
+    except TypeError:  # of another version
+        return None
+
+
+def _read_final(found: Facts, final: Study) -> Dict[int, Standing]:
+    done = {Run(*(trial.user_attrs.get(name, 0) for name in ('candidate', 'seed', 'length'))): trial
+            for trial in studies.finished(final)}
+    outcomes = {run: outcome for run, outcome in
+                ((run, outcome_of(trial)) for run, trial in done.items()
+                 if trial.state == TrialState.COMPLETE) if outcome is not None}
+    found.final_seconds = math.fsum(outcome.seconds for outcome in outcomes.values())
+    about = found.about.get('final') or {}
+    seeds = sorted({run.seed for run in outcomes})
+    if len(seeds) < about.get('seeds', 1):
+        return {}
+    reward = Reward(about.get('reward') or found.search.get('reward') or DEFAULT)
+    rungs = Rungs(sorted({run.length for run in outcomes}), seeds, reward)
+    standings = rungs.standings(outcomes)
+    found.metrics = {number: rungs.metrics(number, outcomes) for number in [BASELINE, *standings]}
+    found.entrants = _entrants(found, standings, outcomes, seeds, reward)
+    return standings
+
+
+def _entrants(found: Facts, standings: Mapping[int, Standing], outcomes: Mapping[Run, Outcome],
+              seeds: List[int], reward: Reward) -> List[Entrant]:
+    first = (found.about.get('final') or {}).get('handcrafted')
+    params = {trial.number: trial.params for trial in found.done}
+    order = sorted(standings, key=lambda number: (-standings[number].length,
+                                                  -standings[number].reward, number))
+    rewards = {number: [reward(outcomes[Run(number, seed, standings[number].length)],
+                               outcomes[Run(BASELINE, seed, standings[number].length)])
+                        for seed in seeds] for number in order}
+    # The undistilled student, with which all are compared, has 0 with each seed.
+    deviation = luck([[0.0] * len(seeds)] + [rewards[number] for number in order if
+                     standings[number].length == standings[order[0]].length]) if order else None
+    return [Entrant(number, standings[number].length, rewards[number], standings[number].reward,
+                    None if deviation is None else deviation / math.sqrt(len(seeds)),
+                    found.metrics[number].get(standings[number].length, math.nan),
+                    None if first is None else params.get(number) in first)
+            for number in order]
+
+
+# Student's t for 90 %, by degrees of freedom; between them the one below.
+_T = {1: 6.31, 2: 2.92, 3: 2.35, 4: 2.13, 5: 2.02, 6: 1.94, 8: 1.86, 10: 1.81, 15: 1.75, 20: 1.72,
+      30: 1.70, 60: 1.67, 120: 1.66}
+
+
+def luck(rewards: List[List[float]]) -> Optional[float]:
+    """How far one run of a distiller lies from its mean by the luck of its seed, nine times of ten.
+
+    What a seed does to all alike is taken out (a two-way table without interaction), since all run
+    with the same ones and are compared with each other.
+
+    Args:
+        rewards: of each distiller by seed.
+
+    Returns:
+        ``None`` where one distiller or one seed is all there is.
+    """
+    rows, columns = len(rewards), len(rewards[0]) if rewards else 0
+    freedom = (rows - 1) * (columns - 1)
+    if freedom < 1:
+        return None
+    own = [_mean(row) for row in rewards]
+    seed = [_mean([row[column] for row in rewards]) for column in range(columns)]
+    total = _mean(own)
+    squares = math.fsum((value - own[i] - seed[j] + total)**2
+                        for i, row in enumerate(rewards) for j, value in enumerate(row))
+    return _T[max(known for known in _T if known <= freedom)] * math.sqrt(squares / freedom)
+
+
+def _expected(found: Facts) -> Optional[Expected]:
+    """As :class:`~autokd_mm.engine.expectation.Expectation` has it."""
+    full, samples = found.about.get('full'), found.about.get('samples')
+    if not (full and samples and found.top and found.baseline):
+        return None
+    own = outcome_of(found.top) if found.top.state == TrialState.COMPLETE else None
+    student = {1: own.metric if own else math.nan, **found.metrics.get(found.top.number, {})}
+    undistilled = {1: found.baseline.metric, **found.metrics.get(BASELINE, {})}
+    held_out = int(found.proxy.get('held_out') or 0)
+    if not held_out:
+        return None
+    return expected_gain({length * samples: value for length, value in student.items()},
+                         {length * samples: value for length, value in undistilled.items()},
+                         full['samples'], held_out)
+
+
+def _mean(values: List[float]) -> float:
+    return math.fsum(values) / len(values) if values else math.nan

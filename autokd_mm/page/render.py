@@ -1,0 +1,112 @@
+"""The page as one file that needs nothing beside it."""
+from __future__ import annotations
+
+import base64
+import math
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Optional
+
+from optuna.study import Study
+
+from autokd_mm.errors import ConfigError
+from autokd_mm.page import meaning, plots, sections
+from autokd_mm.page.branches import grow
+from autokd_mm.page.facts import Facts, facts_of
+from autokd_mm.version import __version__
+from autokd_mm.whole_file import whole_file
+
+PAGE, MAPS = 'report.html', 'winner_maps.png'
+_TEMPLATES = Path(__file__).parent / 'templates'
+_LARGEST = 2 ** 20  # bytes of a picture that goes into the page
+
+
+def write_page(work_dir: str, study: Optional[Study], final: Optional[Study],
+               path: Optional[str] = None) -> str:
+    """Write the page of a search in one step; returns its path.
+
+    Args:
+        work_dir: of the search. study, final: its studies, which may not be there yet.
+        path: to write; by default ``report.html`` in the work dir.
+
+    Raises:
+        ConfigError: jinja2 is not installed.
+        StudyError: the studies cannot be read.
+        OSError: the file cannot be written.
+    """
+    path = path or os.path.join(work_dir, PAGE)
+    text = page(facts_of(work_dir, study, final))
+    with whole_file(path, 'w', encoding='utf-8', errors='replace') as file:
+        file.write(text)
+    return path
+
+
+def page(facts: Facts) -> str:
+    """The page.
+
+    Raises:
+        ConfigError: jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError:
+        raise ConfigError('a page needs jinja2, which is not installed: pip install jinja2') \
+            from None
+    loader = Environment(loader=FileSystemLoader(str(_TEMPLATES)), autoescape=True,
+                         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    loader.filters.update(signed=signed, number=number, percent=percent, duration=duration,
+                          option=meaning.option_text, level=meaning.name_of)
+    drawn = plots.installed()
+    pictures = {name: draw(facts) if drawn else None
+                for name, draw in (('course', plots.course), ('curves', plots.curves))}
+    rows, left = sections.trials(facts)
+    return loader.get_template('report.html').render(
+        facts=facts, name=os.path.basename(os.path.abspath(facts.work_dir)),
+        style=Markup((_TEMPLATES / 'style.css').read_text(encoding='utf-8')),
+        answer=sections.answer(facts), sure=sections.sure(facts),
+        mattered=sections.mattered(facts),
+        tree=grow(facts.done, facts.top.number if facts.top is not None else None),
+        pictures={name: found and (Markup(found[0]), found[1])
+                  for name, found in pictures.items()},
+        missing='' if drawn else plots.MISSING, rows=rows, rows_left=left,
+        cost=sections.cost(facts), repeat=sections.repeat(facts), maps=_picture(facts.work_dir),
+        version=__version__, now=datetime.now().strftime('%Y-%m-%d %H:%M'))
+
+
+def signed(value: Any, digits: int = 3) -> str:
+    """``+0.264``, with a minus as wide as the plus."""
+    return number(value, f'+.{digits}f')
+
+
+def number(value: Any, form: str = '.4g') -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return '–'
+    return f'{value:{form}}'.replace('-', '−')
+
+
+def percent(value: Any, form: str = '.2f') -> str:
+    """A share as percent."""
+    return number(None if value is None else 100 * value, form)
+
+
+def duration(seconds: Optional[float]) -> str:
+    if seconds is None:
+        return '–'
+    if seconds < 60:
+        return f'{seconds:.0f} s'
+    minutes = round(seconds / 60)
+    return f'{minutes // 60} h {minutes % 60} min' if minutes >= 60 else f'{minutes} min'
+
+
+def _picture(work_dir: str) -> str:
+    """Maps of the winner as a data URL; '' where there are none."""
+    try:
+        with open(os.path.join(work_dir, MAPS), 'rb') as file:
+            content = file.read(_LARGEST + 1)
+    except OSError:
+        return ''
+    if len(content) > _LARGEST or not content.startswith(b'\x89PNG'):
+        return ''
+    return 'data:image/png;base64,' + base64.b64encode(content).decode()

@@ -1,0 +1,46 @@
+"""What a search tells of itself to those who read its study later; nothing of it is searched with.
+
+All of it may be missing: studies of earlier versions have none.
+"""
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping
+
+from optuna.study import Study
+
+_ABOUT, _SPENT = 'about', 'spent'
+PRIOR = 'prior'  # what the sampler believed before the first trial, in words or by option
+
+
+def set_about(study: Study, about: Mapping[str, Any]) -> None:
+    """What the search is about.
+
+    Args:
+        about: JSON values. ``final``: weights of its ``reward``, ``seeds``, parameters of the
+            ``handcrafted``. ``full``: ``samples`` and ``words`` of the full training, None where it
+            has no length. ``samples`` of a run on the proxy. ``layers``: ``name``, ``student``,
+            ``teacher`` and their shapes. ``differences`` between proxy and full training.
+            ``sampler``. ``config``: its file in the work dir. ``packages``: versions by name.
+            ``machine``: in words.
+    """
+    if study.user_attrs.get(_ABOUT) != about:
+        study.set_user_attr(_ABOUT, dict(about))
+
+
+def get_about(study: Study) -> Dict[str, Any]:
+    return study.user_attrs.get(_ABOUT) or {}
+
+
+def add_spent(study: Study, seconds: Mapping[str, float]) -> None:
+    """Add to what was spent before the first trial, in seconds by ``'teacher'`` and ``'bank'``.
+
+    A worker that finds both ready spends next to nothing.
+    """
+    spent = get_spent(study)
+    added = {name: round(spent.get(name, 0.0) + value, 1) for name, value in seconds.items()}
+    if added != spent:
+        study.set_user_attr(_SPENT, added)
+
+
+def get_spent(study: Study) -> Dict[str, float]:
+    return study.user_attrs.get(_SPENT) or {}
