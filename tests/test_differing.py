@@ -23,3 +23,12 @@ def test_long_values_are_cut_around_the_difference():
 
 def test_a_key_that_is_no_dict_on_one_side():
     assert differing(dict(a=dict(b=1)), dict(a=2)) == ['a: {"b": 1} there, 2 here']
+
+
+def test_a_config_in_another_order_is_the_same():
+    one, other = "{'type': 'SGD', 'betas': {'a': 1, 'b': (2, 3)}}", \
+        "{'betas': {'b': (2, 3), 'a': 1}, 'type': 'SGD'}"
+    assert differing(dict(optim=one), dict(optim=other)) == []
+    assert differing(dict(optim=one), dict(optim=other.replace('3', '4')))
+    assert differing(dict(optim="{'type': <class 'SGD'>}"), dict(optim="{'type': <class 'Adam'>}"))
+    assert differing(dict(optim='{'), dict(optim='{ '))

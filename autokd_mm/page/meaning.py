@@ -26,6 +26,10 @@ LEVELS: Dict[str, Tuple[str, str]] = dict(
     logits_schedule=('schedule of that weight', 'in the course of the training'))
 
 
+# Options that do nothing; a transform that does nothing is worth saying.
+_NOTHING = {'intra': 'none', 'inter': 'none', 'connector': 'identity'}
+
+
 class Setting(NamedTuple):
     """A level of a distiller: its name, the option that was chosen, what it asks."""
     name: str
@@ -42,7 +46,8 @@ def recipe(spec: Spec) -> List[Tuple[str, List[Setting]]]:
         parts = [('features', spec)] if spec.has_feature else []
         logits = spec
     found = [(name, [_setting(level, value) for level, value in branch.feature_branch.to_dict()
-                     .items() if not level.startswith('logits')]) for name, branch in parts]
+                     .items() if not level.startswith('logits')
+                     and _NOTHING.get(level) != value]) for name, branch in parts]
     if spec.has_logits:
         found.append(('logits', [_setting(level, value) for level, value in
                                  logits.to_dict().items() if level.startswith('logits')]))

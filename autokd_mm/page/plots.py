@@ -86,7 +86,7 @@ def curves(facts: Facts) -> Optional[Tuple[str, str]]:
                       zorder=3 if mine else 2)
         axes.axhline(0, color=_LINE, linewidth=1)
         axes.set_xlabel('epoch of the proxy')
-        axes.set_ylabel('reward over the undistilled student there')
+        axes.set_ylabel('reward at that epoch')
         axes.xaxis.get_major_locator().set_params(integer=True)
     note = f'{left} of {len(lines)} curves are left out. ' if left else ''
     return _svg(draw, 'Reward of trials by epoch'), note
@@ -128,7 +128,7 @@ def _svg(draw: Callable[[Any], None], title: str) -> str:
     from matplotlib.figure import Figure
     text = io.StringIO()
     with matplotlib.rc_context(_SETTINGS):
-        figure = Figure(figsize=(6.2, 3.6), layout='tight')
+        figure = Figure(figsize=(5.4, 3.3), layout='tight')
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()
         draw(axes)

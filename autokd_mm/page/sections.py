@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 import os
+from shlex import quote
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from optuna.trial import FrozenTrial, TrialState
@@ -11,6 +12,7 @@ from autokd_mm.page import meaning
 from autokd_mm.page.facts import Entrant, Facts, outcome_of
 from autokd_mm.page.plots import curve_of
 from autokd_mm.search.effects import option_effects, telling_pairs
+from autokd_mm.search.reward import DEFAULT
 from autokd_mm.space import level_of
 from autokd_mm.study.ranking import ranked, spec_of
 from autokd_mm.study.rungs import BASELINE
@@ -25,12 +27,12 @@ def answer(facts: Facts) -> Dict[str, Any]:
     top, over = facts.top, facts.status.phase == FINISHED
     spec = spec_of(top) if top is not None else None
     folder = os.path.normpath(facts.work_dir)
-    next_step = f'autokd train {os.path.join(folder, BEST)}' if over else ''
-    if not over and facts.about.get('config'):
-        next_step = f'autokd search {os.path.join(folder, facts.about["config"])} ' \
-                    f'--work-dir {folder} --resume'
     first = facts.entrants[0] if facts.entrants else None
     in_final = first is not None and top is not None and first.number == top.number
+    resume = ''
+    if facts.about.get('config'):
+        resume = f'autokd search {quote(os.path.join(folder, facts.about["config"]))} ' \
+                 f'--work-dir {quote(folder)} --resume'
     own = outcome_of(top) if top is not None else None
     before, behind = math.nan, math.nan
     if in_final and first is not None:
@@ -38,12 +40,34 @@ def answer(facts: Facts) -> Dict[str, Any]:
         behind = first.metric
     elif own and facts.baseline:
         before, behind = facts.baseline.metric, own.metric
-    return dict(top=top, words=spec.in_words() if spec else '', next=next_step, over=over,
+    return dict(top=top, words=spec.in_words() if spec else '', over=over,
+                train=f'autokd train {quote(os.path.join(folder, BEST))}' if over else '',
+                resume=resume, verdict=_verdict(facts.entrants if in_final else []),
                 recipe=meaning.recipe(spec) if spec else [], entrant=first if in_final else None,
                 before=before, behind=behind, known=math.isfinite(before - behind),
                 expected=facts.expected, full=(facts.about.get('full') or {}).get('words', ''),
-                metric=metric_name(facts),
+                metric=metric_name(facts), terms=_terms(facts),
                 reward=first.mean if in_final and first else (top.value if top else None))
+
+
+def _terms(facts: Facts) -> str:
+    """What the reward is made of, in words."""
+    own = (facts.about.get('final') or {}).get('reward')
+    weights = own or facts.search.get('reward') or DEFAULT
+    names = [dict(metric=metric_name(facts), gap="the gap to the teacher's feature",
+                  held_out_loss='the loss', calibrated_loss='the calibrated loss').get(
+                      term, term.replace('_', ' ')) for term, weight in weights.items() if weight]
+    return ', '.join(names[:-1]) + (' and ' if len(names) > 1 else '') + ''.join(names[-1:])
+
+
+def _verdict(rows: Sequence[Entrant]) -> str:
+    """Whether the winner is better than no distillation: ``'clear'``, ``'open'``, ``'no'``, or ''
+    where nothing is known of the luck of the seeds."""
+    if not rows or rows[0].spread is None:
+        return ''
+    if rows[0].mean <= 0:
+        return 'no'
+    return 'clear' if rows[0].mean > math.sqrt(2) * rows[0].spread else 'open'
 
 
 def metric_name(facts: Facts) -> str:
@@ -63,6 +87,8 @@ def sure(facts: Facts) -> Dict[str, Any]:
                       (*row.rewards, row.mean - (row.spread or 0), row.mean + (row.spread or 0))]
     words = {trial.number: _words(trial) for trial in facts.done}
     return dict(rows=rows, words=words, axis=_axis(values), said=_said(rows),
+                crafted=None if any(row.handcrafted is None for row in rows)
+                else any(row.handcrafted for row in rows),
                 length=rows[0].length if rows else 0, seeds=len(rows[0].rewards) if rows else 0,
                 undistilled=facts.metrics.get(BASELINE, {}).get(rows[0].length, math.nan)
                 if rows else math.nan)
@@ -144,7 +170,8 @@ def cost(facts: Facts) -> Dict[str, Any]:
 def repeat(facts: Facts) -> Dict[str, Any]:
     """The command that repeats the search, and on what it ran."""
     config, folder = facts.about.get('config'), os.path.normpath(facts.work_dir)
-    command = f'autokd search {os.path.join(folder, config)} --work-dir {folder}_again' \
+    command = f'autokd search {quote(os.path.join(folder, config))} ' \
+              f'--work-dir {quote(folder + "_again")}' \
         if config else ''
     return dict(command=command, packages=facts.about.get('packages') or {},
                 machine=facts.about.get('machine', ''), sampler=facts.about.get('sampler', ''))
