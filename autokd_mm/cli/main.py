@@ -25,6 +25,7 @@ _OWN = {
     'configs': 'list the configs of the package, or those with a WORD in their name',
     'status': 'say how far a search is: autokd status WORK_DIR',
     'report': 'write a page about a search: autokd report WORK_DIR',
+    'view': 'make the study that optuna-dashboard shows: autokd view WORK_DIR',
     'doctor': 'look at the installation: one screen for a bug report',
 }
 
@@ -71,6 +72,9 @@ def _run(command: str, args: List[str]) -> int:
     if command == 'report':
         from autokd_mm.cli.report import write
         return write(args)
+    if command == 'view':
+        from autokd_mm.cli.view import make
+        return make(args)
     if args and args[0] in ('-h', '--help'):
         print(f'usage: autokd {command}{" [WORD]" * (command == "configs")}\n\n{_OWN[command]}')
         return 0

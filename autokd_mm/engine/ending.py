@@ -45,6 +45,7 @@ class Ending:
             done, others = studies.finished_and_running(phases.study)
             standings = phases.finals()
             phases.results.write_leaderboard(done, standings)
+            phases.results.write_view(phases.study, standings)
             about = phases.final.report(done) if phases.final else []
             winner = best(done, standings)
             about += self.expectation.lines(winner, phases.final) if winner is not None else []

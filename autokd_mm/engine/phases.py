@@ -129,6 +129,7 @@ class Phases:
         with self.turn():
             done, finals = studies.finished(self.study), self.finals()
             patiently(lambda: self.results.write_leaderboard(done, finals))
+            patiently(lambda: self.results.write_view(self.study))
 
     def _show(self, done: Sequence[FrozenTrial], runs: Sequence[Run] = (),
               finished: Sequence[Run] = ()) -> None:

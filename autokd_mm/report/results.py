@@ -3,17 +3,22 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Union
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from autokd_mm.errors import AutoKDWarning
 from autokd_mm.models.distillers import Layers, distiller_config, loss_schedules
 from autokd_mm.report import export, words
+from autokd_mm.study.patience import is_away
 from autokd_mm.study.ranking import Standing, best, spec_of
+from autokd_mm.study.view import VIEW_JOURNAL, View
 
 
 class Results:
-    """Writes both files, each in one step.
+    """Writes both files, each in one step, and keeps the study for viewers up to date.
 
     Args:
         work_dir: where to.
@@ -37,6 +42,7 @@ class Results:
         self.start = start and export.beside(str(start), work_dir)
         self.sampler, self.baseline = sampler, dict(baseline)
         self.differences = list(differences)
+        self._view: Optional[View] = View(os.path.join(work_dir, VIEW_JOURNAL))
         self._cost = 0.0
 
     def write_leaderboard(self, trials: Sequence[FrozenTrial],
@@ -48,6 +54,27 @@ class Results:
         start = time.perf_counter()
         export.write_leaderboard(self.leaderboard, trials, final)
         self._cost = time.perf_counter() - start
+
+    def write_view(self, study: Study,
+                   final: Optional[Mapping[int, Standing]] = None) -> None:
+        """What others show (see :class:`View`); where it cannot be written the search goes on.
+
+        Args:
+            study: of the search.
+            final: of the final round, when it is over.
+        """
+        if self._view is None:
+            return
+        start = time.perf_counter()
+        try:
+            self._view.update(study, final)
+        except (OSError, RuntimeError, ValueError, KeyError) as error:
+            if is_away(error):
+                raise
+            self._view = None
+            warnings.warn(f'{VIEW_JOURNAL} cannot be kept up to date ({error}); autokd view makes '
+                          'it again', AutoKDWarning, stacklevel=2)
+        self._cost += time.perf_counter() - start
 
     def fresh(self) -> bool:
         """Whether some worker has just written the leaderboard: all together shall not spend more

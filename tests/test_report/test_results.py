@@ -1,14 +1,18 @@
 import csv
+import errno
 import os
 
+import optuna
 import pytest
 from mmengine.config import Config
 from optuna.trial import TrialState, create_trial
 
+from autokd_mm.errors import AutoKDWarning
 from autokd_mm.models.distillers import Layers, spec_from_config
 from autokd_mm.report.results import Results
 from autokd_mm.space.handcrafted import HANDCRAFTED
 from autokd_mm.study.ranking import Standing
+from autokd_mm.study.view import VIEW, VIEW_JOURNAL, View
 
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 LAYERS = Layers.single('backbone', 'backbone', 'head.fc', 'head.fc', (64, 8, 8), (64, 8, 8))
@@ -69,3 +73,23 @@ def test_the_leaderboard_costs_little(results, monkeypatch):
         assert not results.fresh()
     now[0] -= 3600  # another host's clock
     assert not results.fresh()
+
+
+def test_the_study_for_viewers(results, tmp_path, monkeypatch):
+    """It is kept beside, and where it cannot be written the search goes on."""
+    search = optuna.create_study(direction='maximize')
+    search.add_trial(trial(0, 0.5, 'KD'))
+    search.add_trial(trial(1, 0.25, 'AT'))
+    results.write_view(search)
+    results.write_view(search, {1: Standing(4, 0.125)})
+    view = optuna.load_study(study_name=VIEW, storage=optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(tmp_path / VIEW_JOURNAL))))
+    assert (view.best_trial.number, view.best_value) == (1, 0.125)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(View, 'update', full)
+    with pytest.warns(AutoKDWarning, match='view.journal cannot be kept up to date'):
+        results.write_view(search)
+    results.write_view(search)  # silently
