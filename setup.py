@@ -111,6 +111,7 @@ setup(
         'train': train,
         'onnx': read_requirements('onnx.txt'),
         'plots': read_requirements('plots.txt'),
+        'viewers': read_requirements('viewers.txt'),
         'postgres': read_requirements('postgres.txt'),
         'tests': tests,
         'docs': read_requirements('docs.txt'),

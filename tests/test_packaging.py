@@ -93,8 +93,8 @@ def test_wheel_metadata(wheel_names):
     assert train == {'joblib', 'rich', 'scikit-learn', 'scipy'}
     extras = {line.split(': ')[1] for line in metadata.splitlines()
               if line.startswith('Provides-Extra')}
-    assert extras == {'all', 'docs', 'mim', 'onedl', 'onnx', 'openmmlab', 'optional', 'plots', 'postgres',
-                      'tests', 'train'}
+    assert extras == {'all', 'docs', 'mim', 'onedl', 'onnx', 'openmmlab', 'optional', 'plots',
+                      'postgres', 'tests', 'train', 'viewers'}
 
 
 def test_wheel_has_the_command(wheel_names):

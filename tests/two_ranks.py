@@ -137,7 +137,7 @@ def pruned(trainer, ranks):
 
     def watch(epoch, outcome):
         if ranks.leads:
-            raise CandidatePruned('behind the others', outcome)
+            raise CandidatePruned('behind the others', outcome, 0.0)
 
     return reason(lambda: trainer.run(PLAIN, watch=watch))
 

@@ -5,11 +5,9 @@ from importlib.util import find_spec
 from typing import List, Optional
 
 import optuna
-from optuna.exceptions import StorageInternalError
-from sqlalchemy.exc import SQLAlchemyError
 
 from autokd_mm.errors import StudyError
-from autokd_mm.study.storage import open_to_look, study_name
+from autokd_mm.study.storage import database_errors, open_to_look, study_name
 from autokd_mm.study.view import VIEW, VIEW_JOURNAL, View, standings_in
 from autokd_mm.study.work_dir import WorkDir
 
@@ -39,11 +37,11 @@ def make(args: List[str]) -> int:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         number = _write(given.work_dir, given.storage, path)
-    except (SQLAlchemyError, StorageInternalError) as error:
-        raise StudyError(f'storage: the study cannot be read ({type(error).__name__})') from None
     except OSError as error:
         raise StudyError(f'{path} cannot be written ({error.strerror}); name another file by '
                          '--out') from None
+    except database_errors() as error:
+        raise StudyError(f'storage: the study cannot be read ({type(error).__name__})') from None
     print(f'{number} trials as study {VIEW}; look at them with\n    optuna-dashboard {path}')
     if find_spec('optuna_dashboard') is None:
         print('which is installed by\n    pip install optuna-dashboard')

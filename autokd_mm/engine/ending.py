@@ -51,6 +51,8 @@ class Ending:
             about += self.expectation.lines(winner, phases.final) if winner is not None else []
             top = phases.results.write_best(done, standings, about)
         self._tell_costs(done, wall)
+        for number, standing in standings.items():
+            self.scalars(dict(trial=number, final_reward=standing.reward), step=number)
         if others:
             phases.say(f'{len(others)} trials are still with other workers')
         if phases.limit.stopped:

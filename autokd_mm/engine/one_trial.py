@@ -77,6 +77,7 @@ class TrialRunner:
                 self._tell(trial, {studies.REASON: str(pruned), OUTCOME: pruned.outcome.to_dict()},
                            TrialState.PRUNED)  # with the reported reward
                 self.say(f'trial {trial.number} pruned: {pruned} | {spec.in_words()}')
+                self.scalars(dict(trial=trial.number, pruned_reward=pruned.reward), trial.number)
             except (CandidateFailed, ValueError) as failed:
                 self._tell(trial, {studies.REASON: str(failed)}, TrialState.FAIL)
                 self.say(f'trial {trial.number} failed: {failed} | {spec.in_words()}')
@@ -104,7 +105,8 @@ class TrialRunner:
         self.say(f'trial {trial.number}: reward {reward:+.4f}, loss {outcome.calibrated_loss:.4f}, '
                  f'gap {outcome.gap:.4f}{metric_text(outcome.metric)}, {outcome.seconds:.1f} s | '
                  f'{spec.in_words()}')
-        self.scalars(dict(reward=reward, **scalars_of(outcome)), trial.number)
+        # The number once more, for those who show the order of arrival alone.
+        self.scalars(dict(trial=trial.number, reward=reward, **scalars_of(outcome)), trial.number)
 
     def _tell(self, trial: optuna.Trial, attrs: Dict[str, Any], state: TrialState,
               value: Optional[float] = None) -> None:

@@ -20,11 +20,12 @@ class CandidatePruned(AutoKDError):
 
     Attributes:
         outcome: what was measured last.
+        reward: of it, over the undistilled student behind the same epoch.
     """
 
-    def __init__(self, message: str, outcome: Outcome) -> None:
+    def __init__(self, message: str, outcome: Outcome, reward: float) -> None:
         super().__init__(message)
-        self.outcome = outcome
+        self.outcome, self.reward = outcome, reward
 
 
 def pruner_types() -> Dict[str, Type[BasePruner]]:
@@ -126,7 +127,7 @@ class Watch:
         trials = self.study.get_trials(deepcopy=False)
         if self.study.pruner.prune(_Counting(self.study, trials), trials[self.trial.number]):
             raise CandidatePruned(f'reward {value:+.4f} behind epoch {epoch + 1} of {self.epochs}',
-                                  outcome)
+                                  outcome, value)
 
 
 class _Counting(Study):

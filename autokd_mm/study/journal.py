@@ -1,8 +1,9 @@
 """The file that keeps a study, so that no death of a process can make it unreadable."""
 from __future__ import annotations
 
+import json
 import os
-from typing import IO, TYPE_CHECKING, Any, Optional
+from typing import IO, TYPE_CHECKING, Any, Dict, Iterator, Optional
 
 import optuna
 from optuna.storages.journal import JournalFileBackend
@@ -15,25 +16,55 @@ else:
     FileLock = object
 
 JOURNAL = 'study.journal'
+# As Optuna begins lines about parameters and about values on the way.
+_PASSED_OVER = (b'{"op_code":5,', b'{"op_code":7,')
+_SIGN_OF_LIFE = b'"user_attr":{"heartbeat":'
 
 
 def journal_path(work_dir: str) -> str:
     return os.path.join(work_dir, JOURNAL)
 
 
-def open_storage(path: str) -> optuna.storages.JournalStorage:
+def open_storage(path: str, backend: Optional[JournalFileBackend] = None
+                 ) -> optuna.storages.JournalStorage:
     """Optuna's journal storage over ``path``, which is created when it is missing.
+
+    Args:
+        backend: how the file is read and written; by default under a :class:`JournalLock`.
 
     Raises:
         StudyError: the file is not a journal.
     """
     try:
         return optuna.storages.JournalStorage(
-            JournalFileBackend(path, lock_obj=JournalLock(path)))
+            backend or JournalFileBackend(path, lock_obj=JournalLock(path)))
     except (ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] or type(error).__name__
         raise StudyError(f'work_dir: {path} is damaged ({reason}); move it away or name another '
                          '--work-dir') from None
+
+
+class Glance(JournalFileBackend):
+    """A journal as it is now, read once, without the lines that say what was asked of a trial,
+    what it was worth on its way and that its worker lives.
+
+    Optuna builds a trial anew for each line, so these are two thirds of the time. They are known by
+    their first bytes; lines that look otherwise are read.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)
+        self._path, self._read = path, False
+
+    def read_logs(self, log_number_from: int) -> Iterator[Dict[str, Any]]:
+        if self._read:
+            return
+        self._read = True
+        with open(self._path, 'rb') as file:
+            for line in file:
+                if line.endswith(b'\n') and not (line.startswith(_PASSED_OVER)
+                                                 or _SIGN_OF_LIFE in line):
+                    yield json.loads(line)
 
 
 class JournalLock(FileLock):

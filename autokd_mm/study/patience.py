@@ -4,6 +4,7 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import sys
 import time
 from contextlib import contextmanager, nullcontext
 from typing import (Any, Callable, Container, ContextManager, Dict, Iterator, List, Optional,
@@ -14,8 +15,6 @@ from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import (DataError, DBAPIError, IntegrityError, NotSupportedError,
-                            PendingRollbackError, ProgrammingError, TimeoutError)
 
 from autokd_mm.errors import StudyError
 
@@ -210,7 +209,7 @@ def patiently(call: Callable[[], Answer], again: Callable[[], Any] = lambda: Non
     while True:
         try:
             return call()
-        except (OSError, StorageInternalError, DBAPIError) as error:
+        except Exception as error:
             if not is_away(error):
                 raise
             now = time.monotonic()
@@ -227,9 +226,16 @@ def is_away(error: BaseException) -> bool:
     """Whether the storage could not be reached, as opposed to having refused."""
     if isinstance(error, OSError):
         return error.errno is not None and error.errno not in _FOR_GOOD
-    cause = error if isinstance(error, DBAPIError) else error.__cause__
-    if isinstance(cause, (PendingRollbackError, TimeoutError)):
+    cause = error.__cause__ if isinstance(error, StorageInternalError) else error
+    # A quarter of a second to import, for nothing where a journal is read.
+    return cause is not None and 'sqlalchemy' in sys.modules and _cut_off(cause)
+
+
+def _cut_off(error: BaseException) -> bool:
+    from sqlalchemy.exc import (DataError, DBAPIError, IntegrityError, NotSupportedError,
+                                PendingRollbackError, ProgrammingError, TimeoutError)
+    if isinstance(error, (PendingRollbackError, TimeoutError)):
         return True  # of a connection that was cut a moment ago
-    return isinstance(cause, DBAPIError) and (
-        cause.connection_invalidated or not isinstance(
-            cause, (IntegrityError, ProgrammingError, DataError, NotSupportedError)))
+    return isinstance(error, DBAPIError) and (
+        error.connection_invalidated or not isinstance(
+            error, (IntegrityError, ProgrammingError, DataError, NotSupportedError)))

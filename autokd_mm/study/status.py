@@ -8,16 +8,14 @@ from datetime import datetime
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import optuna
-from optuna.exceptions import StorageInternalError
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import SQLAlchemyError
 
 from autokd_mm.errors import StudyError
 from autokd_mm.space import spec_from_dict
 from autokd_mm.study import study as studies
 from autokd_mm.study.journal import journal_path
-from autokd_mm.study.storage import open_to_look, study_name
+from autokd_mm.study.storage import database_errors, open_to_look, study_name
 
 PREPARING, SEARCHING, FINAL = 'preparing', 'searching', 'final round'
 FINISHED, STOPPED = 'finished', 'stopped'
@@ -66,7 +64,7 @@ class Status:
 
 
 def status_of(work_dir: str, storage: Optional[str] = None) -> Status:
-    """Look once; a journal of 10,000 trials takes some seconds.
+    """Look once; a journal of 10,000 trials takes three seconds.
 
     Args:
         storage: URL of the database that holds the study; None: the journal in ``work_dir``.
@@ -74,7 +72,7 @@ def status_of(work_dir: str, storage: Optional[str] = None) -> Status:
     Raises:
         StudyError: no study, another one's, or one that cannot be read.
     """
-    return status_in(work_dir, *open_studies(work_dir, storage))
+    return status_in(work_dir, *open_studies(work_dir, storage, briefly=True))
 
 
 def status_in(work_dir: str, study: Optional[Study], final: Optional[Study]) -> Status:
@@ -83,18 +81,22 @@ def status_in(work_dir: str, study: Optional[Study], final: Optional[Study]) -> 
     try:
         if study is not None:
             _read(found, work_dir, study, final)
-    except (SQLAlchemyError, StorageInternalError) as error:
+    except database_errors() as error:
         raise StudyError(f'storage: the study cannot be read ({type(error).__name__})') from None
     return found
 
 
-def open_studies(work_dir: str, storage: Optional[str] = None
+def open_studies(work_dir: str, storage: Optional[str] = None, briefly: bool = False
                  ) -> Tuple[Optional[Study], Optional[Study]]:
     """The study of a search and that of its final round, to look at; None where there is none yet.
 
-    Args, Raises: as of :func:`status_of`.
+    Args:
+        briefly: without what only a sampler or a report needs of a journal.
+
+    Raises:
+        StudyError: as of :func:`status_of`.
     """
-    backend = open_to_look(work_dir, storage)
+    backend = open_to_look(work_dir, storage, briefly=briefly)
     name = study_name(work_dir, storage)
     try:
         names = [study.study_name for study in backend.get_all_studies()]
@@ -107,7 +109,7 @@ def open_studies(work_dir: str, storage: Optional[str] = None
             raise StudyError(f'work_dir: the study in {work_dir} is not one of a search (it has '
                              f'{len(study.directions)} objectives)')
         return study, final
-    except (SQLAlchemyError, StorageInternalError) as error:
+    except database_errors() as error:
         raise StudyError(f'storage: the study cannot be read ({type(error).__name__})') from None
 
 

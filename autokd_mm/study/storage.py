@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import Any, Dict, List, Optional
+from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Type
 from urllib.parse import quote, quote_plus
 
 import optuna
 from optuna.storages import BaseStorage
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from autokd_mm.errors import ConfigError, StudyError
 from autokd_mm.study import journal
 from autokd_mm.study.lock import exclusive
 from autokd_mm.study.patience import PatientStorage
+
+if TYPE_CHECKING:  # a quarter of a second to import, for nothing where a journal is used
+    from sqlalchemy.engine import URL
 
 _HIDDEN = '***'
 # Without a driver in the URL: the first that is installed.
@@ -122,9 +123,15 @@ def open_storage(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
                 url.render_as_string(hide_password=False), engine_kwargs=dict(
                     pool_size=1, max_overflow=1, hide_parameters=True,
                     connect_args=dict(connect_timeout=10)))
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except database_errors() as error:
         raise StudyError(f'storage: {storage} cannot be used: {reason_of(error, url)}') from None
     return PatientStorage(optuna.storages.get_storage(backend))
+
+
+def database_errors() -> Tuple[Type[Exception], ...]:
+    """What a database raises through Optuna."""
+    from sqlalchemy.exc import SQLAlchemyError
+    return SQLAlchemyError, optuna.exceptions.StorageInternalError
 
 
 def reason_of(error: BaseException, url: URL) -> str:
@@ -139,6 +146,8 @@ def reason_of(error: BaseException, url: URL) -> str:
 
 
 def _parse(storage: Any) -> URL:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
     try:
         url = make_url(storage)
     except (ArgumentError, ValueError, TypeError, AttributeError):
@@ -167,6 +176,7 @@ def _secrets_of(url: URL) -> Dict[str, str]:
 
 def _without(url: URL) -> str:
     """The URL as text without its secrets; ``set(password=None)`` would leave the password."""
+    from sqlalchemy.engine import URL
     query = {name: value for name, value in url.query.items() if name not in _SECRET}
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database,
                       query).render_as_string()
@@ -177,12 +187,14 @@ def _spellings(secret: str) -> List[str]:
     return sorted({secret, quote_plus(secret), *encoded}, key=len, reverse=True)
 
 
-def open_to_look(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
+def open_to_look(work_dir: str, storage: Optional[str] = None,
+                 briefly: bool = False) -> BaseStorage:
     """The storage of a search for somebody who looks on: nothing is made or changed, and nobody
     is waited for.
 
     Args:
         storage: URL of a database; None: the journal in ``work_dir``.
+        briefly: of a journal, once and without what was asked (see :class:`journal.Glance`).
 
     Raises:
         StudyError: there is none, it is damaged, or it cannot be reached.
@@ -193,13 +205,13 @@ def open_to_look(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
         if not os.path.isfile(path):
             raise StudyError(f'work_dir: there is no {journal.JOURNAL} in {work_dir}; name the '
                              'folder of a search, or --storage where a database holds the study')
-        return journal.open_storage(path)
+        return journal.open_storage(path, journal.Glance(path) if briefly else None)
     url = _parse(storage)
     url = url.set(drivername=f'postgresql+{_driver(url)}')
     try:
         return optuna.storages.RDBStorage(
             url.render_as_string(hide_password=False), skip_table_creation=True,
             engine_kwargs=dict(hide_parameters=True, connect_args=dict(connect_timeout=10)))
-    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
+    except database_errors() as error:
         raise StudyError(f'storage: {_without(url)} cannot be used: '
                          f'{reason_of(error, url)}') from None

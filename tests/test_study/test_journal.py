@@ -7,7 +7,8 @@ import optuna
 import pytest
 
 from autokd_mm.errors import StudyError
-from autokd_mm.study.journal import JournalLock, drop_torn_line, open_storage
+from autokd_mm.study.heartbeat import HEARTBEAT
+from autokd_mm.study.journal import Glance, JournalLock, drop_torn_line, open_storage
 
 
 @pytest.mark.parametrize('content, kept', [
@@ -89,3 +90,28 @@ def test_damaged_journal_is_one_line(tmp_path):
     with pytest.raises(StudyError, match='study.journal is damaged') as refused:
         open_storage(str(path))
     assert '\n' not in str(refused.value)
+
+
+def test_a_glance_sees_what_counts(tmp_path):
+    """The same trials as Optuna's own reading, but for what it passes over; once."""
+    path = str(tmp_path / 'study.journal')
+    study = optuna.create_study(storage=open_storage(path), study_name='s', direction='maximize')
+    for number in range(3):
+        trial = study.ask()
+        trial.suggest_categorical('a', [1, 2])
+        trial.set_user_attr(HEARTBEAT, 7)
+        trial.set_user_attr('spec', dict(heartbeat='no sign of life'))
+        trial.report(0.5, 1)
+        if number < 2:
+            study.tell(trial, 0.25)
+    seen = open_storage(path, Glance(path))
+    trials = seen.get_all_trials(0)
+    study.tell(2, 0.5)
+    assert seen.get_all_trials(0) == trials  # as it was
+    for trial, whole in zip(trials, study.get_trials()):
+        assert not trial.params and not trial.intermediate_values
+        assert trial.user_attrs == dict(spec=dict(heartbeat='no sign of life'))
+        if trial.number < 2:
+            assert (trial.state, trial.values, trial.datetime_start, trial.datetime_complete) == (
+                whole.state, whole.values, whole.datetime_start, whole.datetime_complete)
+    assert [trial.state.name for trial in trials] == ['COMPLETE', 'COMPLETE', 'RUNNING']
