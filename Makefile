@@ -8,6 +8,7 @@ TORCH_INDEX ?=
 TRIALS ?= 60
 WORK_DIR ?= work_dirs/digits
 ARGS ?=
+SPHINXOPTS ?=
 
 ifeq ($(STACK),onedl)
 VENV := .venv
@@ -20,12 +21,13 @@ endif
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
 
-.PHONY: help venv search test parity test-install test-newest mutants check-configs check-zoo lint clean
+.PHONY: help venv search test docs parity test-install test-newest mutants check-configs check-zoo lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo 'make search   set up, then search a distiller on handwritten digits (again: it resumes)'
 	@echo 'make test     set up, then run the tests'
+	@echo 'make docs     the site in build/docs, warnings are errors; runs the notebooks in it'
 	@echo 'make parity   what stands in for compiled operations of mmcv, against a wheel if pip'
 	@echo '              finds one'
 	@echo 'make test-install  the wheel, built and installed outside the checkout, searches and trains'
@@ -54,6 +56,11 @@ search: $(STAMP)
 # Two processes of one thread: on tensors this small, threads wait longer than they work.
 test: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) -m pytest tests -n 2 --dist loadfile $(ARGS)
+
+# Without SPHINXOPTS="-D nb_execution_mode=off" the notebooks are run, those that have changed.
+docs: $(STAMP)
+	$(PY) -m sphinx -q -W --keep-going -b html $(SPHINXOPTS) docs build/docs
+	@echo 'build/docs/index.html'
 
 parity: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) tools/parity.py --stack $(STACK) $(ARGS)

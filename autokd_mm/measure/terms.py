@@ -70,7 +70,7 @@ def _hsic_1(one: torch.Tensor, other: torch.Tensor) -> float:
 
 
 def mse_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
-    """Mean over samples of ||s/|s| - t/|t|||^2 / 4 of the flattened features, 0 (same) to 1
+    """Mean over samples of ``||s/|s| - t/|t|||^2 / 4`` of the flattened features, 0 (same) to 1
     (opposite). NaN where the two have different shapes.
 
     Args:

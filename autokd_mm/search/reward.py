@@ -79,15 +79,15 @@ class Outcome:
 class Reward:
     """Weighted mean of gains, reward = sum_t w_t g_t / sum_t w_t.
 
-    The gain of a term of which less is better is g = (baseline - value) / |baseline|, otherwise
-    (value - baseline) / |baseline|: 0 is no better than no distillation, 1 a loss of zero or twice
+    The gain of a term of which less is better is ``g = (baseline - value) / |baseline|``,
+    otherwise ``(value - baseline) / |baseline|``: 0 is no better than no distillation, 1 a loss of zero or twice
     the metric. It is cut at -1, which keeps one exploding student from hiding the differences
     between all others. Above 1, as of a metric that more than doubles, it counts as 1 + ln g: the
     distance of two distillers is then that of the logarithms of what they gain, whatever the
     baseline, and a baseline next to zero (a detector behind a short proxy) does not drown the
     other terms. A baseline's metric below 0.01 counts as 0.01.
     A slope ``<term>_slope`` asks which student still improves faster: it is compared on the same
-    scale, with |baseline| of the term itself.
+    scale, with ``|baseline|`` of the term itself.
 
     Auto-KD names test loss and representation gap as the terms (abstract); a weight of one half
     each follows the authors' later public code: ``dict(held_out_loss=0.5, gap=0.5)``. What ranks

@@ -60,11 +60,14 @@ def _log_softmax(values: Tensor, tau: float) -> Tensor:
 class KLDistance(Distance):
     """tau^2 KL(softmax(T / tau) || softmax(S / tau)), the mean over vectors.
 
-    inter='none':    softmax over C at each position, mean over N, H, W (pixel-wise distillation,
-                     Liu et al., CVPR 2019; on N x K logits this is KD, Hinton et al. 2015).
-    inter='sample':  softmax over C H W of each sample, mean over N (supplement of Auto-KD, eq. 2).
-    inter='channel': softmax over H W of each channel of each sample, mean over N and C
-                     (supplement, eq. 4; Shu et al. (CWD), ICCV 2021).
+    inter='none'
+        softmax over C at each position, mean over N, H, W (pixel-wise distillation, Liu et al.,
+        CVPR 2019; on N x K logits this is KD, Hinton et al. 2015).
+    inter='sample'
+        softmax over C H W of each sample, mean over N (supplement of Auto-KD, eq. 2).
+    inter='channel'
+        softmax over H W of each channel of each sample, mean over N and C (supplement, eq. 4; Shu
+        et al. (CWD), ICCV 2021).
 
     Args:
         temperature: tau, in units of the feature. tau^2 keeps the gradient's size about the same

@@ -107,10 +107,13 @@ def direction_error(student: Tensor, teacher: Tensor, inter: str, centred: bool)
 class L2Distance(Distance):
     """Mean squared difference, of the features or of their normalised vectors.
 
-    inter='none':    mean over N, C, H, W of (s - t)^2.
-    inter='sample':  s^ = s / rms(s) along N for each unit (c, h, w), the same for t; the mean over
-                     all elements of (s^ - t^)^2.
-    inter='channel': the same with s^ normalised along N, H, W for each channel.
+    inter='none'
+        mean over N, C, H, W of (s - t)^2.
+    inter='sample'
+        s^ = s / rms(s) along N for each unit (c, h, w), the same for t; the mean over all elements
+        of (s^ - t^)^2.
+    inter='channel'
+        the same with s^ normalised along N, H, W for each channel.
 
     Normalised vectors have root mean square 1, so that the loss is 2 (1 - cos) for any length
     (supplement of Auto-KD, eq. 5-8, as an identity): twice ``CosineDistance`` of the same inter.

@@ -1,0 +1,36 @@
+"""The site is built without a warning; its notebooks are run by ``make docs``."""
+import re
+
+import pytest
+from printed_pages import ROOT
+
+sphinx = pytest.importorskip('sphinx.application')
+for name in ('myst_nb', 'furo'):
+    pytest.importorskip(name)
+
+
+@pytest.mark.timeout(300)
+def test_the_site_is_built_without_a_warning(tmp_path, monkeypatch):
+    """In this process, which has imported what the API reference needs."""
+    monkeypatch.setenv('PYTHONPATH', '')  # conf.py adds to it
+    said = open(str(tmp_path / 'warnings'), 'w+')
+    app = sphinx.Sphinx(str(ROOT / 'docs'), str(ROOT / 'docs'), str(tmp_path / 'html'),
+                        str(tmp_path / 'doctrees'), 'html', status=None, warning=said,
+                        confoverrides=dict(nb_execution_mode='off'))
+    app.build()
+    said.seek(0)
+    assert said.read() == ''
+    first = (tmp_path / 'html' / 'index.html').read_text(encoding='utf-8')
+    assert 'weights and the temperature' in first
+    losses = (tmp_path / 'html' / 'api' / 'models.html').read_text(encoding='utf-8')
+    assert 'id="autokd_mm.models.losses.FeatureLoss"' in losses
+
+
+def test_notebooks_have_no_outputs_and_a_kernel():
+    """Written in Markdown; a header makes a page a notebook."""
+    pages = sorted((ROOT / 'docs' / 'tutorials').glob('*.md'))
+    assert len(pages) >= 4
+    for page in pages:
+        text = page.read_text(encoding='utf-8')
+        assert text.startswith('---\n') and 'name: python3' in text, page
+        assert re.search(r'^```\{code-cell\}', text, re.M), page
