@@ -89,7 +89,7 @@ def gain_in_words(config: Config, distilled: Mapping[str, float],
     """A line with both numbers and the gain in the main metric; where nobody knows which that is,
     a line for each metric that both have."""
     main = main_metric(config.get('val_evaluator'))
-    names = [main] if main in distilled and main in twin else [
+    names = [main] if main and main in distilled and main in twin else [
         name for name, value in distilled.items()
         if name in twin and isinstance(value, (int, float))]
     if not names:

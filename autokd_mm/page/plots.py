@@ -5,7 +5,7 @@ import io
 import math
 import re
 from itertools import accumulate
-from typing import Any, Callable, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -19,7 +19,7 @@ POINTS, LINES = 2000, 200  # that are drawn at most
 _INK, _SOFT, _LINE, _MARK, _BAD = '#010101', '#020202', '#030303', '#040404', '#050505'
 _COLOURS = {_INK: 'var(--ink)', _SOFT: 'var(--soft)', _LINE: 'var(--line)', _MARK: 'var(--mark)',
             _BAD: 'var(--bad)'}
-_SETTINGS = {
+_SETTINGS: Dict[Any, Any] = {
     'svg.fonttype': 'none', 'svg.hashsalt': 'autokd_mm', 'font.family': 'sans-serif',
     'font.size': 11, 'axes.edgecolor': _LINE, 'axes.labelcolor': _SOFT, 'text.color': _INK,
     'xtick.color': _SOFT, 'ytick.color': _SOFT, 'axes.spines.top': False, 'path.simplify': True,

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import json
 import os
-from typing import IO, TYPE_CHECKING, Any, Dict, Iterator, Optional
+from typing import Any, Dict, Generator, IO, Optional, TYPE_CHECKING
 
 import optuna
 from optuna.storages.journal import JournalFileBackend
@@ -56,7 +56,7 @@ class Glance(JournalFileBackend):
         super().__init__(path)
         self._path, self._read = path, False
 
-    def read_logs(self, log_number_from: int) -> Iterator[Dict[str, Any]]:
+    def read_logs(self, log_number_from: int) -> Generator[Dict[str, Any], None, None]:
         if self._read:
             return
         self._read = True

@@ -16,8 +16,8 @@ class ComparedMaps(NamedTuple):
     """What one loss compares, over the image without its padding.
 
     ``title``: of the loss and the layers. ``teacher``, ``student`` (behind its connector) and
-    ``difference``: h x w, the mean over the channels of ``|T|``, ``|S|`` and ``|T - S|``, so the three
-    are in the same unit.
+    ``difference``: h x w, the mean over the channels of ``|T|``, ``|S|`` and ``|T - S|``, so the
+    three are in the same unit.
     """
     title: str
     teacher: Tensor

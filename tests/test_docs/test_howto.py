@@ -1,6 +1,5 @@
 """The pages about your own data: their configs and commands go through as they are printed."""
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
