@@ -79,13 +79,13 @@ class Outcome:
 class Reward:
     """Weighted mean of gains, reward = sum_t w_t g_t / sum_t w_t.
 
-    The gain of a term of which less is better is ``g = (baseline - value) / |baseline|``,
-    otherwise ``(value - baseline) / |baseline|``: 0 is no better than no distillation, 1 a loss of
-    zero or twice the metric. It is cut at -1, which keeps one exploding student from hiding the
-    differences between all others. Above 1, as of a metric that more than doubles, it counts as 1 + ln g: the
+    The gain of a term of which less is better is ``g = (baseline - value) / |baseline|``, otherwise
+    ``(value - baseline) / |baseline|``: 0 is no better than no distillation, 1 a loss of zero or
+    twice the metric. It is cut at -1, which keeps one exploding student from hiding the differences
+    between all others. Above 1, as of a metric that more than doubles, it counts as 1 + ln g: the
     distance of two distillers is then that of the logarithms of what they gain, whatever the
-    baseline, and a baseline next to zero (a detector behind a short proxy) does not drown the
-    other terms. A baseline's metric below 0.01 counts as 0.01.
+    baseline, and a baseline next to zero (a detector behind a short proxy) does not drown the other
+    terms. A baseline's metric below 0.01 counts as 0.01.
     A slope ``<term>_slope`` asks which student still improves faster: it is compared on the same
     scale, with ``|baseline|`` of the term itself.
 
