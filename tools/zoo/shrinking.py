@@ -189,8 +189,9 @@ def _narrow(model, divisor):
 
 
 def _hasten(model):
-    """Two steps hardly move running statistics from where they begin: let them count. What a
-    module normalises with by default is written out for it."""
+    """Let running statistics fit the random weights that stand in for pretrained ones: two steps
+    hardly move them, and frozen ones never. What a module normalises with by default is written
+    out for it."""
     for each in list(_walk(model)):
         cls = _class_of(each) if 'type' in each else None
         if inspect.isclass(cls) and 'norm_cfg' not in each:
@@ -198,6 +199,9 @@ def _hasten(model):
             if asked is not None and isinstance(asked.default, dict) \
                     and asked.default.get('type') in _NORMS:
                 each['norm_cfg'] = copy.deepcopy(asked.default)
+        for key, value in dict(norm_eval=False, frozen_stages=-1).items():
+            if inspect.isclass(cls) and key in inspect.signature(cls.__init__).parameters:
+                each[key] = value
     for each in _walk(model):
         if each.get('type') in _NORMS:
             each['momentum'] = 0.9

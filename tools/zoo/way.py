@@ -130,7 +130,7 @@ class Way:
                 except Exception as error:
                     said.append((level[1], in_short(error)))
                     print(f'{stem(path)} {level}: {said[-1][1]}', flush=True)
-                    if path == choices[0][0]:
+                    if path == choices[0][0] and not isinstance(last, NotImplementedError):
                         last = error  # with its own widths and the largest images
                     if needed(error):
                         break

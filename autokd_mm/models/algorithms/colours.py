@@ -8,6 +8,8 @@ from torch import nn
 
 from autokd_mm.models.algorithms.renormalise import flips_channels, statistics
 
+# Pixels that become channels of one, by the class: of MMDetection (YOLOX) and timm (TResNet).
+_FOLDED = dict(Focus=4, SpaceToDepth=16)
 # Of red, green and blue in the luma of ITU-R BT.601, as OpenCV turns colours to grey.
 _LUMA = (0.299, 0.587, 0.114)
 
@@ -60,6 +62,9 @@ class OtherColours(nn.Module):
 def channels_of(network: nn.Module) -> Optional[int]:
     """Of the images that a network takes: its backbone's first convolution says it. ``None`` where
     there is none."""
-    stem = getattr(network, 'backbone', network)
-    return next((module.in_channels for module in stem.modules()
-                 if isinstance(module, nn.Conv2d)), None)
+    folded = 1  # pixels of which a stem such as YOLOX's makes channels of one
+    for module in getattr(network, 'backbone', network).modules():
+        folded = _FOLDED.get(type(module).__name__, folded)
+        if isinstance(module, nn.Conv2d):
+            return module.in_channels // folded
+    return None

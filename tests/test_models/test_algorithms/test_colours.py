@@ -56,6 +56,11 @@ def test_a_teacher_without_a_preprocessor_gets_the_images_of_the_student():
     assert torch.equal(view(inputs), inputs.repeat(1, 3, 1, 1))
 
 
+def test_channels_of_a_stem_that_folds_pixels():
+    from mmdet.models.backbones import CSPDarknet
+    assert channels_of(CSPDarknet()) == 3
+
+
 def test_networks_with_the_same_channels():
     for channels in (1, 3):
         assert OtherColours.between(None, None, channels, channels) is None
