@@ -64,8 +64,9 @@ model, heads, pipelines and hooks stays, which the command asserts. Replaced are
 metrics of boxes, by those that read digit scenes (`VOCMetric` where the metric reads another
 layout's boxes, `MultiLabelMetric` and `AveragePrecision` for several labels); pretrained weights,
 by random ones, so that running statistics are neither frozen (`norm_eval`, `frozen_stages`) nor
-slow (`momentum`), which random weights do not stand; `AmpOptimWrapper`, by `OptimWrapper`, as there is no GPU. The teacher is the next
-size of the same name where the folder has one that builds, otherwise (`=`) the network itself.
+slow (`momentum`), which random weights do not stand; `AmpOptimWrapper`, by `OptimWrapper`, as
+there is no GPU. The teacher is the next size of the same name where the folder has one that
+builds, otherwise (`=`) the network itself.
 Where the package alone does not train the first config, the second most common one is tried.
 
 Then: one step and a validation with the package alone; `tools/make_pair.py`; a dry run; a search
