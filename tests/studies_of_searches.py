@@ -66,12 +66,20 @@ def trial_of(rng, number, **more):
                         user_attrs=dict(attrs, outcome=outcome(reward)), **args)
 
 
-def make_search(work_dir, trials=40, seed=0, final=True, about=ABOUT):
-    """A finished search without its banks; returns its study and that of the final round."""
-    rng = random.Random(seed)
-    study = open_study(str(work_dir), MCTSSampler(seed=0), dict(
-        space={}, proxy=dict(images=640, held_out=360, epochs=EPOCHS), reward=dict(metric=1.),
-        layers=dict(student='backbone.layer3')))
+def make_search(work_dir, trials=40, final=True, about=ABOUT, storage=None):
+    """A finished search without its banks; returns its study and that of the final round.
+
+    Args:
+        storage: None: a journal in the work dir.
+    """
+    rng = random.Random(0)
+    description = dict(space={}, proxy=dict(images=640, held_out=360, epochs=EPOCHS),
+                       reward=dict(metric=1.), layers=dict(student='backbone.layer3'))
+    if storage is None:
+        study = open_study(str(work_dir), MCTSSampler(seed=0), description)
+    else:
+        study = optuna.create_study(storage=storage, direction='maximize')
+        study.set_user_attr('search', description)
     studies.set_baseline(study, BASELINE)
     studies.set_plan(study, trials, 0, 16)
     study.set_user_attr('teacher_metrics', {'accuracy/top1': 98.5})
@@ -86,7 +94,8 @@ def make_search(work_dir, trials=40, seed=0, final=True, about=ABOUT):
                   key=lambda trial: -trial.value)[:3]
     for number in [-1, *(trial.number for trial in best)]:
         for run in (1, 2):
-            gain = 0 if number < 0 else .1 + .02 * run + .05 * (number == best[1].number)
+            second = number in [trial.number for trial in best[1:2]]
+            gain = 0 if number < 0 else .1 + .02 * run + .05 * second
             last.add_trial(create_trial(state=TrialState.COMPLETE, value=1 - gain, user_attrs=dict(
                 candidate=number, seed=run, length=4, outcome=outcome(gain, 8.))))
     (work_dir / 'best_distiller.py').write_text('# found\n')

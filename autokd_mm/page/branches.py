@@ -81,7 +81,7 @@ def grow(trials: Sequence[FrozenTrial], winner: Optional[int] = None, nodes: int
         nodes: that are drawn at most.
     """
     paths = [(trial, [step for step in steps_of(trial) if step is not None]) for trial in trials]
-    least = 1
+    least = 1 + len(trials) // nodes
     while True:
         root = _node('all trials', paths, 0, winner, least)
         size, hidden = _size(root)

@@ -168,7 +168,7 @@ def luck(rewards: List[List[float]]) -> Optional[float]:
     """
     rows, columns = len(rewards), len(rewards[0]) if rewards else 0
     freedom = (rows - 1) * (columns - 1)
-    if freedom < 1:
+    if min(rows, columns) < 2:
         return None
     own = [_mean(row) for row in rewards]
     seed = [_mean([row[column] for row in rewards]) for column in range(columns)]

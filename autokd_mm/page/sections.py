@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.page import meaning
 from autokd_mm.page.facts import Entrant, Facts, outcome_of
 from autokd_mm.page.plots import curve_of
-from autokd_mm.search.effects import option_effects, telling_pairs
+from autokd_mm.search.effects import Effects
 from autokd_mm.search.reward import DEFAULT
 from autokd_mm.space import level_of
 from autokd_mm.study.ranking import ranked, spec_of
@@ -115,10 +115,10 @@ def _said(rows: Sequence[Entrant]) -> List[str]:
 
 def mattered(facts: Facts) -> Dict[str, Any]:
     """The effects of options, by level, and the pairs that count."""
-    levels = option_effects(facts.done, level_of)
+    effects = Effects(facts.done, level_of)
+    levels, (pairs, looked_at) = effects.by_level(), effects.pairs()
     values = [0.0] + [value for level in levels for one in level
                       for value in (one.mean - one.spread, one.mean + one.spread)]
-    pairs, looked_at = telling_pairs(facts.done, level_of) if levels else ([], 0)
     return dict(levels=[(meaning.name_of(level[0].level), meaning.about(level[0].level), level)
                         for level in levels], axis=_axis(values), pairs=pairs,
                 looked_at=looked_at)

@@ -7,7 +7,7 @@ import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.option_model import _GUESS, _GUESSES, OptionModel
 from autokd_mm.search.study_tree import StudyTree
 
 _INSIDE = 1.645  # nine of ten of a normal distribution
@@ -40,81 +40,86 @@ class Pair(NamedTuple):
     trials: int
 
 
-def option_effects(trials: Sequence[FrozenTrial],
-                   shared_name: Optional[Callable[[str], str]] = None) -> List[List[Effect]]:
-    """By level, the one whose options differ most first; in a level the best option first.
-
-    The model is linear: it knows no pairs, and what was rejected or failed counts as a poor value,
-    not as a disaster.
+class Effects:
+    """Of the options of a study, and of pairs that follow each other.
 
     Args:
         trials: of a study that is maximised, in order.
         shared_name: as for :class:`~autokd_mm.search.MCTSSampler`.
     """
-    known = _posterior(trials, OptionModel(shared_name=shared_name))
-    if known is None:
-        return []
-    model, mean, covariance, width = known
-    levels: Dict[str, List[int]] = {}
-    for feature, key in enumerate(model._keys):
-        if len(key) == 2 and model._sums[feature].visits:
-            levels.setdefault(key[0], []).append(feature)
-    found = []
-    for level, features in levels.items():
-        if len(features) < 2:
-            continue
-        share = np.full((len(features), len(features)), -1 / len(features))
-        contrast = share + np.eye(len(features))
-        means = contrast @ mean[features]
-        variances = np.diag(contrast @ covariance[np.ix_(features, features)] @ contrast.T)
-        found.append(sorted((Effect(level, model._keys[feature][1], width * one,
-                                    _INSIDE * width * math.sqrt(variance),
-                                    model._sums[feature].visits)
-                             for feature, one, variance in zip(features, means, variances)),
-                            key=lambda effect: -effect.mean))
-    return sorted(found, key=lambda level: -abs(level[0].mean - level[-1].mean))
 
+    def __init__(self, trials: Sequence[FrozenTrial],
+                 shared_name: Optional[Callable[[str], str]] = None) -> None:
+        self._view = StudyTree(StudyDirection.MAXIMIZE,
+                               model=OptionModel(pairs=True, shared_name=shared_name))
+        self._view.sync(trials)
+        tree = self._view.tree
+        self._width = tree.value_of(1.0) - tree.value_of(0.0)
 
-def telling_pairs(trials: Sequence[FrozenTrial],
-                  shared_name: Optional[Callable[[str], str]] = None) -> Tuple[List[Pair], int]:
-    """The pairs of options that follow each other and stand out of the noise, strongest first, and
-    how many were looked at.
+    def by_level(self) -> List[List[Effect]]:
+        """The level whose options differ most first; in a level the best option first.
 
-    The more pairs are looked at, the more stand out by chance; the bar is as much higher
-    (Bonferroni), so that in nineteen of twenty searches without any such pair none is told.
+        The model is linear and knows no pairs here; what was rejected or failed counts in it as a
+        poor value, not as a disaster.
+        """
+        keys, sums = self._model._keys, self._model._sums
+        known = [feature for feature, key in enumerate(keys) if len(key) < 4]
+        mean, covariance = self._posterior(known)
+        levels: Dict[str, List[int]] = {}
+        for place, feature in enumerate(known):
+            if len(keys[feature]) == 2 and sums[feature].visits:
+                levels.setdefault(keys[feature][0], []).append(place)
+        found = []
+        for level, places in levels.items():
+            if len(places) < 2 or not self._width:
+                continue
+            contrast = np.eye(len(places)) - 1 / len(places)
+            variances = np.diag(contrast @ covariance[np.ix_(places, places)] @ contrast)
+            found.append(sorted(
+                (Effect(level, keys[known[place]][1], self._width * one,
+                        _INSIDE * self._width * math.sqrt(variance), sums[known[place]].visits)
+                 for place, one, variance in zip(places, contrast @ mean[places], variances)),
+                key=lambda effect: -effect.mean))
+        return sorted(found, key=lambda options: options[-1].mean - options[0].mean)
 
-    Args:
-        trials, shared_name: as for :func:`option_effects`.
-    """
-    known = _posterior(trials, OptionModel(pairs=True, shared_name=shared_name))
-    if known is None:
-        return [], 0
-    model, mean, covariance, width = known
-    features = [feature for feature, key in enumerate(model._keys)
-                if len(key) == 4 and model._sums[feature].visits]
-    bar = NormalDist().inv_cdf(1 - _SURE / (2 * max(len(features), 1)))
-    found = []
-    for feature in features:
-        deviation = math.sqrt(covariance[feature, feature])
-        if abs(mean[feature]) > bar * deviation:
-            key = model._keys[feature]
-            found.append(Pair((key[0], key[1]), (key[2], key[3]), width * mean[feature],
-                              _INSIDE * width * deviation, model._sums[feature].visits))
-    return sorted(found, key=lambda pair: -abs(pair.mean)), len(features)
+    def pairs(self) -> Tuple[List[Pair], int]:
+        """The pairs of options that follow each other and stand out of the noise, strongest first,
+        and how many were looked at.
 
+        The more pairs are looked at, the more stand out by chance; the bar is as much higher
+        (Bonferroni), so that in nineteen of twenty searches without any such pair none is told.
+        """
+        keys, sums = self._model._keys, self._model._sums
+        features = [feature for feature, key in enumerate(keys)
+                    if len(key) == 4 and sums[feature].visits]
+        if not features or not self._width:
+            return [], len(features)
+        mean, covariance = self._posterior(range(len(keys)))
+        bar = NormalDist().inv_cdf(1 - _SURE / (2 * len(features)))
+        found = []
+        for feature in features:
+            deviation = math.sqrt(covariance[feature, feature])
+            if abs(mean[feature]) > bar * deviation:
+                key = keys[feature]
+                found.append(Pair((key[0], key[1]), (key[2], key[3]), self._width * mean[feature],
+                                  _INSIDE * self._width * deviation, sums[feature].visits))
+        return sorted(found, key=lambda pair: -abs(pair.mean)), len(features)
 
-def _posterior(trials: Sequence[FrozenTrial], empty: OptionModel
-               ) -> Optional[Tuple[OptionModel, np.ndarray, np.ndarray, float]]:
-    """Model, mean and covariance by feature, and the width of the scale; None: nothing is known."""
-    view = StudyTree(StudyDirection.MAXIMIZE, model=empty)
-    view.sync(trials)
-    model, width = view.tree.model, view.tree.value_of(1.0) - view.tree.value_of(0.0)
-    assert model is not None
-    if not width:
-        return None
-    posterior = view.tree.posterior()
-    size, order = len(model), model._order
-    precision = model._gram[:size, :size] + np.diag(model._precision())
-    mean = np.empty(size)
-    mean[order] = posterior.mean
-    return model, mean, posterior.scale**2 * np.linalg.inv(precision), width
+    @property
+    def _model(self) -> OptionModel:
+        model = self._view.tree.model
+        assert model is not None
+        return model
+
+    def _posterior(self, features: Sequence[int]) -> Tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of these features, in this order, as if there were no others; see
+        :meth:`OptionModel.posterior`."""
+        model, scale = self._model, self._view.tree._scale
+        index = np.array(features)
+        target = np.array([model._sums[f].above(scale.low, scale.width) for f in features])
+        inverse = np.linalg.inv(model._gram[np.ix_(index, index)]
+                                + np.diag(model._precision()[index]))
+        mean = inverse @ target
+        left = max(scale.squares(self._view.tree.root) - float(target @ mean), 0.0)
+        variance = (_GUESSES * _GUESS**2 + left) / (_GUESSES + model._sums[0].visits)
+        return mean, variance * inverse

@@ -1,0 +1,65 @@
+"""What a page knows of a search."""
+import math
+from pathlib import Path
+
+import pytest
+from studies_of_searches import make_search
+
+from autokd_mm.page.facts import facts_of, luck
+from autokd_mm.search.extrapolation import expected_gain
+from autokd_mm.study.about import add_spent, get_spent
+from autokd_mm.study.status import FINISHED, open_studies
+
+OLD = Path(__file__).resolve().parents[1] / 'data' / 'version_0_1_0' / 'search'
+
+
+@pytest.fixture
+def facts(tmp_path):
+    return facts_of(str(tmp_path), *make_search(tmp_path))
+
+
+def test_final_round(facts):
+    first = facts.entrants[0]
+    assert facts.status.phase == FINISHED and facts.top.number == first.number
+    # .02 x run + .1, and .05 more; the reward is the mean of two gains that are each as large.
+    assert first.rewards == pytest.approx([.17, .19]) and first.mean == pytest.approx(.18)
+    assert [round(one.mean, 6) for one in facts.entrants[1:]] == [.13, .13]
+    assert first.metric == pytest.approx(.7 * 1.18) and first.handcrafted is False
+    assert facts.metrics[-1] == {4: pytest.approx(.7)} and facts.final_seconds == 64
+    assert facts.expected == expected_gain({4 * 5120: first.metric, 5120: facts.top.user_attrs[
+        'outcome']['metric']}, {5120: .7, 4 * 5120: .7}, 40000, 360)
+
+
+def test_luck_of_seeds():
+    """What a seed does to all is no luck of one: the residuals of a two-way table."""
+    assert luck([[.1, .2, .3], [.2, .3, .4]]) == pytest.approx(0)
+    # Residuals of +-.05 each, four of them, one degree of freedom.
+    assert luck([[0., 0.], [.1, -.1]]) == pytest.approx(6.31 * math.sqrt(4 * .05**2))
+    assert luck([[.1], [.2]]) is None and luck([[.1, .2]]) is None and luck([]) is None
+
+
+def test_without_about(tmp_path):
+    """A study from before there was any."""
+    found = facts_of(str(tmp_path), *make_search(tmp_path, about=None))
+    assert found.expected is None and found.entrants[0].handcrafted is None
+    assert found.entrants[0].rewards == pytest.approx([.17, .19])
+
+
+def test_a_final_round_that_has_begun(tmp_path):
+    study, final = make_search(tmp_path)
+    study.set_user_attr('about', dict(study.user_attrs['about'], final=dict(
+        reward=dict(metric=1.), seeds=3, handcrafted=[])))
+    assert not facts_of(str(tmp_path), study, final).entrants
+
+
+def test_no_study_yet_and_an_old_one(tmp_path):
+    found = facts_of(str(tmp_path), None, None)
+    assert found.top is None and found.epochs == 0
+    old = facts_of(str(OLD), *open_studies(str(OLD)))
+    assert old.top is not None and old.baseline is not None and old.epochs
+
+
+def test_seconds_are_added_up(tmp_path):
+    study, _ = make_search(tmp_path, 2)
+    add_spent(study, dict(teacher=.01, bank=1.))
+    assert get_spent(study) == dict(teacher=20., bank=4.)

@@ -1,0 +1,141 @@
+"""Pages of good and of odd studies."""
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import optuna
+import pytest
+from optuna.trial import TrialState, create_trial
+from studies_of_searches import BASELINE, make_search
+
+from autokd_mm.errors import ConfigError
+from autokd_mm.page import facts_of, page, write_page
+from autokd_mm.page.render import duration, number, percent, signed
+from autokd_mm.search import MCTSSampler
+from autokd_mm.study import study as studies
+from autokd_mm.study.status import open_studies
+from autokd_mm.study.study import open_study
+
+pytest.importorskip('jinja2')
+OLD = Path(__file__).resolve().parents[1] / 'data' / 'version_0_1_0' / 'search'
+SECTIONS = ['answer', 'sure', 'mattered', 'tree', 'course', 'trials', 'cost', 'networks', 'maps',
+            'repeat']
+
+
+class Read(HTMLParser):
+    """Sections in order, and the tags that are left open."""
+    VOID = {'meta', 'link', 'br', 'img'}
+
+    def __init__(self, text):
+        super().__init__()
+        self.sections, self.open, self.tags = [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag == 'section':
+            self.sections.append(dict(attrs)['id'])
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def checked(text):
+    """A whole page that loads nothing and runs nothing."""
+    read = Read(text)
+    assert read.sections == SECTIONS and not read.open and 'script' not in read.tags
+    assert not re.search(r'(src|href|url\()="?https?:', text)
+    return text
+
+
+def of(folder, *opened):
+    return checked(page(facts_of(str(folder), *opened)))
+
+
+def test_a_finished_search(tmp_path):
+    folder = tmp_path / 'my digits'
+    folder.mkdir()
+    text = of(folder, *make_search(folder))
+    assert '+12.6 points' in text and 'expected in the full training of 30 epochs' in text
+    assert f"autokd train &#39;{folder}/best_distiller.py&#39;" in text
+    assert f"autokd search &#39;{folder}/digits.py&#39; --work-dir &#39;{folder}_again&#39;" in text
+    assert 'clearly better than the same student' in text and 'No hand-crafted method' in text
+    assert 'All 40 trials' in text and 'rejected' in text and text.count('<svg viewBox') == 2
+    assert 'not over' not in text and '16 × 2 × 2' in text
+    assert re.search(r'<td>teacher</td>.*20 s</td>', text)
+
+
+def test_while_it_runs(tmp_path):
+    study, _ = make_search(tmp_path, 5, final=False)
+    study.ask()
+    text = of(tmp_path, study, None)
+    assert 'The search is not over' in text and 'No final round yet' in text
+    assert f'autokd search {tmp_path}/digits.py --work-dir {tmp_path} --resume' in text
+
+
+def test_before_the_first_trial(tmp_path):
+    of(tmp_path, None, None)
+    study = open_study(str(tmp_path), MCTSSampler(seed=0), dict(a=1))
+    assert 'Nothing yet' in of(tmp_path, study, None)
+
+
+def test_failed_trials_only(tmp_path):
+    study = open_study(str(tmp_path), MCTSSampler(seed=0), dict(a=1))
+    studies.set_baseline(study, BASELINE)
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs=dict(reason='loss is NaN')))
+    text = of(tmp_path, study, None)
+    assert 'Nothing yet' in text and 'loss is NaN' in text and '1 failed' in text
+
+
+def test_an_old_study():
+    text = of(OLD, *open_studies(str(OLD)))
+    assert 'does not say which config' in text
+
+
+def test_odd_values(tmp_path):
+    """Outcomes of another version, infinite rewards, a spec that nobody knows."""
+    study, _ = make_search(tmp_path, 4, final=False)
+    study.add_trial(create_trial(value=float('inf'), user_attrs=dict(outcome=dict(gap=1.))))
+    study.add_trial(create_trial(value=.5, user_attrs=dict(outcome=dict(BASELINE, new_term=1.))))
+    of(tmp_path, study, None)
+
+
+def test_without_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
+    text = of(tmp_path, *make_search(tmp_path))
+    assert text.count('pip install matplotlib') == 2 and '<svg viewBox' not in text
+
+
+def test_without_jinja2(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, 'jinja2', None)
+    with pytest.raises(ConfigError, match='pip install jinja2'):
+        write_page(str(tmp_path), None, None)
+    assert not list(tmp_path.iterdir())
+
+
+def test_pictures(tmp_path):
+    (tmp_path / 'winner_maps.png').write_bytes(b'\x89PNG....')
+    assert 'data:image/png;base64,iVBORy4uLi4=' in of(tmp_path, None, None)
+    (tmp_path / 'winner_maps.png').write_bytes(b'<svg onload=alert(1)>')
+    assert '<img' not in of(tmp_path, None, None)
+
+
+def test_a_thousand_trials_are_small(tmp_path):
+    text = of(tmp_path, *make_search(tmp_path, 1000, storage=optuna.storages.InMemoryStorage()))
+    assert len(text) < 3 * 2**20 / 2
+    assert 'The best 100 trials' in text and '900 more are in leaderboard.csv' in text
+    assert 'curves are left out' in text
+
+
+@pytest.mark.parametrize('found, expected', [
+    (signed(.2), '+0.200'), (signed(-.2, 1), '−0.2'), (signed(None), '–'),
+    (number(float('nan')), '–'), (percent(.5, '.1f'), '50.0'), (duration(None), '–'),
+    (duration(59), '59 s'), (duration(61), '1 min'), (duration(3660), '1 h 1 min')])
+def test_numbers(found, expected):
+    assert found == expected
