@@ -31,7 +31,7 @@ help:
 	@echo 'make parity   what stands in for compiled operations of mmcv, against a wheel if pip'
 	@echo '              finds one'
 	@echo 'make test-install  the wheel, built and installed outside the checkout, searches and trains'
-	@echo 'make test-newest  the tests with the newest versions of everything that pip finds, in .venv-newest'
+	@echo 'make test-newest  the tests in .venv-newest, with the newest of everything that pip finds'
 	@echo 'make mutants  small faults in the core that no test notices (hours; it resumes);'
 	@echo '              ARGS="--sample 60 --room search" for a few of them'
 	@echo 'make check-configs  one training iteration of every config at full size (an hour; it resumes)'
@@ -69,6 +69,7 @@ test-install: $(STAMP)
 	OMP_NUM_THREADS=1 $(PY) tools/check_install.py
 
 # No pins: what pip finds newest today, in an environment made afresh.
+.PHONY: test-newest
 test-newest:
 	rm -rf .venv-newest
 	$(PYTHON) -m venv .venv-newest

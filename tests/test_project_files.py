@@ -93,7 +93,7 @@ def test_what_contributing_names_is_there():
         assert (ROOT / path).exists(), path
     for line in shell_blocks(ROOT / 'CONTRIBUTING.md'):
         words = line.split()
-        assert words[0] != 'make' or set(words[1:]) <= TARGETS, line
+        assert 'make' not in words[:1] or set(words[1:]) <= TARGETS, line
     for target in re.findall(r'`make ([a-z-]+)`', text):
         assert target in TARGETS, target
 
@@ -122,5 +122,3 @@ def test_no_place_of_one_machine(path):
     text = path.read_text()
     assert not re.search(r'/(home|root|work|tmp|opt)/', text)
     assert not re.search(r'https?://(?!github\.com/open-mmlab)', text)
-    if path.suffix == '.md':
-        assert max(map(len, text.splitlines())) <= 105
