@@ -1,4 +1,5 @@
 """The site: ``make docs``. Pages are MyST Markdown, and myst-nb runs the notebooks among them."""
+import glob
 import os
 import sys
 from pathlib import Path
@@ -18,7 +19,6 @@ copyright = '2026, the autokd_mm authors'
 version = release = __version__
 
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
-suppress_warnings = ['toc.empty_glob']  # a glob stands for pages that need not be there
 
 myst_enable_extensions = ['dollarmath']
 myst_heading_anchors = 4  # links to headings as on GitHub
@@ -35,3 +35,15 @@ napoleon_use_ivar = True  # fields of a NamedTuple are documented once
 
 html_theme = 'furo'
 html_title = 'autokd_mm'
+
+
+def _drop_empty_globs(app, page, source):
+    """A pattern in the first page's table of contents stands for pages that need not be there."""
+    if page == 'index':
+        source[0] = '\n'.join(line for line in source[0].split('\n')
+                              if not line.endswith('*')
+                              or glob.glob(os.path.join(app.srcdir, f'{line}.md')))
+
+
+def setup(app):
+    app.connect('source-read', _drop_empty_globs)
