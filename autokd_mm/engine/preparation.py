@@ -145,15 +145,21 @@ def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, A
     return trainer
 
 
-def show_plan(task: Task, runner: Any, settings: SearchSettings) -> None:
-    """Log what would be searched, and what the teacher is worth, if there is one already."""
+def show_plan(task: Task, runner: Any, settings: SearchSettings) -> Optional[float]:
+    """Log what would be searched, and what the teacher is worth, if there is one already.
+
+    Returns:
+        Seconds in which it was evaluated; ``None``: it is not there.
+    """
     for line in words.plan(task.space, task.layers, task.computed_factors):
         runner.logger.info(line)
     if teachers.find_checkpoint(task.model.teacher, runner.cfg, runner.work_dir,
                                 settings.train_teacher):
+        begun = time.perf_counter()
         _tell(task.model, teachers.evaluate(task.model, runner.val_loop), runner)
-    else:
-        runner.logger.info('teacher: not trained yet, the search trains it first')
+        return time.perf_counter() - begun
+    runner.logger.info('teacher: not trained yet, the search trains it first')
+    return None
 
 
 def _show_teacher(model: Any, runner: Any, study: Optional[Study], ranks: Ranks,

@@ -10,6 +10,7 @@ from mmengine.runner import BaseLoop
 
 from autokd_mm.engine.about import about
 from autokd_mm.engine.ending import Ending
+from autokd_mm.engine.estimate import foretell
 from autokd_mm.engine.expectation import Expectation, FullLength
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.followers import LeadingTrainer, follow
@@ -97,7 +98,9 @@ class SearchLoop(BaseLoop):
             refuse_study(self.runner, self.settings)
         task = self.look()
         if self.settings.dry_run:
-            show_plan(task, self.runner, self.settings)
+            evaluation = show_plan(task, self.runner, self.settings)
+            for line in foretell(task, self.runner, self.settings, evaluation):
+                self.say(line)
             return self.runner.model
         if ranks.leads:
             self._lead(task, ranks)
