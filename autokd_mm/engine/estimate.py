@@ -12,7 +12,7 @@ from autokd_mm.engine.pruning import looks
 from autokd_mm.engine.rungs import Rungs
 from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.engine.trial_run import Pace, pace_of
-from autokd_mm.errors import CandidateFailed
+from autokd_mm.errors import CandidateFailed, UserError
 from autokd_mm.proxy.choice import POOL
 from autokd_mm.search.reward import Reward
 from autokd_mm.task.task import Task
@@ -27,6 +27,7 @@ class Estimate:
         bank, trials, final: each phase, the undistilled student with the trials.
         trial: one that is not pruned.
         bank_bytes: on disk.
+        memory: bytes; what was needed for a few steps, and what the held-out half has beside.
         pace: that this is made of.
         measured: seconds that measuring took.
     """
@@ -36,6 +37,7 @@ class Estimate:
     final: float
     trial: float
     bank_bytes: float
+    memory: float
     pace: Pace
     measured: float
 
@@ -47,10 +49,12 @@ class Estimate:
 def foretell(task: Task, runner: Any, settings: SearchSettings, evaluation: Optional[float]
              ) -> List[str]:
     """Lines for a person; of :func:`estimate`."""
+    if settings.ranks_per_trial > 1:
+        return ['no estimate where ranks share the batches of a trial']
     try:
         return lines(estimate(task, runner, settings, evaluation), settings)
-    except CandidateFailed as error:
-        return [f'no estimate: nothing could be trained for a few steps ({error})']
+    except (CandidateFailed, UserError) as error:
+        return [f'no estimate: a few steps could not be made ({error})']
 
 
 def estimate(task: Task, runner: Any, settings: SearchSettings, evaluation: Optional[float]
@@ -81,7 +85,8 @@ def estimate(task: Task, runner: Any, settings: SearchSettings, evaluation: Opti
         teacher=_training(task, runner, settings, pace) if evaluation is None else evaluation,
         bank=rows * pace.row + asked,
         trials=baseline + settings.trials * (trial - (1 - _kept(settings.pruner, epochs)) * run),
-        final=lengths * run, trial=trial, bank_bytes=rows * pace.row_bytes, pace=pace,
+        final=lengths * run, trial=trial, bank_bytes=rows * pace.row_bytes,
+        memory=pace.memory + held_out * pace.row_bytes, pace=pace,
         measured=time.perf_counter() - begun)
 
 
@@ -123,13 +128,14 @@ def lines(found: Estimate, settings: SearchSettings) -> List[str]:
     """For a person."""
     pace, mib = found.pace, 2 ** 20
     pruned = _kept(settings.pruner, settings.proxy.epochs) < 1
-    memory = f'{pace.memory / mib / 1024:.1f} GiB' + (
+    trials = f'{settings.trials} trials'
+    memory = f'{found.memory / mib / 1024:.1f} GiB' + (
         f', of the GPU {pace.gpu_memory / mib / 1024:.1f} GiB' if pace.gpu_memory else '')
     return [
         f'estimate for this machine, one worker (a few steps of each, {found.measured:.0f} s):',
         f'  teacher      {_time(found.teacher)}',
         f'  bank         {_time(found.bank)}, {found.bank_bytes / mib:,.1f} MiB',
-        f'  {f"{settings.trials} trials":<12} {_time(found.trials)}, {_seconds(found.trial)} each' + (
+        f'  {trials:<12} {_time(found.trials)}, {_seconds(found.trial)} each' + (
             ', some of them pruned on the way' if pruned else ''),
         f'  final round  {_time(found.final)}',
         f'  together     {_time(found.total)}; memory {memory}']
@@ -142,5 +148,5 @@ def _seconds(seconds: float) -> str:
 def _time(seconds: float) -> str:
     minutes = seconds / 60
     if minutes < 100:
-        return f'{max(minutes, 0.1):.1f} min'
+        return f'{minutes and max(minutes, 0.1):.1f} min'
     return f'{math.floor(minutes / 60)} h {math.floor(minutes % 60)} min'

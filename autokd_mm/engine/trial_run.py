@@ -7,6 +7,7 @@ import resource
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Dict, List, Optional
 
 import optuna
@@ -82,6 +83,7 @@ def _small_trainer(found: Pace, task: Task, folder: str) -> ProxyTrainer:
     train, held_out = task.proxy.counts(images)
     batch = task.proxy.batch_size
     small = copy.copy(task)
+    small._say = lambda line: None  # these are not the factors of the search
     small.proxy = replace(task.proxy, images=min(train, STEPS * batch), epochs=1, iterations=0,
                           held_out=min(held_out, max(2 * batch, 32)), select='class_balanced')
     small.__dict__.pop('images', None)  # chosen for the whole proxy
@@ -156,16 +158,16 @@ def _measure_teacher(found: Pace, task: Task, runner: Any) -> None:
     """Training and validation of each teacher, together."""
     now = _clock(task)
     for teacher, _ in each_teacher(task.model):
-        own = copy.deepcopy(teacher).to(task.device).requires_grad_(True).train()
+        own = copy.deepcopy(teacher).to(task.device).requires_grad_(True).train()  # it was frozen
         with quiet():
             optim = build_optim_wrapper(own, usable(task.config.optim_wrapper, distills=False))
             optim.initialize_count_status(own, 0, 10 ** 6)
-        found.teacher_step += _pace(task.dataloader, lambda data: own.train_step(data, optim), now)
+        found.teacher_step += _pace(task.dataloader, partial(own.train_step, optim_wrapper=optim),
+                                    now)
         own.eval()
         loader = runner.val_loop.dataloader
         with torch.no_grad():
-            seconds = _pace(loader, own.val_step, now)
-        found.teacher_image += seconds / (loader.batch_size or 1)
+            found.teacher_image += _pace(loader, own.val_step, now) / (loader.batch_size or 1)
 
 
 def _pace(loader: Any, work: Any, now: Any) -> float:

@@ -90,7 +90,8 @@ def test_dry_run_writes_no_study_and_no_bank(tool, search_config, tmp_path):
     for words in ('transform: logits_only, none, spatial_attention', 'logits_weight: 0.1',
                   'distillers', 'student: backbone.layer3 (16 x 2 x 2), logits head.fc (10)',
                   'teacher: backbone.layer3 (32 x 2 x 2), logits head.fc (10)',
-                  'teacher: accuracy/top1', 'a 4x4 grid needs a map of at least 4x4'):
+                  'teacher: accuracy/top1', 'a 4x4 grid needs a map of at least 4x4',
+                  'estimate for this machine', '  3 trials     0.1 min'):
         assert words in out, words
     assert not [name for name in ('study.journal', 'bank', 'leaderboard.csv', 'teacher.pth')
                 if (tmp_path / 'work' / name).exists()]
