@@ -4,6 +4,7 @@ The tools stay the scripts that OpenMMLab's users know, in ``tools/``; a command
 so that there is one set of arguments, messages and exit codes.
 """
 import importlib
+import os
 import sys
 from typing import List, Optional
 
@@ -48,13 +49,18 @@ def main(argv: Optional[List[str]] = None) -> int:
         print(f'autokd_mm {__version__}')
         return 0
     try:
-        return _run(command, args)
+        code = _run(command, args)
+        sys.stdout.flush()
+        return code
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print('interrupted', file=sys.stderr)
         return 130
+    except BrokenPipeError:  # `autokd status DIR | head -1` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor does Python find it at its end
+        return 141
 
 
 def _run(command: str, args: List[str]) -> int:

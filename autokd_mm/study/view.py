@@ -12,6 +12,7 @@ import warnings
 from typing import Any, Dict, List, Optional, Sequence
 
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study
@@ -54,16 +55,18 @@ class View:
             search: the study of the search.
             standings: behind the final round; ``None``: as they are in the view.
         """
-        trials = search.get_trials(deepcopy=False)
-        levels = levels_of((search.user_attrs.get('search') or {}).get('space') or {}, trials)
-        view = self._open()
-        known = _stored_standings(view)
+        trials, view = search.get_trials(deepcopy=False), self._open()
+        space = (search.user_attrs.get('search') or {}).get('space') or {}
+        seen, known = view.get_trials(deepcopy=False), _stored_standings(view)
         standings = known if standings is None else _rounded(standings)
-        if standings != known or _is_of_another(view, trials, levels):
+        there = _levels_in(seen)
+        levels = levels_of({level: one.choices[:-1] for level, one in there.items()} or space,
+                           trials[len(seen):])
+        if standings != known or _is_of_another(seen, trials) or there not in ({}, levels):
             optuna.delete_study(study_name=VIEW, storage=view._storage)
-            self._study = None
-            view = self._open(standings)
-        done = len(view.get_trials(deepcopy=False))
+            self._study, seen = None, []
+            view, levels = self._open(standings), levels_of(space, trials)
+        done = len(seen)
         for trial in trials[done:]:
             if not _is_over(trial):
                 break
@@ -147,13 +150,17 @@ def _rounded(standings: Standings) -> Standings:
             for number, (length, reward) in standings.items()}
 
 
-def _is_of_another(view: Study, trials: Sequence[FrozenTrial], levels: Levels) -> bool:
-    """Whether the view is of a study that was here before, or of fewer options."""
-    seen = view.get_trials(deepcopy=False)
-    if not seen:
-        return False
-    known = next((trial.distributions for trial in reversed(seen) if trial.distributions), levels)
-    return len(seen) > len(trials) or _begun(seen[0]) != _begun(trials[0]) or known != levels
+def _levels_in(seen: Sequence[FrozenTrial]) -> Levels:
+    """Of a view; empty where it has no trial with a distiller yet."""
+    last = next((trial for trial in reversed(seen) if trial.distributions), None)
+    return {} if last is None else {
+        level: one for level, one in last.distributions.items()
+        if isinstance(one, CategoricalDistribution)}
+
+
+def _is_of_another(seen: Sequence[FrozenTrial], trials: Sequence[FrozenTrial]) -> bool:
+    """Whether a view is of a study that was here before."""
+    return len(seen) > len(trials) or bool(seen) and _begun(seen[0]) != _begun(trials[0])
 
 
 def _begun(trial: FrozenTrial) -> Any:

@@ -1,4 +1,6 @@
 """The command ``autokd``: names, exit codes, and that a tool is run as its script is."""
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -97,3 +99,13 @@ def test_a_real_tool_from_another_folder(capsys, tmp_path, monkeypatch):
     assert ended.value.code == 2
     assert capsys.readouterr().err.strip().splitlines()[-1].startswith(
         'error: train_cfg.type: digits is a search config')
+
+
+def test_whoever_reads_may_stop(tmp_path):
+    """As in ``autokd configs | head -1``."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, '-m', 'autokd_mm.cli.main', 'configs'], stdout=writer,
+                          stderr=subprocess.PIPE, cwd=str(ROOT), timeout=120)
+    os.close(writer)
+    assert done.returncode == 141 and done.stderr == b''
