@@ -5,7 +5,7 @@ import os
 import shutil
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import optuna
 from optuna.study import Study
@@ -180,16 +180,21 @@ def _run(trial: FrozenTrial, what: str) -> Run:
 
 
 def _left(found: Status, done: Sequence[FrozenTrial], workers: int) -> Optional[float]:
-    """At the mean pace so far; a run of the final round takes as often a whole trial's time as
-    it is long."""
-    seconds = [trial.user_attrs.get(studies.OUTCOME, {}).get('seconds') for trial in done]
-    spent = [value for value in seconds if value]
+    """At the mean pace so far; a run of the final round takes as often a whole trial's time as it
+    is long."""
+    spent = _seconds(done)
     if not (spent and found.wanted and found.counted):
         return None
     each = sum(spent) / found.counted
-    whole = max(spent)
+    whole = _seconds(trial for trial in done if trial.state == TrialState.COMPLETE) or [max(spent)]
     trials = max(0, found.wanted - found.counted) * each
-    return (trials + max(0.0, found.final_wanted - found.final_done) * whole) / workers
+    final = max(0.0, found.final_wanted - found.final_done) * sum(whole) / len(whole)
+    return (trials + final) / workers
+
+
+def _seconds(trials: Iterable[FrozenTrial]) -> List[float]:
+    spent = (trial.user_attrs.get(studies.OUTCOME, {}).get('seconds') for trial in trials)
+    return [value for value in spent if value]
 
 
 def _disk(work_dir: str) -> Dict[str, int]:

@@ -59,13 +59,13 @@ def test_accelerations(told):
     assert found.trial == run + look + 3 + 2 * 2  # looked at once on the way, and two batches
     assert found.final == (1 + 3) * 2 * run
     plain = told(**NO_MORE)
-    assert found.trials - plain.trials == pytest.approx(10 * (look + 7 - run / 4))
+    assert found.trials - plain.trials == pytest.approx(10 * (look + 7 - run / 8))
 
 
 @pytest.mark.parametrize('pruner, epochs, kept', [
     (None, 4, 1), (MedianPruner(), 4, 1),
-    (SuccessiveHalvingPruner(min_resource=2, reduction_factor=2), 4, 0.75),
-    (SuccessiveHalvingPruner(min_resource=1, reduction_factor=2), 4, 0.25 + 0.125 + 0.125),
+    (SuccessiveHalvingPruner(min_resource=2, reduction_factor=2), 4, 0.875),
+    (SuccessiveHalvingPruner(min_resource=1, reduction_factor=2), 4, 0.25 + 0.75 / 4 + 0.5625 / 2),
     (SuccessiveHalvingPruner(min_resource=8, reduction_factor=2), 4, 1)])
 def test_share_of_the_epochs_that_a_pruner_leaves(pruner, epochs, kept):
     assert _kept(pruner, epochs) == kept

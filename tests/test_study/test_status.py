@@ -75,6 +75,15 @@ def test_at_work(search, tmp_path):
     assert found.left == pytest.approx(8 / 3 + 32)
 
 
+def test_a_length_of_the_final_round_is_a_mean_trial(search, tmp_path):
+    search.ready()
+    for seconds in (1.0, 3.0):
+        search.trial(0.25, seconds=seconds)
+    search.trial(TrialState.PRUNED, seconds=0.5)
+    search.begin()
+    assert look(tmp_path).left == pytest.approx(4.5 / 3 + 16 * 2.0)
+
+
 def test_a_worker_has_died_and_one_is_elsewhere(search, tmp_path):
     search.ready()
     search.trial(0.25)
