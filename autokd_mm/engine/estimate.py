@@ -9,12 +9,12 @@ from typing import Any, List, Optional
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 
 from autokd_mm.engine.pruning import looks
-from autokd_mm.engine.rungs import Rungs
 from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.engine.trial_run import Pace, pace_of
 from autokd_mm.errors import CandidateFailed, UserError
 from autokd_mm.proxy.choice import POOL
 from autokd_mm.search.reward import Reward
+from autokd_mm.study.rungs import Rungs
 from autokd_mm.task.task import Task
 
 
