@@ -10,6 +10,7 @@ import optuna
 from optuna.samplers import BaseSampler
 
 from autokd_mm.errors import nearest
+from autokd_mm.search.prior import Prior
 from autokd_mm.search.sampler import MCTSSampler
 
 # Optuna imports these only when the sampler is first used, in the middle of a search.
@@ -28,7 +29,8 @@ def sampler_types() -> Dict[str, Type[BaseSampler]]:
 
 
 def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str = 'sampler',
-                  shared_name: Optional[Callable[[str], str]] = None) -> BaseSampler:
+                  shared_name: Optional[Callable[[str], str]] = None,
+                  prior: Optional[Prior] = None) -> BaseSampler:
     """Build a sampler from a config.
 
     Args:
@@ -37,6 +39,7 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str =
         seed: given to samplers that accept one, unless ``cfg`` has its own.
         key: where ``cfg`` stands in the config, for error messages.
         shared_name: of the space that is searched, for ours; as ``seed``.
+        prior: likewise.
 
     Raises:
         ValueError: one line that names the key and the nearest valid value.
@@ -59,11 +62,12 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str =
         if arg not in parameters:
             raise ValueError(f'{key}.{arg}: {nearest(arg, parameters, shown=len(parameters))}')
         if arg.endswith('sampler') and isinstance(value, Mapping):
-            args[arg] = build_sampler(value, seed, f'{key}.{arg}', shared_name)
+            args[arg] = build_sampler(value, seed, f'{key}.{arg}', shared_name,
+                                      prior)
     for arg, parameter in parameters.items():
         if parameter.default is parameter.empty and arg not in args:
             raise ValueError(f'{key}.{arg} is missing: {name} needs it')
-    for arg, value in dict(seed=seed, shared_name=shared_name).items():
+    for arg, value in dict(seed=seed, shared_name=shared_name, prior=prior).items():
         if arg in parameters:
             args.setdefault(arg, value)
     try:

@@ -20,7 +20,6 @@ Sources: Baptista and Poloczek, "Bayesian Optimization of Combinatorial Structur
 Offline Knowledge in UCT", ICML 2007 (all-moves-as-first: one statistic for a move wherever it is
 made); MCT-NAS, CVPR 2021 (node communication between sub-trees).
 """
-import math
 from fractions import Fraction
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
@@ -29,6 +28,9 @@ import numpy as np
 from autokd_mm.search.grammar import Grammar, Path
 from autokd_mm.search.node import Node, Step, Sums
 from autokd_mm.search.numeric import parameter
+from autokd_mm.search.posterior import Hypothesis, Posterior, hypotheses, plain
+from autokd_mm.search.posterior import Sums as Moments
+from autokd_mm.search.prior import Prior
 from autokd_mm.search.wide import WideInverse
 
 Key = Tuple[str, ...]
@@ -36,27 +38,11 @@ _BASE: Key = ()  # of mu
 _FLAT = 1e-6  # precision of mu
 _WIDE = 300  # features from which on the posterior is kept, not made anew for each trial
 
-# Prior of the noise: as if so many trials had been seen with this standard deviation of z.
-_GUESSES, _GUESS = 1.0, 0.3
-
 
 class Question(NamedTuple):
     """A parameter with the features of its choices, in their order."""
     choices: Tuple[Any, ...]
     features: Tuple[int, ...]
-
-
-class Posterior(NamedTuple):
-    """Effects given the trials, in the order of their names: N(mean, scale^2 (L L')^-1), L being
-    ``factor``; None of very many effects."""
-    mean: np.ndarray
-    factor: Optional[np.ndarray]
-    scale: float
-
-    def sample(self, normal: np.ndarray) -> np.ndarray:
-        """Effects drawn from the posterior; ``normal``: as many standard normal numbers."""
-        assert self.factor is not None
-        return self.mean + self.scale * np.linalg.solve(self.factor.T, normal)
 
 
 class OptionModel:
@@ -69,16 +55,19 @@ class OptionModel:
         look_ahead: whether plans look past the next option.
         shared_name: from the name of a question to the one under which its options are known;
             without one it is its own.
+        prior: what is believed of options before the first trial.
     """
 
     def __init__(self, pairs: bool = False, shrinkage: float = 1.0, draw: float = 1.0,
                  look_ahead: bool = True,
-                 shared_name: Optional[Callable[[str], str]] = None) -> None:
+                 shared_name: Optional[Callable[[str], str]] = None,
+                 prior: Optional[Prior] = None) -> None:
         self.pairs = pairs
         self.shrinkage = shrinkage
         self.draw = draw
         self.look_ahead = look_ahead
         self.shared_name = shared_name
+        self.prior = prior
         self.grammar = Grammar()
         self._questions: Dict[str, Question] = {}
         self._keys: List[Key] = []
@@ -92,11 +81,13 @@ class OptionModel:
         self._sorted: np.ndarray = np.zeros(0, int)
         self._wide = WideInverse()
         self._feature(_BASE)
+        for key in sorted(prior.options) if prior is not None else ():
+            self._feature(key)  # from the start, whatever a process has been asked
 
     def anew(self) -> 'OptionModel':
         """The same model before its first trial."""
         return OptionModel(self.pairs, self.shrinkage, self.draw, self.look_ahead,
-                           self.shared_name)
+                           self.shared_name, self.prior)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -181,20 +172,37 @@ class OptionModel:
             low, width: z = (value - low) / width.
             squares: sum of z^2 over all trials.
         """
-        order = self._order
+        order, moments, precision, inverse = self._known(low, width, squares)
+        found = plain(moments, precision, self.draw, inverse)
+        return found if inverse is None else found._replace(mean=found.mean[self._order])
+
+    def hypotheses(self, low: Fraction, width: Fraction, squares: float) -> List[Hypothesis]:
+        """The same under each factor of the prior, see :mod:`~autokd_mm.search.prior`."""
+        assert self.prior is not None
+        order, moments, precision, inverse = self._known(low, width, squares)
+        expected, believed = np.zeros(len(precision)), precision.copy()
+        for place, feature in enumerate(order):
+            belief = self.prior.of(self._keys[feature])
+            if belief is not None:
+                expected[place], believed[place] = belief
+        found = hypotheses(moments, precision, expected, believed, self.draw, inverse)
+        if inverse is None:
+            return found
+        return [one._replace(posterior=one.posterior._replace(
+            mean=one.posterior.mean[self._order])) for one in found]
+
+    def _known(self, low: Fraction, width: Fraction, squares: float
+               ) -> Tuple[np.ndarray, Moments, np.ndarray, Optional[np.ndarray]]:
+        """Features in their order, and by it sums, precision of the effects, and the inverse of
+        both where there are very many: in the order in which they came, to move no matrix."""
+        wide = len(self._keys) >= _WIDE
+        order = np.arange(len(self._keys)) if wide else self._order
         target = np.array([self._sums[f].above(low, width) for f in order])
-        factor = None
-        if len(order) < _WIDE:
-            gram = self._gram[order[:, None], order] + np.diag(self._precision()[order])
-            factor = np.linalg.cholesky(gram)
-            mean = np.linalg.solve(gram, target)
-        else:
-            size, back = len(order), np.argsort(order)
-            inverse = self._wide.inverse(self._gram[:size, :size], self._precision())
-            mean = (inverse @ target[back])[order]
-        left = max(squares - float(target @ mean), 0.0)
-        variance = (_GUESSES * _GUESS**2 + left) / (_GUESSES + self._sums[0].visits)
-        return Posterior(mean, factor, math.sqrt(variance) * self.draw)
+        gram, precision = self._gram[:len(order), :len(order)], self._precision()
+        inverse = self._wide.inverse(gram, precision) if wide else None
+        if not wide:
+            gram, precision = self._gram[order[:, None], order], precision[order]
+        return order, Moments(gram, target, squares, self._sums[0].visits), precision, inverse
 
     def sample(self, posterior: Posterior, rng: np.random.RandomState) -> List[float]:
         """One draw of all effects, by feature."""

@@ -19,7 +19,9 @@ from autokd_mm.search.guide import PLAN
 from autokd_mm.search.node import Option, Step
 from autokd_mm.search.numeric import halving
 from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.prior import Prior
 from autokd_mm.search.reading import REASON
+from autokd_mm.search.remembered import prior_of
 from autokd_mm.search.study_tree import StudyTree, only_direction
 
 POLICIES = ('thompson', 'uct')
@@ -100,7 +102,8 @@ class MCTSSampler(BaseSampler):
                  look_ahead: bool = True, shared_name: Optional[Callable[[str], str]] = None,
                  exploration: float = 0.15, n_warmup_trials: int = 0, virtual_loss: float = 1.0,
                  stale_after: Optional[float] = None, when_used_up: str = 'repeat',
-                 independent_sampler: Optional[BaseSampler] = None) -> None:
+                 independent_sampler: Optional[BaseSampler] = None,
+                 prior: Optional[Prior] = None) -> None:
         if seed is not None and not _is_integer(seed):
             raise ValueError(f'seed must be an integer or None, got {seed!r}')
         if policy not in POLICIES:
@@ -126,12 +129,14 @@ class MCTSSampler(BaseSampler):
         if independent_sampler is not None and not isinstance(independent_sampler, BaseSampler):
             raise ValueError('independent_sampler must be an Optuna sampler, '
                              f'got {independent_sampler!r}')
+        if prior is not None and not isinstance(prior, Prior):
+            raise ValueError(f'prior must be a Prior or None, got {prior!r}')
         self._seed = Random().getrandbits(32) if seed is None else int(seed)
         self._policy = policy
         self._model: Dict[str, Any] = dict(pairs=pairs, shrinkage=float(shrinkage),
                                            draw=float(draw), look_ahead=look_ahead,
                                            shared_name=shared_name)
-        self.shared_name = shared_name
+        self.shared_name, self._prior = shared_name, prior
         self._exploration = float(exploration)
         self._n_warmup_trials = int(n_warmup_trials)
         self._virtual_loss = float(virtual_loss)
@@ -280,7 +285,8 @@ class MCTSSampler(BaseSampler):
         views = self._views.setdefault(study._storage, {})
         if study._study_id not in views:
             direction = only_direction(study._storage.get_study_directions(study._study_id))
-            model = None if self._policy == 'uct' else OptionModel(**self._model)
+            model = None if self._policy == 'uct' else OptionModel(
+                **self._model, prior=prior_of(study._storage, study._study_id, self._prior))
             views[study._study_id] = StudyTree(direction, self._virtual_loss, model,
                                                numbers=self._independent_sampler is None)
         return views[study._study_id]

@@ -14,8 +14,9 @@ import numpy as np
 
 from autokd_mm.search.changes import Changes
 from autokd_mm.search.node import OUTLIER, Branch, Node, Option, Step, refresh, unsure
-from autokd_mm.search.option_model import OptionModel, Posterior
+from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.planning import Plan
+from autokd_mm.search.posterior import Hypothesis, Posterior
 from autokd_mm.search.scale import Scale
 
 
@@ -114,7 +115,7 @@ class Tree:
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""
         assert self.model is not None
-        posterior = self.posterior()
+        posterior = self.posterior() if self.model.prior is None else self._drawn(rng.random())
         effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))
         return Plan(self.model, effects, posterior.scale / math.sqrt(self.model.shrinkage))
 
@@ -123,6 +124,21 @@ class Tree:
         assert self.model is not None
         scale = self._scale
         return self.model.posterior(scale.low, scale.width, scale.squares(self.root))
+
+    def hypotheses(self) -> List[Hypothesis]:
+        """What the model's prior is worth by now, and what is known if so."""
+        assert self.model is not None
+        scale = self._scale
+        return self.model.hypotheses(scale.low, scale.width, scale.squares(self.root))
+
+    def _drawn(self, place: float) -> Posterior:
+        """That of one hypothesis, each as often as it is probable; ``place``: in [0, 1)."""
+        found = self.hypotheses()
+        for hypothesis in found:
+            place -= hypothesis.probability
+            if place < 0:
+                return hypothesis.posterior
+        return found[-1].posterior
 
     def on_scale(self, value: Optional[float]) -> float:
         """A value as choices see it: 0 is poor or none, 1 the best."""
