@@ -7,7 +7,9 @@ import numpy as np
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from autokd_mm.search.option_model import _GUESS, _GUESSES, OptionModel
+from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.posterior import Sums as Moments
+from autokd_mm.search.posterior import plain
 from autokd_mm.search.study_tree import StudyTree
 
 _INSIDE = 1.645  # nine of ten of a normal distribution
@@ -116,10 +118,10 @@ class Effects:
         :meth:`OptionModel.posterior`."""
         model, scale = self._model, self._view.tree._scale
         index = np.array(features)
-        target = np.array([model._sums[f].above(scale.low, scale.width) for f in features])
-        inverse = np.linalg.inv(model._gram[np.ix_(index, index)]
-                                + np.diag(model._precision()[index]))
-        mean = inverse @ target
-        left = max(scale.squares(self._view.tree.root) - float(target @ mean), 0.0)
-        variance = (_GUESSES * _GUESS**2 + left) / (_GUESSES + model._sums[0].visits)
-        return mean, variance * inverse
+        found = plain(Moments(
+            model._gram[np.ix_(index, index)],
+            np.array([model._sums[f].above(scale.low, scale.width) for f in features]),
+            scale.squares(self._view.tree.root), model._sums[0].visits),
+            model._precision()[index], draw=1.0)
+        assert found.factor is not None
+        return found.mean, found.scale**2 * np.linalg.inv(found.factor @ found.factor.T)
