@@ -194,17 +194,32 @@ def _hasten(model):
     out for it."""
     for each in list(_walk(model)):
         cls = _class_of(each) if 'type' in each else None
-        if inspect.isclass(cls) and 'norm_cfg' not in each:
-            asked = inspect.signature(cls.__init__).parameters.get('norm_cfg')
-            if asked is not None and isinstance(asked.default, dict) \
-                    and asked.default.get('type') in _NORMS:
-                each['norm_cfg'] = copy.deepcopy(asked.default)
-        for key, value in dict(norm_eval=False, frozen_stages=-1).items():
-            if inspect.isclass(cls) and key in inspect.signature(cls.__init__).parameters:
-                each[key] = value
+        defaults = _defaults(cls) if inspect.isclass(cls) else {}
+        norm = defaults.get('norm_cfg')
+        if isinstance(norm, dict) and norm.get('type') in _NORMS:
+            each.setdefault('norm_cfg', copy.deepcopy(norm))
+        if 'norm_eval' in defaults:
+            each['norm_eval'] = False
+        if 'frozen_stages' in each and 'frozen_stages' in defaults:
+            each['frozen_stages'] = defaults['frozen_stages']
     for each in _walk(model):
         if each.get('type') in _NORMS:
             each['momentum'] = 0.9
+
+
+def _defaults(cls):
+    """Defaults of what a class takes, those of its bases too where it hands arguments on."""
+    found = {}
+    for base in cls.__mro__:
+        if '__init__' not in vars(base):
+            continue
+        parameters = inspect.signature(base.__init__).parameters
+        for name, parameter in parameters.items():
+            if parameter.default is not inspect.Parameter.empty:
+                found.setdefault(name, parameter.default)
+        if not any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
+            break
+    return found
 
 
 def _class_of(each):
@@ -228,17 +243,9 @@ def _name_defaults(each):
     if not inspect.isclass(cls):
         return
     _name_arch(each, cls)
-    for base in cls.__mro__:
-        if '__init__' not in vars(base):
-            continue
-        parameters = inspect.signature(base.__init__).parameters
-        for name, parameter in parameters.items():
-            value = parameter.default
-            if _WIDTH.search(name) and name not in each and _divided(value, 2) != value \
-                    and value is not inspect.Parameter.empty:
-                each[name] = copy.deepcopy(value)
-        if not any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
-            break
+    for name, value in _defaults(cls).items():
+        if _WIDTH.search(name) and name not in each and _divided(value, 2) != value:
+            each[name] = copy.deepcopy(value)
 
 
 def _name_arch(each, cls):
