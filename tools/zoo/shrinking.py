@@ -6,9 +6,10 @@ because some of them are not in the config, the next smaller divisor is tried (`
 """
 import copy
 import inspect
-import math
 import re
 from collections import Counter
+
+from zoo.sides import nominal, shrink_sides, walk
 
 # Divisor of widths (negative: of the backbone's alone), side of the images: the first with which a
 # network trains and predicts.
@@ -16,10 +17,6 @@ LEVELS = ((8, 64), (-8, 64), (2, 64), (1, 64), (8, 128), (1, 128), (8, 224), (1,
           (1, 320), (1, 400))
 _WIDTH = re.compile(r'(^|_)(channels?|embed_dims?|dims?|in?planes|num_feats|num_channels|'
                     r'token_dims|hidden_dim|rfp_inplanes|feats)$')
-_SIDES = ('scale', 'scales', 'img_scale', 'crop_size', 'size', 'img_size', 'pretrain_img_size',
-          'random_size_range', 'border', 'stride', 'max_size', 'bbox_min_size',
-          'mask_size', 'random_sizes')
-_SIDES_FROM = 100  # smaller ones are of something else: anchors, kernels
 _MOST = dict(num_queries=30, num_proposals=20, num_dn_queries=10, nms_pre=200, max_per_img=20,
              max_per_image=20, num_points=128, subdivision_num_points=128, top_k=50,
              max_masks_to_train=20, dense_topk_ratio=1.5, corner_topk=40, num_max_proposals=100,
@@ -81,7 +78,7 @@ def shrink(config, task, divisor, side):
         _narrow(model, divisor)
     elif divisor < -1 and model.get('backbone'):
         _narrow(model.backbone, -divisor)
-        for each in _walk(model.get('neck') or [model[key] for key in model if 'head' in key]):
+        for each in walk(model.get('neck') or [model[key] for key in model if 'head' in key]):
             if 'in_channels' in each:
                 each['in_channels'] = _divided(each['in_channels'], -divisor)
             if model.get('neck') and not isinstance(model.neck, (list, tuple)):
@@ -89,13 +86,13 @@ def shrink(config, task, divisor, side):
     _shallow(model)
     pipelines = [_pipelines(config.get(name)) for name in ('train_dataloader', 'val_dataloader')]
     around = [model, config.get('data_preprocessor'), pipelines, config.get('custom_hooks')]
-    patches = [each['patch_size'] for each in _walk(model)
+    patches = [each['patch_size'] for each in walk(model)
                if isinstance(each.get('patch_size'), int)]
     if patches:
         side = -(-side // max(patches)) * max(patches)
-    factor = side / max(_nominal(around), 1)
+    factor = side / max(nominal(around), 1)
     for node in around:
-        _shrink_sides(node, factor, 1 if side % 32 else 32)
+        shrink_sides(node, factor, 1 if side % 32 else 32)
         _limit(node)
     config.load_from, config.resume = None, False
     after = kept_types(config)
@@ -103,20 +100,9 @@ def shrink(config, task, divisor, side):
     return has
 
 
-def _walk(node):
-    """All dicts below ``node``."""
-    if isinstance(node, dict):
-        yield node
-        for value in list(node.values()):
-            yield from _walk(value)
-    elif isinstance(node, (list, tuple)):
-        for value in node:
-            yield from _walk(value)
-
-
 def _strip_weights(node):
     """Nothing is loaded, neither from disk nor from the net."""
-    for each in _walk(node):
+    for each in walk(node):
         if 'pretrained' in each:
             each['pretrained'] = False if each.get('type', '').endswith('TIMMBackbone') else None
         own = each.get('init_cfg')
@@ -128,16 +114,16 @@ def _strip_weights(node):
 
 def _shrink_classes(config, task):
     """(number of classes, number that is left)."""
-    found = [each['num_classes'] for each in _walk([config.model, config.get('data_preprocessor')])
+    found = [each['num_classes'] for each in walk([config.model, config.get('data_preprocessor')])
              if isinstance(each.get('num_classes'), int)]
-    things = [each['num_things_classes'] for each in _walk(config.model)
+    things = [each['num_things_classes'] for each in walk(config.model)
               if each.get('num_things_classes')]
     had = max(found + things, default=10)
     most = 11 if task.startswith('semantic') else 10
     if task.startswith('semantic') and 'reduce_zero_label=True' in _flat(config):
         most = 10
     has = min(had, most)
-    for each in _walk([config.model, config.get('data_preprocessor')]):
+    for each in walk([config.model, config.get('data_preprocessor')]):
         for key in ('num_classes', 'num_things_classes'):
             if isinstance(each.get(key), int) and each[key] in (had, had + 1):
                 each[key] += has - had
@@ -156,7 +142,7 @@ def _flat(config):
 
 
 def _limit(node):
-    for each in _walk(node):
+    for each in walk(node):
         for key, most in _MOST.items():
             value = each.get(key)
             if isinstance(value, (int, float)) and not isinstance(value, bool) and value > most:
@@ -174,9 +160,9 @@ def _divided(value, divisor):
 
 
 def _narrow(model, divisor):
-    for each in _walk(model):
+    for each in walk(model):
         _name_defaults(each)
-    for each in _walk(model):
+    for each in walk(model):
         for key, value in list(each.items()):
             if _WIDTH.search(key):
                 each[key] = _divided(value, divisor)
@@ -192,7 +178,7 @@ def _hasten(model):
     """Let running statistics fit the random weights that stand in for pretrained ones: two steps
     hardly move them, and frozen ones never. What a module normalises with by default is written
     out for it."""
-    for each in list(_walk(model)):
+    for each in list(walk(model)):
         cls = _class_of(each) if 'type' in each else None
         defaults = _defaults(cls) if inspect.isclass(cls) else {}
         norm = defaults.get('norm_cfg')
@@ -202,7 +188,7 @@ def _hasten(model):
             each['norm_eval'] = False
         if 'frozen_stages' in each and 'frozen_stages' in defaults:
             each['frozen_stages'] = defaults['frozen_stages']
-    for each in _walk(model):
+    for each in walk(model):
         if each.get('type') in _NORMS:
             each['momentum'] = 0.9
 
@@ -262,7 +248,7 @@ def _name_arch(each, cls):
 
 def _shallow(model):
     """Cut long stacks of layers; the layers that are tapped move along."""
-    for each in _walk(model):
+    for each in walk(model):
         for key in ('depths', 'num_layers'):
             value = each.get(key)
             if isinstance(value, (list, tuple)):
@@ -278,42 +264,3 @@ def _shallow(model):
                 continue
             each['out_indices'] = type(taps)(moved)
         each['num_layers'] = _LAYERS
-
-
-def _sides(node):
-    """(dict, key) of all sizes of images."""
-    for each in _walk(node):
-        for key in _SIDES:
-            if key in each and not isinstance(each[key], (str, dict)):
-                yield each, key
-
-
-def _numbers(value):
-    if isinstance(value, (list, tuple)):
-        return [number for item in value for number in _numbers(item)]
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else []
-
-
-def _nominal(node):
-    """The side of the images that a network is made for: the smallest that all sizes have."""
-    found = [number for each, key in _sides(node) if key not in ('stride', 'border', 'mask_size')
-             for number in _numbers(each[key]) if number >= _SIDES_FROM]
-    return min(found, default=224)
-
-
-def _shrunk(value, factor, unit):
-    if isinstance(value, (list, tuple)):
-        return type(value)(_shrunk(item, factor, unit) for item in value)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) < _SIDES_FROM:
-        return value
-    # a multiple of 32 stays one, as strides ask for
-    step = unit if value % 32 == 0 or value > 1000 else 1
-    size = round(abs(value) * factor / step) if step > 1 else math.ceil(abs(value) * factor)
-    return int(max(size, 1) * step) * (1 if value > 0 else -1)
-
-
-def _shrink_sides(node, factor, unit):
-    for each, key in _sides(node):
-        if key == 'stride' and 'crop_size' not in each:
-            continue
-        each[key] = _shrunk(each[key], factor, unit)
