@@ -117,6 +117,17 @@ def test_the_loss_of_contributing_trains(tmp_path):
         MODELS.module_dict.pop('HuberDistance', None)
 
 
+def test_commands_of_the_page_have_the_tools_arguments():
+    lines = [line for line in shell_blocks(ROOT / 'docs' / 'deploy.md') if 'tools/' in line]
+    assert len(lines) > 2
+    for line in lines:
+        words = line.split()
+        tool = next(word for word in words if word.startswith('tools/'))
+        source = (ROOT / tool).read_text() + (ROOT / 'tools' / '_cli.py').read_text()
+        for flag in re.findall(r'(--[a-z-]+)', line):
+            assert f"'{flag}'" in source, (tool, flag)
+
+
 @pytest.mark.parametrize('path', TEXTS, ids=name)
 def test_no_place_of_one_machine(path):
     text = path.read_text()

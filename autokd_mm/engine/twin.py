@@ -13,7 +13,6 @@ from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.optim.config import name_of
 from autokd_mm.optim.of_student import PREFIX
 from autokd_mm.pairs.images import student_alone
-from autokd_mm.registry import HOOKS
 from autokd_mm.report.main_metric import main_metric
 
 FOLDER = 'twin'
@@ -65,7 +64,6 @@ def _of_distillation(hook: Mapping[str, Any]) -> bool:
     return 'Distill' in name_of(hook.get('type'))
 
 
-@HOOKS.register_module()
 class FinalMetricsHook(Hook):
     """Keeps what the validation of the last weights says in ``metrics``; where nobody has
     validated them, as in a training that was over before, it validates them."""

@@ -32,6 +32,9 @@ def test_trains_what_the_search_wrote(tool, best, tmp_path):
     assert 'for the first third + logits kl' in best.read_text()
     assert 'distill_factor.feature: 0.0000' in out and 'distill_factor.logits: 0.' in out
     assert 'accuracy/top1' in out
+    hook = load_config(str(best)).default_hooks.checkpoint
+    assert hook.save_best == 'accuracy/top1' and hook.rule == 'greater'
+    assert (tmp_path / 'train' / 'best_accuracy_top1_epoch_1.pth').is_file()
     checkpoint = load_weights(str(tmp_path / 'train' / 'epoch_1.pth'))
     names = list(checkpoint['state_dict'])
     assert not [name for name in names if 'teacher' in name]
