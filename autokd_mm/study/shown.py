@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -20,7 +20,7 @@ _MEASURED = (('held_out_loss', 'held_out_loss', 1), ('calibrated_loss', 'calibra
              ('seconds', 'duration_seconds', 1))
 _STATES = {TrialState.COMPLETE: 'complete', TrialState.PRUNED: 'pruned',
            TrialState.FAIL: 'failed'}
-# So much below the winner stands what had a higher reward than it, but another kind of it.
+# So much below the winner stands what would be higher: from a shorter part of the final round.
 _LESS = 1e-6
 
 
@@ -43,12 +43,16 @@ def levels_of(space: Mapping[str, Iterable[Any]], trials: Iterable[FrozenTrial])
             for level, options in choices.items()}
 
 
-def show(trial: FrozenTrial, levels: Levels, standings: Standings) -> FrozenTrial:
+def show(trial: FrozenTrial, levels: Levels, standings: Standings,
+         lowered: float = 0.0) -> FrozenTrial:
     """A trial that is over, as one of the view.
 
     Its value is the reward by which it is judged: of the final round where it has run there, of
-    the proxy otherwise. Both are not of one kind, so that one from the proxy, or from a shorter
-    part of the final round, may be higher than the winner's: it is cut to just below that.
+    the proxy otherwise. Both are not of one kind. So the others are lowered by what those who ran
+    there lost on the way, and none stands above the winner.
+
+    Args:
+        lowered: of :func:`lost`.
     """
     standing = standings.get(trial.number)
     state, value = (TrialState.COMPLETE, standing[1]) if standing else (trial.state, trial.value)
@@ -56,7 +60,7 @@ def show(trial: FrozenTrial, levels: Levels, standings: Standings) -> FrozenTria
         state = TrialState.FAIL
     winner = winner_of(standings)
     if value is not None and winner is not None and trial.number != winner:
-        value = min(value, standings[winner][1] - _LESS)
+        value = min(value if standing else value - lowered, standings[winner][1] - _LESS)
     options = _options(trial)
     params = {level: options.get(level, NOT_ASKED) for level in levels} if options else {}
     shown = create_trial(state=state, value=value, params=params,
@@ -66,6 +70,18 @@ def show(trial: FrozenTrial, levels: Levels, standings: Standings) -> FrozenTria
     shown.datetime_start = trial.datetime_start or trial.datetime_complete
     shown.datetime_complete = trial.datetime_complete or trial.datetime_start
     return shown
+
+
+def lost(standings: Standings, trials: Sequence[FrozenTrial]) -> float:
+    """How much lower the rewards of the final round are than those of the same trials on the
+    proxy, a mean.
+
+    The best of the proxy run there, so whoever did not is then no higher than the mean of those.
+    """
+    rewards = ((trials[number].value, reward) for number, (_, reward) in standings.items()
+               if number < len(trials))
+    found = [before - reward for before, reward in rewards if before is not None]
+    return sum(found) / len(found) if found else 0.0
 
 
 def winner_of(standings: Standings) -> Optional[int]:

@@ -21,13 +21,13 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.errors import StudyError
 from autokd_mm.study import study as studies
 from autokd_mm.study.journal import JournalLock
-from autokd_mm.study.shown import Levels, Standings, levels_of, show, winner_of
+from autokd_mm.study.shown import Levels, Standings, levels_of, lost, show, winner_of
 
 VIEW, VIEW_JOURNAL = 'autokd_mm_view', 'view.journal'
 _STANDINGS = 'autokd_mm:standings'  # system attribute: those that the values are made of
 _ABOUT = ('value: the reward, which is the gain over the same student without distillation; of the '
-          'final round where a trial has run there (then no other value is above the winner\'s), '
-          'else of the proxy')
+          'final round where a trial has run there, else that of the proxy (proxy_reward), lowered '
+          'by the mean that those who ran there lost')
 
 
 class View:
@@ -66,11 +66,11 @@ class View:
             optuna.delete_study(study_name=VIEW, storage=view._storage)
             self._study, seen = None, []
             view, levels = self._open(standings), levels_of(space, trials)
-        done = len(seen)
+        done, lowered = len(seen), lost(standings, trials)
         for trial in trials[done:]:
             if not _is_over(trial):
                 break
-            view.add_trial(show(trial, levels, standings))
+            view.add_trial(show(trial, levels, standings, lowered))
             done += 1
         return done
 

@@ -6,18 +6,19 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from autokd_mm.space import DistillerSpace
 from autokd_mm.study import study as studies
 from autokd_mm.study.view import VIEW, View
 
-WINNER = 3
+REWARD = 0.04  # of the winner, behind the final round
 SPACE = DistillerSpace()
 
 
 @pytest.fixture(scope='module')
-def path(tmp_path_factory):
-    """Of the view of a search in which the transform is all that matters."""
+def made(tmp_path_factory):
+    """Path of the view of a search in which the transform is all that matters, and its winner."""
     folder = tmp_path_factory.mktemp('search')
     search = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=1),
                                  direction='maximize')
@@ -32,17 +33,19 @@ def path(tmp_path_factory):
         value = 0.1 * (spec.transform == 'none') + 0.001 * (number % 7)
         trial.report(value / 2, 4)
         if number % 9 == 8:
-            search.tell(trial, state=optuna.trial.TrialState.PRUNED)
+            search.tell(trial, state=TrialState.PRUNED)
         else:
             search.tell(trial, value)
+    best, second = sorted((trial for trial in search.trials if trial.state == TrialState.COMPLETE),
+                          key=lambda trial: trial.value)[:-3:-1]
     view = View(str(folder / 'view.journal'))
-    assert view.update(search, {WINNER: (4, 0.09), 5: (4, 0.05)}) == 60
-    return view.path
+    assert view.update(search, {best.number: (4, 0.03), second.number: (4, REWARD)}) == 60
+    return view.path, second.number
 
 
 @pytest.fixture(scope='module')
-def view(path):
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+def view(made):
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(made[0]))
     return optuna.load_study(storage=storage, study_name=VIEW)
 
 
@@ -57,7 +60,7 @@ def test_curves_and_importances_are_drawn(view):
     pytest.importorskip('plotly')
     plots = optuna.visualization
     history = plots.plot_optimization_history(view)
-    assert max(history.data[0].y) == 0.09 == view.best_value
+    assert max(history.data[0].y) == REWARD == view.best_value
     bars = plots.plot_param_importances(
         view, evaluator=optuna.importance.PedAnovaImportanceEvaluator())
     assert bars.data[0].y[-1] == 'transform'  # from below
@@ -70,7 +73,7 @@ def test_curves_and_importances_are_drawn(view):
     assert plots.plot_timeline(view).data
 
 
-def test_dashboard(path):
+def test_dashboard(made):
     """Asked over HTTP, as its page asks."""
     dashboard = pytest.importorskip('optuna_dashboard')
 
@@ -79,7 +82,7 @@ def test_dashboard(path):
         def log_message(self, *args):
             pass
 
-    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(path))
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(made[0]))
     with make_server('127.0.0.1', 0, dashboard.wsgi(storage), handler_class=Quiet) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -98,7 +101,7 @@ def test_dashboard(path):
             server.shutdown()
             thread.join()
     best, = found['best_trials']
-    assert best['number'] == WINNER and best['values'] == [0.09]
+    assert best['number'] == made[1] and best['values'] == [REWARD]
     assert found['objective_names'] == ['reward'] and found['directions'] == ['maximize']
     assert len(found['trials']) == 60
     assert importances[0]['name'] == 'transform'
