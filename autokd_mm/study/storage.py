@@ -194,7 +194,8 @@ def open_to_look(work_dir: str, storage: Optional[str] = None,
 
     Args:
         storage: URL of a database; None: the journal in ``work_dir``.
-        briefly: of a journal, once and without what was asked (see :class:`journal.Glance`).
+        briefly: without what was asked, of a journal once (see :class:`journal.Glance` and
+            :class:`~autokd_mm.study.database_glance.DatabaseGlance`).
 
     Raises:
         StudyError: there is none, it is damaged, or it cannot be reached.
@@ -208,8 +209,12 @@ def open_to_look(work_dir: str, storage: Optional[str] = None,
         return journal.open_storage(path, journal.Glance(path) if briefly else None)
     url = _parse(storage)
     url = url.set(drivername=f'postgresql+{_driver(url)}')
+    kind = optuna.storages.RDBStorage
+    if briefly:
+        from autokd_mm.study.database_glance import DatabaseGlance
+        kind = DatabaseGlance
     try:
-        return optuna.storages.RDBStorage(
+        return kind(
             url.render_as_string(hide_password=False), skip_table_creation=True,
             engine_kwargs=dict(hide_parameters=True, connect_args=dict(connect_timeout=10)))
     except database_errors() as error:

@@ -174,3 +174,28 @@ def test_a_study_of_somebody_else(tmp_path):
     optuna.create_study(storage=storage, study_name='hyperparameters')
     with pytest.raises(StudyError, match='not one of a search .hyperparameters.'):
         look(tmp_path)
+
+
+def test_a_database_is_read_briefly(tmp_path):
+    """The same trials as Optuna's own reading, but for what nobody needs here."""
+    from autokd_mm.study.database_glance import DatabaseGlance
+    url = f'sqlite:///{tmp_path / "study.db"}'
+    for name in ('another', 'autokd_mm'):
+        study = optuna.create_study(storage=url, study_name=name, direction='maximize')
+        for value in (0.5, 0.25, None, TrialState.PRUNED):
+            trial = study.ask()
+            trial.suggest_categorical('name', NAMES)
+            trial.set_user_attr('heartbeat', 3)
+            trial.set_user_attr(studies.SPEC, HANDCRAFTED['KD'].to_dict())
+            trial.set_user_attr(studies.OUTCOME, dict(seconds=2.0, metric=float('nan'), curve=[1]))
+            trial.report(0.5, 1)
+            if value is not None:
+                study.tell(trial, *((None, value) if value is TrialState.PRUNED else (value, )))
+    glance = optuna.load_study(storage=DatabaseGlance(url), study_name='autokd_mm')
+    assert len(glance.trials) == 4
+    for seen, whole in zip(glance.get_trials(), study.get_trials()):
+        for name in ('number', 'state', 'values', 'datetime_start', 'datetime_complete',
+                     '_trial_id'):
+            assert getattr(seen, name) == getattr(whole, name), name
+        assert set(seen.user_attrs) == {studies.SPEC, studies.OUTCOME} and not seen.params
+        assert set(seen.user_attrs[studies.OUTCOME]) == {'seconds', 'metric'}
