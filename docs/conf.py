@@ -1,6 +1,7 @@
 """The site: ``make docs``. Pages are MyST Markdown, and myst-nb runs the notebooks among them."""
 import glob
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -18,6 +19,9 @@ author = 'The autokd_mm authors'
 copyright = '2026, the autokd_mm authors'
 version = release = __version__
 
+# Sphinx's page of search results has this name: keys.md includes it, and links go there.
+exclude_patterns = ['search.md']
+
 extensions = ['myst_nb', 'sphinx.ext.autodoc', 'sphinx.ext.napoleon']
 
 myst_enable_extensions = ['dollarmath']
@@ -28,6 +32,7 @@ nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+nb_output_stderr = 'remove'
 
 autodoc_default_options = {'members': True, 'imported-members': True, 'show-inheritance': True}
 autodoc_member_order = 'bysource'
@@ -45,5 +50,10 @@ def _drop_empty_globs(app, page, source):
                               or glob.glob(os.path.join(app.srcdir, f'{line}.md')))
 
 
+def _lead_to_keys(app, page, source):
+    source[0] = re.sub(r'(?<=[(/])search\.md(?=[)#])', 'keys.md', source[0])
+
+
 def setup(app):
     app.connect('source-read', _drop_empty_globs)
+    app.connect('source-read', _lead_to_keys)

@@ -22,6 +22,7 @@ def test_the_site_is_built_without_a_warning(tmp_path, monkeypatch):
     said.seek(0)
     assert said.read() == ''
     assert 'weights and the temperature' in app.env.get_doctree('index').astext()
+    assert 'Which images' in app.env.get_doctree('keys').astext()
     described = {name for name, *_ in app.env.get_domain('py').get_objects()}
     assert {'autokd_mm.models.losses.FeatureLoss', 'autokd_mm.search.MCTSSampler'} <= described
 
