@@ -51,7 +51,8 @@ def _drop_empty_globs(app, page, source):
 
 
 def _lead_to_keys(app, page, source):
-    source[0] = re.sub(r'(?<=[(/])search\.md(?=[)#])', 'keys.md', source[0])
+    if not page.startswith('api/'):  # which has a page of this name itself
+        source[0] = re.sub(r'(?<=[(/])search\.md(?=[)#])', 'keys.md', source[0])
 
 
 def setup(app):

@@ -46,7 +46,9 @@ def test_the_commands_run_in_their_order(tool, tiny_teacher, tmp_path, monkeypat
             assert program.endswith('python') and args[0].startswith('tools/')
             tool(re.sub(r'^tools/|\.py$', '', args[0]), *args[1:])
         ran.append(program)
-    assert Path('work_dirs/digits/report.html').is_file() and len(ran) >= 8 and Path('student.pth').is_file() and Path('pair.py').is_file()
+    assert len(ran) >= 8
+    for written in ('work_dirs/digits/report.html', 'student.pth', 'pair.py'):
+        assert Path(written).is_file(), written
 
 
 def test_the_first_lines_answer_the_question():
