@@ -28,7 +28,7 @@ def write_classes(folder):
 
 def write_boxes(folder):
     from autokd_mm.datasets.digit_scenes import write_scenes
-    write_scenes(str(folder), train=16, val=4, size=64)
+    write_scenes(str(folder), train=8, val=4, size=64)
 
 
 def write_masks(folder):
