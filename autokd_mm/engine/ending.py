@@ -3,11 +3,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Callable, Mapping, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 from optuna.trial import FrozenTrial
 
 from autokd_mm.engine.expectation import Expectation
+from autokd_mm.engine.maps import KeptWeights
 from autokd_mm.engine.phases import Phases
 from autokd_mm.errors import ConfigError
 from autokd_mm.proxy.trainer import Clock
@@ -26,12 +27,14 @@ class Ending:
         clock: of this worker's trainer.
         logger: gets the table of the best and what speaks against the winner.
         scalars: takes numbers by name, and ``step``.
+        weights: of the final round, of which the winner's are kept and drawn.
     """
 
     def __init__(self, phases: Phases, expectation: Expectation, clock: Clock,
-                 logger: logging.Logger, scalars: Callable[..., None]) -> None:
+                 logger: logging.Logger, scalars: Callable[..., None],
+                 weights: Optional[KeptWeights] = None) -> None:
         self.phases, self.clock, self.logger, self.scalars = phases, clock, logger, scalars
-        self.expectation = expectation
+        self.expectation, self.weights = expectation, weights
         self._started, self._first = time.perf_counter(), clock.model
 
     def finish(self) -> None:
@@ -62,6 +65,8 @@ class Ending:
                               f'in {phases.results.leaderboard}')
         if top is not None:
             self._tell_winner(top, done, standings, about)
+        if top is not None and self.weights and not (others or phases.limit.stopped):
+            self.weights.draw(top.number, phases.results.best)
         self._write_page()
 
     def _write_page(self) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from functools import partial
 from typing import (Any, Callable, Collection, ContextManager, Dict, List, Mapping, Optional,
                     Sequence, Tuple)
 
@@ -39,12 +40,14 @@ class FinalRound:
         trainer: of the proxy; the runs have the seeds that follow on its own.
         reward: of an outcome over the undistilled student's with the same seed.
         first: parameters of the hand-crafted distillers.
+        keep: given the number of a trial and its trained candidate, behind one run of each length.
     """
 
     def __init__(self, settings: FinalSettings, study: Study, trainer: Trainer,
-                 reward: Reward, first: Sequence[Mapping[str, Any]]) -> None:
+                 reward: Reward, first: Sequence[Mapping[str, Any]],
+                 keep: Optional[Callable[[int, Any], None]] = None) -> None:
         self.settings, self.search = settings, study
-        self.trainer, self.reward = trainer, reward
+        self.trainer, self.reward, self.keep = trainer, reward, keep
         self.first = [dict(params) for params in first]
         self.seeds = [trainer.settings.seed + 1 + i for i in range(settings.seeds)]
         # The value of a run is its task loss: its reward is known when the undistilled student's
@@ -132,8 +135,11 @@ class FinalRound:
                 spec = spec_of(self.search.get_trials(deepcopy=False)[number])
             in_words = f' | {spec.in_words()}' if spec else ''
             try:
+                kept = {}
+                if self.keep and number != BASELINE and seed == self.seeds[0]:
+                    kept['keep'] = partial(self.keep, number)
                 outcome = self.trainer.run(spec, look_on if self.reward.needs_curve else None,
-                                           seed, length)
+                                           seed, length, **kept)
             except CandidateFailed as failed:
                 if number == BASELINE:
                     raise ConfigError(f'final_round.length={length}: the undistilled student '

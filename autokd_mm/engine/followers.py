@@ -7,7 +7,7 @@ from autokd_mm.engine.one_trial import look_on
 from autokd_mm.errors import CandidateFailed
 from autokd_mm.proxy.first_step import FirstStep
 from autokd_mm.proxy.ranks import CandidateOver, Ranks
-from autokd_mm.proxy.trainer import ProxyTrainer, Watch
+from autokd_mm.proxy.trainer import Keep, ProxyTrainer, Watch
 from autokd_mm.search.reward import Outcome
 
 
@@ -24,10 +24,11 @@ class LeadingTrainer:
         self.settings, self.clock = trainer.settings, trainer.clock
 
     def run(self, spec: Any, watch: Optional[Watch] = None, seed: Optional[int] = None,
-            length: int = 1, looks: Optional[Collection[int]] = None) -> Outcome:
-        """:meth:`ProxyTrainer.run` on all ranks; they look when rank 0 does."""
+            length: int = 1, looks: Optional[Collection[int]] = None,
+            keep: Optional[Keep] = None) -> Outcome:
+        """:meth:`ProxyTrainer.run` on all ranks; they look when rank 0 does, which keeps alone."""
         self._ranks.same(('run', (spec, watch and look_on, seed, length, looks)))
-        return self._trainer.run(spec, watch, seed, length, looks)
+        return self._trainer.run(spec, watch, seed, length, looks, keep)
 
     def first_step(self, spec: Any, batches: int = 2) -> List[FirstStep]:
         """:meth:`ProxyTrainer.first_step` on all ranks."""

@@ -29,7 +29,8 @@ class Trainer(Protocol):
 
     def run(self, spec: Optional[Spec], watch: Optional[Callable[[int, Outcome], None]] = None,
             seed: Optional[int] = None, length: int = 1,
-            looks: Optional[Collection[int]] = None) -> Outcome:
+            looks: Optional[Collection[int]] = None,
+            keep: Optional[Callable[[Any], None]] = None) -> Outcome:
         ...
 
     def first_step(self, spec: Spec, batches: int = 2) -> List[FirstStep]:

@@ -17,7 +17,7 @@ from autokd_mm.page.facts import Facts, facts_of
 from autokd_mm.version import __version__
 from autokd_mm.whole_file import whole_file
 
-PAGE, MAPS = 'report.html', 'winner_maps.png'
+PAGE = 'report.html'
 _TEMPLATES = Path(__file__).parent / 'templates'
 _LARGEST = 2 ** 20  # bytes of a picture that goes into the page
 
@@ -71,7 +71,7 @@ def page(facts: Facts) -> str:
         pictures={name: found and (Markup(found[0]), found[1])
                   for name, found in pictures.items()},
         missing='' if drawn else plots.MISSING, rows=rows, rows_left=left,
-        cost=sections.cost(facts), repeat=sections.repeat(facts), maps=_picture(facts.work_dir),
+        cost=sections.cost(facts), repeat=sections.repeat(facts), maps=_picture(facts),
         version=__version__, now=datetime.now().strftime('%Y-%m-%d %H:%M'))
 
 
@@ -100,10 +100,17 @@ def duration(seconds: Optional[float]) -> str:
     return f'{minutes // 60} h {minutes % 60} min' if minutes >= 60 else f'{minutes} min'
 
 
-def _picture(work_dir: str) -> str:
+def maps_of(work_dir: str, number: int) -> str:
+    """Where the picture is that shows the maps of a winner."""
+    return os.path.join(work_dir, f'maps_trial_{number}.png')
+
+
+def _picture(facts: Facts) -> str:
     """Maps of the winner as a data URL; '' where there are none."""
+    if facts.top is None:
+        return ''
     try:
-        with open(os.path.join(work_dir, MAPS), 'rb') as file:
+        with open(maps_of(facts.work_dir, facts.top.number), 'rb') as file:
             content = file.read(_LARGEST + 1)
     except OSError:
         return ''

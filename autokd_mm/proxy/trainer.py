@@ -29,6 +29,7 @@ from autokd_mm.seeding import derive, seeded
 from autokd_mm.space import Spec
 
 Watch = Callable[[int, Outcome], None]
+Keep = Callable[[Candidate], None]
 
 
 @dataclass
@@ -91,7 +92,7 @@ class ProxyTrainer:
 
     def run(self, spec: Optional[Spec], watch: Optional[Watch] = None,
             seed: Optional[int] = None, length: int = 1,
-            looks: Optional[Collection[int]] = None) -> Outcome:
+            looks: Optional[Collection[int]] = None, keep: Optional[Keep] = None) -> Outcome:
         """Train with ``spec`` (``None``: without distillation) and measure.
 
         Args:
@@ -101,6 +102,7 @@ class ProxyTrainer:
             seed: of initial weights, masks and batch order; by default the proxy's.
             length: the proxy's epochs times this.
             looks: finished epochs behind which ``watch`` is called; by default all.
+            keep: given the trained candidate.
 
         Raises:
             CandidateFailed: losses that are not finite, out of memory, shapes that do not fit.
@@ -116,7 +118,7 @@ class ProxyTrainer:
                 watch(epoch, self._outcome(points, start))
 
         with self.ranks.together(), one_line_reason():
-            student = self.train(spec, look if watch else None, seed, length)
+            student = self.train(spec, look if watch else None, seed, length, keep)
             points.append(self.measure(student))
         result = self._outcome(points, start)
         self.clock.total += result.seconds
@@ -143,8 +145,10 @@ class ProxyTrainer:
 
     def train(self, spec: Optional[Spec],
               look: Optional[Callable[[int, nn.Module], None]] = None,
-              seed: Optional[int] = None, length: int = 1) -> nn.Module:
-        """The student, trained; ``look`` sees it behind every epoch but the last."""
+              seed: Optional[int] = None, length: int = 1,
+              keep: Optional[Keep] = None) -> nn.Module:
+        """The student, trained; ``look`` sees it behind every epoch but the last, ``keep`` the
+        candidate at the end."""
         seed = self.settings.seed if seed is None else seed
         initial = self.builder.initial(seed)
         # Not in a `seeded` block for the whole run: CUDA has generators of its own.
@@ -154,6 +158,8 @@ class ProxyTrainer:
             # Connectors and generators have drawn different amounts for their weights.
             self._seed_noise(seed)
             self._train(candidate, seed, length, look)
+        if keep is not None:
+            keep(candidate)
         return candidate.student
 
     def _seed_noise(self, seed: int) -> None:

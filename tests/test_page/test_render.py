@@ -120,10 +120,12 @@ def test_without_jinja2(tmp_path, monkeypatch):
 
 
 def test_pictures(tmp_path):
-    (tmp_path / 'winner_maps.png').write_bytes(b'\x89PNG....')
-    assert 'data:image/png;base64,iVBORy4uLi4=' in of(tmp_path, None, None)
-    (tmp_path / 'winner_maps.png').write_bytes(b'<svg onload=alert(1)>')
-    assert '<img' not in of(tmp_path, None, None)
+    opened = make_search(tmp_path, 10, final=False)
+    path = tmp_path / f'maps_trial_{facts_of(str(tmp_path), *opened).top.number}.png'
+    path.write_bytes(b'\x89PNG....')
+    assert 'data:image/png;base64,iVBORy4uLi4=' in of(tmp_path, *opened)
+    path.write_bytes(b'<svg onload=alert(1)>')
+    assert '<img' not in of(tmp_path, *opened)
 
 
 def test_a_thousand_trials_are_small(tmp_path):

@@ -15,6 +15,7 @@ from autokd_mm.engine.expectation import Expectation, FullLength
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.followers import LeadingTrainer, follow
 from autokd_mm.engine.left_out import ask, leave_out
+from autokd_mm.engine.maps import KeptWeights
 from autokd_mm.engine.one_trial import TrialRunner, baseline_of
 from autokd_mm.engine.phases import Phases
 from autokd_mm.engine.preparation import (Prepared, check_optimiser, prepare, refuse_study,
@@ -59,6 +60,7 @@ class SearchLoop(BaseLoop):
         settings: the checked :class:`SearchSettings`.
         display: where progress is shown.
         reward, final_reward: of the search and of the final round, since :meth:`look`.
+        weights: of those in the final round, for the maps of the winner.
         full_hooks: ``custom_hooks`` of the full training, which no search runs.
         full: config and ``train_cfg`` of the full training, since :meth:`look`.
         differences: between it and the proxy, in words, since :meth:`look`.
@@ -81,6 +83,9 @@ class SearchLoop(BaseLoop):
         self.work_dir = WorkDir(runner.work_dir)
         self.display = Display(enabled=lock.worker() == 0 and is_main_process())
         self.full_hooks = leave_out(runner)
+        self.weights = KeptWeights(runner.work_dir,
+                                   lambda: self.runner.val_loop.dataloader.dataset,
+                                   runner.logger.warning)
 
     # MMEngine asks a train loop for these.
     epoch = iter = max_epochs = 0
@@ -118,7 +123,7 @@ class SearchLoop(BaseLoop):
                 trainer = LeadingTrainer(prepared.trainer, ranks)
                 phases = self._phases(task, prepared, trainer)
             ending = Ending(phases, self._expectation(prepared, phases), trainer.clock,
-                            self.runner.logger, self.runner.visualizer.add_scalars)
+                            self.runner.logger, self.runner.visualizer.add_scalars, self.weights)
             with self.settings.heartbeat:
                 phases.search()
                 phases.final_round()
@@ -173,7 +178,8 @@ class SearchLoop(BaseLoop):
                              settings.rejection, settings.proxy.epochs, self.say,
                              self.runner.visualizer.add_scalars, turn)
         final = settings.final_round and FinalRound(settings.final_round, study, trainer,
-                                                    self.final_reward, task.first)
+                                                    self.final_reward, task.first,
+                                                    self.weights.keep)
         sampler = type(settings.sampler).__name__
         results = Results(self.work_dir.path, *self.full, task.layers,
                           prepared.teacher_ckpt, sampler, baseline.to_dict(), self.differences)
