@@ -149,9 +149,9 @@ def commands(trainer, ranks):
     class Noted:
         settings, clock = trainer.settings, trainer.clock
 
-        def run(self, spec, watch, seed, length, looks):
+        def run(self, spec, watch, seed, length, looks, keep=None):
             calls.append(['run', spec and spec.to_dict(), watch is not None, seed, length, looks])
-            return trainer.run(spec, watch, seed, length, looks)
+            return trainer.run(spec, watch, seed, length, looks, keep)
 
         def first_step(self, spec, batches):
             calls.append(['first_step', spec.to_dict(), batches])

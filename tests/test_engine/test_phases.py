@@ -66,6 +66,9 @@ class Notes:
     def write_leaderboard(self, trials, final):
         self.written.append((len(trials), dict(final)))
 
+    def write_view(self, study):
+        pass
+
 
 @pytest.fixture
 def make(tmp_path):

@@ -4,6 +4,7 @@ import csv
 import numpy as np
 import optuna
 import pytest
+from markupsafe import escape
 from mmengine.config import Config
 from optuna.trial import TrialState
 
@@ -46,9 +47,9 @@ def runs(monkeypatch):
     """The distillers that are trained, None for none, with seed and length."""
     run, seen = ProxyTrainer.run, []
 
-    def noted(self, spec, watch=None, seed=None, length=1, looks=None):
+    def noted(self, spec, watch=None, seed=None, length=1, looks=None, keep=None):
         seen.append((spec, seed, length))
-        return run(self, spec, watch, seed, length, looks)
+        return run(self, spec, watch, seed, length, looks, keep)
 
     monkeypatch.setattr(ProxyTrainer, 'run', noted)
     return seen
@@ -230,6 +231,12 @@ def test_the_winner_is_chosen_in_the_final_round(search, study_of, runs, tool, s
                   ' final ', 'best of'):
         assert words in out
     assert out.count('final round: trial') == 2 * len(finalists)
+    assert out.splitlines()[-1].endswith(f'what mattered: {folder / "report.html"}')
+    page = (folder / 'report.html').read_text(encoding='utf-8')
+    for words in (spec_of(study.trials[winner]).in_words(), f'autokd train {folder}',
+                  f'{folder}_again', 'data:image/png;base64,', 'expected in the full training'):
+        assert str(escape(words)) in page
+    assert [path.name for path in (folder / 'final').iterdir()] == [f'{winner}.pth']
 
 
 def test_same_winner_again_and_nothing_run_twice(search, runs):
