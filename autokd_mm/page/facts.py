@@ -9,9 +9,12 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.search.extrapolation import Expected, expected_gain
+from autokd_mm.search.prior import Prior
+from autokd_mm.search.remembered import Believed, believed, prior_of
 from autokd_mm.search.reward import DEFAULT, Outcome, Reward
+from autokd_mm.space import level_of
 from autokd_mm.study import study as studies
-from autokd_mm.study.about import PRIOR, get_about, get_spent
+from autokd_mm.study.about import get_about, get_spent
 from autokd_mm.study.ranking import Standing, best
 from autokd_mm.study.rungs import BASELINE, Run, Rungs
 from autokd_mm.study.status import Status, status_in
@@ -51,7 +54,8 @@ class Facts:
         entrants: of the final round, best first.
         metrics: mean metric there by length, by number of the trial or :data:`BASELINE`.
         final_seconds: of all its runs.
-        prior: what the sampler believed before the first trial.
+        prior: what the sampler believed before the first trial. believed: how far the trials bear
+            it out.
     """
     work_dir: str
     status: Status
@@ -66,7 +70,8 @@ class Facts:
     entrants: List[Entrant] = field(default_factory=list)
     metrics: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     final_seconds: float = 0.0
-    prior: Any = None
+    prior: Optional[Prior] = None
+    believed: Optional[Believed] = None
 
     @property
     def proxy(self) -> Mapping[str, Any]:
@@ -91,7 +96,12 @@ def facts_of(work_dir: str, study: Optional[Study], final: Optional[Study]) -> F
     found.done = studies.finished(study)
     found.search, found.about, found.spent = attrs.get('search') or {}, get_about(study), \
         get_spent(study)
-    found.teacher_metrics, found.prior = attrs.get('teacher_metrics') or {}, attrs.get(PRIOR)
+    found.teacher_metrics = attrs.get('teacher_metrics') or {}
+    try:
+        found.prior, found.believed = prior_of(study._storage, study._study_id), \
+            believed(study, level_of)
+    except ValueError:  # of another version
+        pass
     found.baseline = outcome_in(studies.get_baseline(study))
     standings = _read_final(found, final) if final is not None else {}
     found.top = best(found.done, standings)

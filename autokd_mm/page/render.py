@@ -66,7 +66,7 @@ def page(facts: Facts) -> str:
         facts=facts, name=os.path.basename(os.path.abspath(facts.work_dir)),
         style=Markup((_TEMPLATES / 'style.css').read_text(encoding='utf-8')),
         answer=sections.answer(facts), sure=sections.sure(facts),
-        mattered=sections.mattered(facts),
+        mattered=sections.mattered(facts), believed=sections.prior(facts),
         tree=grow(facts.done, facts.top.number if facts.top is not None else None),
         pictures={name: found and (Markup(found[0]), found[1])
                   for name, found in pictures.items()},

@@ -12,6 +12,7 @@ from autokd_mm.page import meaning
 from autokd_mm.page.facts import Entrant, Facts, outcome_of
 from autokd_mm.page.plots import curve_of
 from autokd_mm.search.effects import Effects
+from autokd_mm.search.prior import HYPOTHESES
 from autokd_mm.search.reward import DEFAULT
 from autokd_mm.space import level_of
 from autokd_mm.study.ranking import ranked, spec_of
@@ -122,6 +123,18 @@ def mattered(facts: Facts) -> Dict[str, Any]:
     return dict(levels=[(meaning.name_of(level[0].level), meaning.about(level[0].level), level)
                         for level in levels], axis=_axis(values), pairs=pairs,
                 looked_at=looked_at)
+
+
+def prior(facts: Facts) -> Dict[str, Any]:
+    """What was believed of options before the first trial, and how far the trials bear it out."""
+    levels: Dict[str, List[Tuple[str, float, float]]] = {}
+    for (level, option), belief in (facts.prior.options if facts.prior else {}).items():
+        levels.setdefault(level, []).append((option, belief.mean, belief.worth))
+    return dict(levels=[(meaning.name_of(level), sorted(options, key=lambda one: -one[1]))
+                        for level, options in levels.items()],
+                share=facts.believed.share if facts.believed and facts.done else None,
+                factor=facts.believed.factor if facts.believed else 0.0,
+                before=sum(probability for factor, probability in HYPOTHESES if factor))
 
 
 def trials(facts: Facts) -> Tuple[List[Dict[str, Any]], int]:

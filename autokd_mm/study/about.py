@@ -9,7 +9,6 @@ from typing import Any, Dict, Mapping
 from optuna.study import Study
 
 _ABOUT, _SPENT = 'about', 'spent'
-PRIOR = 'prior'  # what the sampler believed before the first trial, in words or by option
 
 
 def set_about(study: Study, about: Mapping[str, Any]) -> None:

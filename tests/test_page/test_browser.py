@@ -4,6 +4,7 @@ from optuna.trial import TrialState, create_trial
 from studies_of_searches import make_search
 
 from autokd_mm.page import write_page
+from autokd_mm.search.remembered import PRIOR
 from autokd_mm.study.about import set_about
 
 sync_api = pytest.importorskip('playwright.sync_api')
@@ -89,7 +90,7 @@ def test_words_with_html_do_not_run(look, tmp_path):
     bad = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
     study, final = make_search(tmp_path, 12)
     study.set_user_attr('teacher_metrics', {bad: 98.5})
-    study.set_user_attr('prior', {bad: bad})
+    study.set_user_attr(PRIOR, {bad: {bad: [.1, 4.]}})
     set_about(study, dict(differences=[bad], config=bad, machine=bad, packages={bad: bad},
                           layers=[dict(name=bad, student=bad, teacher=bad, student_shape=[bad],
                                        teacher_shape=[1])]))

@@ -13,6 +13,8 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.page import facts_of, page, write_page
 from autokd_mm.page.render import duration, number, percent, signed
 from autokd_mm.search import MCTSSampler
+from autokd_mm.search.prior import Belief, Prior
+from autokd_mm.search.remembered import PRIOR
 from autokd_mm.study import study as studies
 from autokd_mm.study.status import open_studies
 from autokd_mm.study.study import open_study
@@ -69,6 +71,19 @@ def test_a_finished_search(tmp_path):
     assert 'All 40 trials' in text and 'rejected' in text and text.count('<svg viewBox') == 2
     assert 'not over' not in text and '16 × 2 × 2' in text
     assert re.search(r'<td>teacher</td>.*20 s</td>', text)
+
+
+def test_what_was_believed(tmp_path):
+    study, final = make_search(tmp_path)
+    assert 'began without a prior' in of(tmp_path, study, final)
+    prior = Prior({('logits', "'kl'"): Belief(.3, 8.), ('logits', "'none'"): Belief(-.2, 8.)})
+    study.set_user_attr(PRIOR, prior.to_json())
+    text = of(tmp_path, study, final)
+    assert re.search('prior is of use with [0-9]+ % probability .before the first one it had 60 %',
+                     text)
+    assert re.search('kl \\+0.30.*none \u22120.20', text)
+    study.set_user_attr(PRIOR, 'of another version')
+    assert 'began without a prior' in of(tmp_path, study, final)
 
 
 def test_while_it_runs(tmp_path):
