@@ -70,6 +70,8 @@ def test_version(tree):
 def test_wheel_holds_package_and_mim_content(tree, wheel_names):
     names, _ = wheel_names
     assert files(tree, 'autokd_mm', '*.py') <= names
+    assert len(files(tree, 'autokd_mm/page/templates')) > 5
+    assert files(tree, 'autokd_mm/page/templates') <= names
     assert 'autokd_mm/py.typed' in names  # without it nobody's mypy reads our annotations
     mim = files(tree, 'configs') | files(tree, 'tools')
     mim.add('model-index.yml')
@@ -131,7 +133,7 @@ def test_an_extra_has_all_that_a_training_needs(wheel_names, extra):
 
 
 def test_sdist_holds_the_sources_once(tree, sdist_names):
-    expected = files(tree, 'autokd_mm', '*.py').union(
+    expected = (files(tree, 'autokd_mm', '*.py') | files(tree, 'autokd_mm/page/templates')).union(
         *(files(tree, folder) for folder in ('configs', 'tools', 'tests', 'requirements')))
     expected |= {'LICENSE', 'Makefile', 'model-index.yml', 'autokd_mm/py.typed', 'pyproject.toml',
                  'requirements.txt', 'setup.py'}
