@@ -98,7 +98,8 @@ setup(
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
     packages=find_packages(include=['autokd_mm', 'autokd_mm.*']),
-    package_data={'autokd_mm': ['py.typed'], 'autokd_mm.page': ['templates/*']},
+    package_data={'autokd_mm': ['py.typed', 'experience/default.json'],
+                  'autokd_mm.page': ['templates/*']},
     python_requires='>=3.8',
     # What the search alone imports.
     install_requires=runtime,

@@ -15,7 +15,7 @@ FLOORS = [
     ['space', 'ops', 'pairs', 'errors', 'compat', 'installed', 'moved', 'restricted_unpickler',
      'safe_load', 'seeding', 'whole_file', 'version', 'differing'],
     ['search', 'bank', 'registry'],
-    ['models', 'datasets', 'study', 'optim'],
+    ['models', 'datasets', 'study', 'optim', 'experience'],
     ['page'],
     ['layers', 'visualization', 'report'],
     ['measure'],
@@ -31,7 +31,8 @@ FLOORS = [
 FLOOR = {room: height for height, rooms in enumerate(FLOORS) for room in rooms}
 # What can be searched and how the next point is chosen are for anybody with NumPy and Optuna.
 LIGHT = {'space': (), 'search': ('numpy', 'optuna'), 'study': ('optuna', 'sqlalchemy'),
-         'page': ('numpy', 'optuna', 'jinja2', 'markupsafe', 'matplotlib')}
+         'page': ('numpy', 'optuna', 'jinja2', 'markupsafe', 'matplotlib'),
+         'experience': ('numpy', 'optuna')}
 
 
 def module_of(path):

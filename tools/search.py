@@ -19,6 +19,9 @@ def parse_args():
                         'so many hours from now; go on with --resume')
     parser.add_argument('--ranks-per-trial', type=int, help='processes of the launcher that share '
                         'the batches of a trial, as train_cfg.ranks_per_trial')
+    parser.add_argument('--remember', nargs='?', const='', metavar='FILE', help='add the finished '
+                        'search to an experience (~/.autokd_mm/experience.json), for '
+                        'train_cfg.sampler.experience of later ones')
     parser.add_argument('--dry-run', action='store_true',
                         help="print the space, the teacher's accuracy and the layers, then stop")
     return parser.parse_args()
@@ -69,6 +72,23 @@ def main():
         config.experiment_name = f'search_worker{lock.worker()}'
     from mmengine.runner import Runner
     Runner.from_cfg(config).train()
+    if args.remember is not None and not args.dry_run and lock.worker() == 0:
+        remember(args, config)
+
+
+def remember(args, config):
+    """Add what the search has found out to an experience."""
+    from autokd_mm import experience
+    from autokd_mm.errors import DataError
+    path = os.path.expanduser(args.remember or experience.OWN)
+    name = os.path.splitext(os.path.basename(args.config))[0]
+    try:
+        task = experience.of_search(config.work_dir, config.train_cfg.get('storage'), name)
+    except DataError as error:
+        print(f'nothing to remember: {error}')
+        return
+    count = experience.remember(path, task)
+    print(f'remembered in {path}, which has {count} searches now')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 """Every key of a search's ``train_cfg``, checked in one place."""
 from __future__ import annotations
 
+import warnings
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
@@ -8,7 +9,8 @@ from optuna.samplers import BaseSampler
 
 from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.pruning import build_pruner
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import AutoKDWarning, ConfigError
+from autokd_mm.experience import load_prior
 from autokd_mm.proxy.ranks import check_ranks
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.proxy.settings import ProxySettings
@@ -37,7 +39,8 @@ class SearchSettings:
             :func:`find_layers`).
         trials: finished trials at which the search ends.
         space: option lists that replace the default ones, by level.
-        sampler: ``MCTSSampler`` or any of Optuna's, with its arguments. Checked: the sampler.
+        sampler: ``MCTSSampler`` or any of Optuna's, with its arguments; for ours also
+            ``experience``, see :func:`~autokd_mm.experience.load_prior`. Checked: the sampler.
         reward: weight of each term. Checked: a :class:`Reward`, ``None`` for the task's own.
         proxy: see :class:`ProxySettings`. Checked: one of these.
         metric: which value of ``val_evaluator`` is the reward's ``metric``; ``None``: accuracy, box
@@ -106,9 +109,9 @@ class SearchSettings:
         if given.metric is not None and not isinstance(given.metric, str):
             raise ConfigError(f'train_cfg.metric={given.metric!r}: must be the name of a value of '
                               "val_evaluator, such as 'coco/bbox_mAP_50'")
-        sampler = _sampler(given)
         reward = Reward(given.reward) if given.reward else None
         proxy = ProxySettings.from_config(given.proxy or {}, loader_batch_size)
+        sampler = _sampler(given, proxy)
         check_ranks(given.ranks_per_trial, world, proxy.batch_size)
         return replace(given, full_training=dict(given.full_training), layers=dict(given.layers),
                        space=dict(given.space or {}), sampler=sampler, reward=reward, proxy=proxy,
@@ -142,9 +145,19 @@ class SearchSettings:
         return self.trials if free is None else free
 
 
-def _sampler(given: SearchSettings) -> BaseSampler:
+def _sampler(given: SearchSettings, proxy: ProxySettings) -> BaseSampler:
+    config, prior = given.sampler or dict(type='MCTSSampler'), None
+    if isinstance(config, Mapping) and 'experience' in config and 'MCTSSampler' in (
+            config.get('type'), getattr(config.get('type'), '__name__', '')):
+        config = dict(config)
+        known = proxy.images > 1 and not proxy.iterations  # not a share of who knows how many
+        prior = load_prior(config.pop('experience'),
+                           proxy.images * proxy.epochs if known else None, _warn)
     try:
-        return build_sampler(given.sampler or dict(type='MCTSSampler'), given.seed,
-                             shared_name=level_of)
+        return build_sampler(config, given.seed, shared_name=level_of, prior=prior)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, AutoKDWarning, stacklevel=2)

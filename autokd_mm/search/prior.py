@@ -16,8 +16,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 Key = Tuple[str, str]  # name of a question, repr of a choice
 
 # Factor of the prior's effects, and probability before the first trial; 0: the prior is of no use.
-# Above 1, because a search that begins among good options sees a narrower range than a whole table.
-HYPOTHESES = ((0.0, 0.4), (1.0, 0.2), (2.0, 0.2), (4.0, 0.2))
+HYPOTHESES = ((0.0, 0.4), (1.0, 0.3), (2.0, 0.3))
 
 
 class Belief(NamedTuple):

@@ -136,7 +136,7 @@ class MCTSSampler(BaseSampler):
         self._model: Dict[str, Any] = dict(pairs=pairs, shrinkage=float(shrinkage),
                                            draw=float(draw), look_ahead=look_ahead,
                                            shared_name=shared_name)
-        self.shared_name, self._prior = shared_name, prior
+        self.shared_name, self.prior = shared_name, prior
         self._exploration = float(exploration)
         self._n_warmup_trials = int(n_warmup_trials)
         self._virtual_loss = float(virtual_loss)
@@ -286,7 +286,7 @@ class MCTSSampler(BaseSampler):
         if study._study_id not in views:
             direction = only_direction(study._storage.get_study_directions(study._study_id))
             model = None if self._policy == 'uct' else OptionModel(
-                **self._model, prior=prior_of(study._storage, study._study_id, self._prior))
+                **self._model, prior=prior_of(study._storage, study._study_id, self.prior))
             views[study._study_id] = StudyTree(direction, self._virtual_loss, model,
                                                numbers=self._independent_sampler is None)
         return views[study._study_id]

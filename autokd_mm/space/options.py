@@ -7,6 +7,9 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, SCHEDULES
 
+# Raised when an option comes to mean something else: what earlier searches say then counts no more.
+SPACE_VERSION = 1
+
 DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     transform=('logits_only', 'none', 'spatial_attention', 'channel_attention', 'attention_mask',
                'random_mask', 'teacher_attention_mask'),

@@ -5,7 +5,8 @@ import pytest
 
 from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.settings import SearchSettings
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DataError
+from autokd_mm.experience import load_prior
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.search import MCTSSampler
 
@@ -40,6 +41,10 @@ def test_what_the_keys_stand_for():
     (dict(unknown=3), "train_cfg: 'unknown' is unknown"),
     (dict(trials=0), 'train_cfg.trials=0: must be at least 1'),
     (dict(trials=2.0), 'train_cfg.trials=2.0: must be at least 1'),
+    (dict(sampler=dict(type='MCTSSampler', experience=dict(without=['x']))),
+     "sampler.experience.without: 'x' is unknown"),
+    (dict(sampler=dict(type='TPESampler', experience='default')),
+     "sampler.experience: 'experience' is unknown"),
     (dict(sampler=dict(type='MCTSampler')), "sampler.type: 'MCTSampler' is unknown"),
     (dict(reward=dict(metrik=1)), "reward: 'metrik' is unknown, did you mean 'metric'"),
     (dict(metric=0.5), "train_cfg.metric=0.5: must be the name of a value of val_evaluator"),
@@ -83,3 +88,13 @@ def test_rejections_that_do_not_count():
     assert read(trials=7).free_rejections == read(trials=7, rejection=None).free_rejections == 7
     assert read(trials=7, rejection=dict(free=2)).free_rejections == 2
     assert read(trials=7, rejection=dict(free=0)).free_rejections == 0
+
+
+def test_an_experience_becomes_the_prior_of_the_sampler():
+    given = dict(type='MCTSSampler', experience=dict(without=['digits']))
+    found = read(sampler=given, proxy=dict(images=640, held_out=360, epochs=8)).sampler
+    prior = load_prior(given['experience'], 640 * 8)
+    assert found.prior.to_json() == prior.to_json()
+    assert read(sampler=dict(type='MCTSSampler', experience=None)).sampler.prior is None
+    with pytest.raises(DataError, match='experience: nowhere.json cannot be read'):
+        read(sampler=dict(type='MCTSSampler', experience='nowhere.json'))

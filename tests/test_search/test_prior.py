@@ -67,7 +67,7 @@ def test_the_first_trial_goes_where_the_prior_says():
     one = Prior({('distance', "'kl'"): Belief(5.0, 100.0)})
     first = [study_of(MCTSSampler(seed=seed, prior=one), 1).trials[0].params['distance']
              for seed in range(20)]
-    assert first.count('kl') > 10  # six of ten hypotheses say so, and a third of the others
+    assert first.count('kl') > 10  # six of ten draws believe it
 
 
 def test_a_prior_without_effects_and_of_no_weight_changes_nothing_of_the_posterior():

@@ -4,6 +4,7 @@
     python tools/benchmarks/samplers.py --table tools/benchmarks/tables/digits.csv.gz --work-dir D
     python tools/benchmarks/samplers.py --work-dir D                     # landscapes
     python tools/benchmarks/samplers.py --table T --ablation --work-dir D
+    python tools/benchmarks/samplers.py --table T --experience default --without digits --work-dir D
     python tools/benchmarks/samplers.py --time --work-dir D
 
 Each (sampler, parallel workers, seed) is one line in D/NAME.jsonl: kill it at any moment and start
@@ -25,7 +26,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
-from parts import figures, samplers_figures, samplers_time  # noqa: E402
+from parts import figures, priors, samplers_figures, samplers_time  # noqa: E402
 from parts import samplers_report as report  # noqa: E402
 from parts.landscape import Landscape  # noqa: E402
 
@@ -72,6 +73,10 @@ def parse_args():
     parser.add_argument('--samplers', nargs='+', metavar='NAME', help='some of: '
                         + ', '.join(SAMPLERS))
     parser.add_argument('--ablation', action='store_true', help='settings of ours instead')
+    parser.add_argument('--experience', metavar='FILE',
+                        help='ours with and without an experience, and with wrong ones, instead')
+    parser.add_argument('--without', nargs='+', default=[], metavar='TASK',
+                        help='tasks of the experience to leave out')
     parser.add_argument('--time', action='store_true', help='time per question instead')
     parser.add_argument('--parallel', nargs='+', type=int, default=[1, 8])
     parser.add_argument('--seeds', type=int, default=200)
@@ -86,11 +91,15 @@ def parse_args():
         args.samplers = ['MCTS', 'TPE', 'Random']
     args.settings = ({name: dict(SAMPLERS['MCTS'], **more) for name, more in ABLATION.items()}
                      if args.ablation else SAMPLERS)
+    if args.experience:
+        args.settings = {name: dict(SAMPLERS['MCTS'], prior=prior) for name, prior in
+                         priors.kinds(args.experience, args.without, args.table).items()}
     for name in args.samplers or ():
         if name not in args.settings:
             parser.error(f'--samplers: {name!r} is none of {", ".join(args.settings)}')
     args.name = 'landscape' if args.table is None else os.path.basename(args.table).split('.')[0]
-    args.name += '-ablation' if args.ablation else '-time' if args.time else ''
+    args.name += '-ablation' if args.ablation else '-experience' if args.experience else \
+        '-time' if args.time else ''
     args.name += '-quick' * args.quick  # the lines of a full run stay what they are
     return args
 

@@ -1,0 +1,139 @@
+"""From the statistics of several tasks to a prior for the next one.
+
+A hierarchical linear model: in a trial of table t of task g, trained on s samples,
+
+    z = mu_t + sum_f (theta_f + l beta_f + delta_gf) x_f + e,    l = ln(s / 10,000)
+
+theta is what all tasks have in common, beta how it changes with the length of the training, delta
+what is a task's own, e the noise of the table. All are normal with mean zero; how far tasks differ
+in an option, Var(delta_gf), is learnt by expectation maximisation from all of them, from a guess
+that counts as much as so many tasks (empirical Bayes). What is expected of an option in a new task
+is theta + l beta; the variance of that and of delta is its width, so that what differs between
+tasks is believed less.
+
+Sources: Efron and Morris, "Data Analysis Using Stein's Estimator", JASA 1975; Dempster, Laird and
+Rubin, JRSS B 1977; Swersky, Snoek and Adams, "Multi-Task Bayesian Optimization", NIPS 2013, for
+searches that learn from others.
+"""
+from __future__ import annotations
+
+import math
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from autokd_mm.experience.statistics import Option, TaskStatistics, by_level
+from autokd_mm.search.prior import Belief, Prior
+
+_COMMON = 0.15**2  # variance of what tasks have in common, on the scale of the tree
+_LENGTH = 0.04**2  # of its change when the training is e times as long
+_BETWEEN = 0.10**2  # guess of the variance between tasks
+_GUESSES = 4.0  # so many tasks the guess counts as
+_NOISE = 0.25**2  # guess of the variance of a trial's value, on the scale of the whole table
+# A search sees a narrower range, from poor among the good to the best so far: effects are larger
+# on its scale, by this, and so is the noise.
+_STRETCH, _SEEN = 2.0, 0.35**2
+_FLAT = 1e-3  # of own effects, when the noise of a table is estimated
+_ROUNDS = 10
+_USUAL = 1e4  # samples, where a length is zero or not known
+
+
+def pool(tasks: Sequence[TaskStatistics], samples: Optional[float] = None) -> Prior:
+    """What tasks say of a new one.
+
+    Args:
+        tasks: at least one.
+        samples: that the student of the new task will be trained on in one trial.
+    """
+    options = sorted({option for task in tasks for option in task.options})
+    names = sorted({task.name for task in tasks})
+    common = _Common(options, names)
+    for task in tasks:
+        common.add(task)
+    between = np.full(len(options), _BETWEEN)
+    for _ in range(_ROUNDS):
+        mean, covariance = common.solve(between)
+        between = common.between(mean, covariance)
+    mean, covariance = common.solve(between)
+    return _prior(options, *common.at(_length(samples), mean, covariance), between)
+
+
+def _length(samples: Optional[float]) -> float:
+    return math.log(samples / _USUAL) if samples else 0.0
+
+
+class _Common:
+    """Normal equations of theta, beta and every delta, one block after the other."""
+
+    def __init__(self, options: Sequence[Option], names: Sequence[str]) -> None:
+        self.options, self.names = options, names
+        self.places = {option: place for place, option in enumerate(options)}
+        size = len(options) * (2 + len(names))
+        self.gram, self.target = np.zeros((size, size)), np.zeros(size)
+        self.seen: np.ndarray = np.zeros((len(names), len(options)), bool)
+
+    def add(self, task: TaskStatistics) -> None:
+        count = np.diag(task.counts)
+        gram = task.counts - np.outer(count, count) / task.trials
+        target = np.diag(task.sums) - count * task.total / task.trials
+        noise = _noise(task, gram, target)
+        index = np.array([self.places[option] for option in task.options], int)
+        group, size = self.names.index(task.name), len(self.options)
+        self.seen[group, index] = True
+        blocks = ((0, 1.0), (1, _length(task.samples)), (2 + group, 1.0))
+        for row, weight in blocks:
+            self.target[row * size + index] += weight * target / noise
+            for column, other in blocks:
+                self.gram[np.ix_(row * size + index, column * size + index)] += \
+                    weight * other * gram / noise
+
+    def solve(self, between: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of everything."""
+        size = len(self.options)
+        variance = np.concatenate([np.full(size, _COMMON), np.full(size, _LENGTH),
+                                   *[between] * len(self.names)])
+        covariance = np.linalg.inv(self.gram + np.diag(1.0 / variance))
+        return covariance @ self.target, covariance
+
+    def between(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        """How far tasks differ in each option, by what is known of the differences."""
+        own = (mean**2 + np.diag(covariance)).reshape(-1, len(self.options))[2:]
+        return (_GUESSES * _BETWEEN + (own * self.seen).sum(0)) / (_GUESSES + self.seen.sum(0))
+
+    def at(self, length: float, mean: np.ndarray,
+           covariance: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of what all tasks have in common at a length."""
+        size = len(self.options)
+        blocks = covariance[:2 * size, :2 * size].reshape(2, size, 2, size)
+        weights = np.array([1.0, length])
+        return (weights @ mean[:2 * size].reshape(2, size),
+                np.einsum('i,iajb,j->ab', weights, blocks, weights))
+
+
+def _noise(task: TaskStatistics, gram: np.ndarray, target: np.ndarray) -> float:
+    """Variance of the rewards of a table about the sums of effects, at least a little."""
+    effects = np.linalg.solve(gram + _FLAT * np.eye(len(gram)), target)
+    left = task.squares - task.total**2 / task.trials - float(target @ effects)
+    free = max(task.trials - np.linalg.matrix_rank(gram) - 1, 1)
+    guess = 3.0  # the residuals of a small table are too small
+    return max((left + guess * _NOISE) / (free + guess), 1e-4)
+
+
+def _prior(options: Sequence[Option], mean: np.ndarray, covariance: np.ndarray,
+           between: np.ndarray) -> Prior:
+    """Effects of options whose rivals are known too; a level with one option says nothing."""
+    covariance = covariance + np.diag(between)
+    beliefs: Dict[Option, Belief] = {}
+    for places in by_level(options).values():
+        if len(places) > 1:
+            for place, variance in zip(places, _contrasts(covariance, places)):
+                beliefs[options[place]] = Belief(_STRETCH * float(mean[place]), _SEEN / variance)
+    return Prior(beliefs)
+
+
+def _contrasts(covariance: np.ndarray, places: List[int]) -> List[float]:
+    """Variances of the options of a level without what they have in common."""
+    count = len(places)
+    centre = np.eye(count) - 1.0 / count
+    own = centre @ covariance[np.ix_(places, places)] @ centre
+    return [float(variance) * count / (count - 1) for variance in np.diag(own)]

@@ -1,0 +1,131 @@
+"""From a table of outcomes or a finished study to the statistics of a task."""
+from __future__ import annotations
+
+import os
+from typing import Any, Dict, List, Optional
+
+import optuna
+from optuna.distributions import CategoricalDistribution
+from optuna.study import Study, StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from autokd_mm.errors import DataError
+from autokd_mm.experience.statistics import Option, TaskStatistics, statistics
+from autokd_mm.search.reading import INTERRUPTED, is_accident, value_of
+from autokd_mm.search.tabular import Table
+from autokd_mm.space import LEVELS, DistillerSpec, level_of
+from autokd_mm.study.journal import JOURNAL, journal_path
+from autokd_mm.study.storage import open_to_look, study_name
+
+_SEARCH = 'search'  # user attribute of our studies: what is searched
+_KEPT = ('command', 'date', 'versions', 'device')
+
+
+def of_source(word: str) -> TaskStatistics:
+    """What ``[NAME=]SOURCE`` says: the work dir of a search, its journal, the URL of a database, or
+    a table.
+
+    Raises:
+        UserError: it is nothing of this, or says nothing.
+    """
+    name, equals, source = word.partition('=')
+    if not equals or '/' in name or '.' in name or '://' in name:
+        name, source = '', word
+    if source.endswith('.csv.gz'):
+        return of_table(source, name or None)
+    storage = source if '://' in source else None
+    folder = os.path.dirname(source) or '.' if os.path.isfile(source) else source
+    if storage is None and not os.path.isfile(journal_path(folder)):
+        raise DataError(f'STUDY_OR_TABLE: {source} is no work dir with a {JOURNAL}, no database '
+                        'and no table (*.csv.gz)')
+    return of_search(folder, storage, name or os.path.basename(os.path.abspath(folder)))
+
+
+def of_search(work_dir: str, storage: Optional[str], name: str) -> TaskStatistics:
+    """What the study in the work dir of a search says, or the one in a database.
+
+    Raises:
+        UserError: there is none, or it says nothing.
+    """
+    backend = open_to_look(work_dir, storage)
+    names = [study.study_name for study in backend.get_all_studies()]
+    own = study_name(work_dir, storage)
+    found = [own] if own in names else [one for one in names if not one.endswith('_final')]
+    if len(found) != 1:
+        raise DataError(f'STUDY_OR_TABLE: {storage or work_dir} holds {len(found)} studies, not '
+                        'one')
+    return of_study(optuna.load_study(storage=backend, study_name=found[0]), name)
+
+
+def of_table(path: str, name: Optional[str] = None) -> TaskStatistics:
+    """What a file of ``tools/benchmarks/make_table.py`` says.
+
+    Args:
+        path: of the file.
+        name: of the task; the file's by default.
+
+    Raises:
+        ConfigError, DataError: it is no such table, or says nothing.
+    """
+    table = Table(path)
+    listed = table.about.get('distillers')
+    if listed:
+        specs = [DistillerSpec.from_dict(listed[index]) for index in table.indices]
+    else:
+        wanted = set(table.indices)
+        specs = [spec for index, spec in enumerate(table.space.enumerate()) if index in wanted]
+    paths = [[(level, repr(value)) for level, value in spec.to_dict().items()] for spec in specs]
+    about = {key: table.about[key] for key in _KEPT if key in table.about}
+    about.update(file=os.path.basename(path), classes=table.about['shapes'].get('classes'),
+                 proxy=_proxy(table.about.get('proxy')), trials=int(table.rewards.size))
+    return statistics(name or os.path.basename(path).split('.')[0], paths, list(table.truth),
+                      _samples(table.about.get('proxy')), about)
+
+
+def of_study(study: Study, name: Optional[str] = None) -> TaskStatistics:
+    """What the trials of a study say; numbers and what is no level of our space are left out.
+
+    Args:
+        study: with one objective.
+        name: of the task; the study's by default.
+
+    Raises:
+        DataError: it says nothing.
+    """
+    if len(study.directions) != 1:
+        raise DataError(f'{study.study_name}: a study of several objectives has no reward')
+    sign = -1 if study.direction == StudyDirection.MINIMIZE else 1
+    paths: List[List[Option]] = []
+    rewards: List[Optional[float]] = []
+    for trial in study.get_trials(deepcopy=False):
+        path = _path(trial)
+        if trial.state.is_finished() and path and not is_accident(trial) \
+                and not trial.user_attrs.get(INTERRUPTED):
+            paths.append(path)
+            # A pruned one was shorter: nobody knows what it would have become but poor.
+            rewards.append(value_of(trial, sign) if trial.state == TrialState.COMPLETE else None)
+    about = study.user_attrs.get(_SEARCH)
+    first = min(filter(None, (trial.datetime_start for trial in study.get_trials(deepcopy=False))),
+                default=None)
+    began = None if first is None else first.isoformat(timespec='seconds')
+    proxy = about.get('proxy') if isinstance(about, dict) else None
+    return statistics(name or study.study_name, paths, rewards, _samples(proxy),
+                      dict(study=study.study_name, began=began, proxy=_proxy(proxy)))
+
+
+def _path(trial: FrozenTrial) -> List[Option]:
+    return [(level_of(name), repr(value)) for name, value in trial.params.items()
+            if level_of(name) in LEVELS
+            and isinstance(trial.distributions[name], CategoricalDistribution)]
+
+
+def _samples(proxy: Any) -> Optional[float]:
+    try:
+        return float(proxy['images'] * proxy['epochs'])
+    except (KeyError, TypeError):
+        return None
+
+
+def _proxy(proxy: Any) -> Dict[str, Any]:
+    kept = ('images', 'epochs', 'batch_size', 'views', 'held_out')
+    return {key: proxy[key] for key in kept if key in proxy} if isinstance(proxy, dict) else {}

@@ -1,0 +1,92 @@
+"""What one finished search or table says of options, as sums that can be added up.
+
+Rewards are seen on the scale of the search tree (:mod:`autokd_mm.search.scale`): 0 is the lower
+quartile and everything below, failures too, 1 is the best. So tasks with rewards of another unit
+can be compared, and what is known has the scale on which a search looks at it.
+"""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+
+import numpy as np
+
+from autokd_mm.errors import DataError
+from autokd_mm.search.scale import LOW_QUANTILE
+
+LEAST = 10  # trials; fewer do not say what is poor and what is good
+
+Option = Tuple[str, str]  # level, repr of the choice
+
+
+@dataclass(frozen=True)
+class TaskStatistics:
+    """Sums over the trials of one task.
+
+    Attributes:
+        name: of the task; tasks of one name are the same one, of another length perhaps.
+        options: that were taken, as (level, ``repr`` of the choice), sorted.
+        counts: trials that took both options, a symmetric matrix; one option on the diagonal.
+        sums: of the standardised rewards of the trials that took both.
+        trials: number of all.
+        total, squares: sum of the standardised rewards, and of their squares.
+        samples: that the student was trained on in one trial; None where nobody knows.
+        about: what else is known of the task, and where it comes from; JSON values.
+    """
+    name: str
+    options: Tuple[Option, ...]
+    counts: np.ndarray
+    sums: np.ndarray
+    trials: int
+    total: float
+    squares: float
+    samples: Optional[float] = None
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def statistics(name: str, paths: Sequence[Sequence[Option]],
+               rewards: Sequence[Optional[float]], samples: Optional[float] = None,
+               about: Optional[Mapping[str, Any]] = None) -> TaskStatistics:
+    """Add up trials.
+
+    Args:
+        paths: the options of each trial.
+        rewards: of each, higher is better; None or not finite: it failed.
+        name, samples, about: see :class:`TaskStatistics`.
+
+    Raises:
+        DataError: there are too few trials, or all rewards are the same.
+    """
+    values = standardised(rewards)
+    if len(values) < LEAST or not values.any():
+        raise DataError(f'{name}: {len(values)} trials say nothing of what is good; at least '
+                        f'{LEAST} with different rewards are needed')
+    options = sorted({option for path in paths for option in path})
+    places = {option: place for place, option in enumerate(options)}
+    taken = np.zeros((len(paths), len(options)))
+    for row, path in zip(taken, paths):
+        row[[places[option] for option in path]] = 1.0
+    return TaskStatistics(name, tuple(options), taken.T @ taken, (taken.T * values) @ taken,
+                          len(values), float(values.sum()), float(values @ values), samples,
+                          dict(about or {}))
+
+
+def standardised(rewards: Sequence[Optional[float]]) -> np.ndarray:
+    """Rewards on the scale of the tree; all zero where they are the same."""
+    values = np.array([np.nan if reward is None else reward for reward in rewards], float)
+    works = np.isfinite(values)
+    ordered: List[float] = sorted(values[works])
+    if not ordered:
+        return np.zeros(len(values))
+    low, high = ordered[int(LOW_QUANTILE * (len(ordered) - 1))], ordered[-1]
+    if low == high:
+        return np.zeros(len(values))
+    return np.clip(np.where(works, values - low, 0.0) / (high - low), 0.0, 1.0)
+
+
+def by_level(options: Sequence[Option]) -> Dict[str, List[int]]:
+    """The places of the options of each level."""
+    found: Dict[str, List[int]] = {}
+    for place, (level, _) in enumerate(options):
+        found.setdefault(level, []).append(place)
+    return found

@@ -1,0 +1,201 @@
+"""What earlier searches say to the next one: made, kept, checked and pooled."""
+import json
+
+import numpy as np
+import optuna
+import pytest
+
+from autokd_mm import experience
+from autokd_mm.errors import ConfigError, DataError
+from autokd_mm.experience import (DEFAULT, load_prior, load_tasks, of_source, of_study, pool, read,
+                                  statistics, write)
+
+LOGITS, DISTANCES = ('none', 'kl', 'pearson_both'), ('l2', 'cosine')
+
+
+def trials(best='kl', n=60, seed=0):
+    rng = np.random.RandomState(seed)
+    paths, rewards = [], []
+    for _ in range(n):
+        logits, distance = LOGITS[rng.randint(3)], DISTANCES[rng.randint(2)]
+        paths.append([('logits', repr(logits)), ('distance', repr(distance))])
+        rewards.append((logits == best) + 0.2 * (distance == 'l2') + 0.1 * rng.standard_normal())
+    return paths, rewards
+
+
+def task(name='a', best='kl', samples=1000, **how):
+    return statistics(name, *trials(best, **how), samples=samples)
+
+
+def test_what_is_written_is_read(tmp_path):
+    path = str(tmp_path / 'e.json')
+    write(path, [task('a'), task('b', 'none', None, seed=1)])
+    found = read(path)
+    assert found.left_out == () and [one.name for one in found.tasks] == ['a', 'b']
+    for one, other in zip(found.tasks, [task('a'), task('b', 'none', None, seed=1)]):
+        assert one.options == other.options and one.samples == other.samples
+        np.testing.assert_allclose(one.counts, other.counts)
+        np.testing.assert_allclose(one.sums, other.sums, atol=1e-4)
+    again = str(tmp_path / 'again.json')
+    write(again, found.tasks)
+    assert open(again).read() == open(path).read()
+
+
+def test_sums_are_of_the_rewards_on_the_scale_from_poor_to_best():
+    paths = [[('logits', "'kl'")], [('logits', "'none'")]] * 6
+    rewards = [float(n) for n in range(10)] + [None, float('nan')]
+    one = statistics('a', paths, rewards)
+    z = np.clip((np.arange(10) - 2) / 7, 0, 1)  # the lower quartile of ten is the third
+    assert one.total == pytest.approx(z.sum()) and one.squares == pytest.approx(z @ z)
+    assert one.counts.tolist() == [[6, 0], [0, 6]]
+    assert one.sums[0, 0] == pytest.approx(z[::2].sum())
+
+
+def test_tasks_that_agree_are_believed_more_than_those_that_do_not():
+    agree = pool([task(name, seed=n) for n, name in enumerate('abc')])
+    differ = pool([task(name, best, seed=n) for n, (name, best) in
+                   enumerate(zip('abc', LOGITS))])
+    kl = ('logits', "'kl'")
+    assert agree.options[kl].mean > 3 * abs(differ.options[kl].mean)
+    assert agree.options[kl].worth > 1.5 * differ.options[kl].worth
+    alone = pool([task('a')])
+    assert alone.options[kl].worth < agree.options[kl].worth
+
+
+def test_the_change_with_the_length_is_known():
+    tasks = [task('a', 'kl', 1000), task('a', 'none', 100000, seed=1),
+             task('b', 'kl', 1000, seed=2), task('b', 'none', 100000, seed=3)]
+    short, long = pool(tasks, 1000).options, pool(tasks, 100000).options
+    assert short['logits', "'kl'"].mean > short['logits', "'none'"].mean
+    assert long['logits', "'kl'"].mean < long['logits', "'none'"].mean
+
+
+def test_what_no_task_tells_apart_has_no_prior():
+    paths, rewards = trials()
+    paths = [path + [('temperature', '4')] for path in paths]
+    assert {level for level, _ in pool([statistics('a', paths, rewards)]).options} == {
+        'logits', 'distance'}
+
+
+def study_of(n_trials=40):
+    study = optuna.create_study(direction='minimize', study_name='mine')
+
+    def objective(trial):
+        distance = trial.suggest_categorical('distance(l2|cosine)', DISTANCES)
+        trial.suggest_categorical('somebody_elses', (1, 2))
+        trial.suggest_float('lr', 0, 1)
+        return trial.number % 7 + 10 * (distance == 'cosine')
+    study.optimize(objective, n_trials=n_trials)
+    return study
+
+
+def test_a_study_says_what_its_levels_are_worth():
+    one = of_study(study_of())
+    assert one.name == 'mine'
+    assert one.options == (('distance', "'cosine'"), ('distance', "'l2'"))
+    sums = dict(zip(one.options, np.diag(one.sums) / np.diag(one.counts)))
+    assert sums['distance', "'l2'"] > sums['distance', "'cosine'"] + 0.2
+
+
+def test_too_few_trials_say_nothing():
+    with pytest.raises(DataError, match='mine: 9 trials say nothing'):
+        of_study(study_of(9))
+    with pytest.raises(DataError, match='no work dir with a study.journal'):
+        of_source('/nowhere')
+
+
+def edited(path, change):
+    found = json.loads(open(path).read())
+    change(found)
+    with open(path, 'w') as file:
+        json.dump(found, file)
+
+
+@pytest.mark.parametrize('change, what', [
+    (lambda e: e.update(space=0), 'is of version 0 of the space'),
+    (lambda e: e.update(format='x'), 'is no experience'),
+    (lambda e: e.update(tasks=[]), 'it has no tasks'),
+    (lambda e: e['tasks'][0].update(trials=float('nan')), 'NaN is no number'),
+    (lambda e: e['tasks'][0].update(trials=3), '3 is not a number of at least 10'),
+    (lambda e: e['tasks'][0].update(total=10**9), 'out of range|do not fit|total'),
+    (lambda e: e['tasks'][0]['counts'].pop(), 'another size'),
+    (lambda e: e['tasks'][0]['counts'][1].__setitem__(0, 10**6), 'counts of pairs'),
+    (lambda e: e['tasks'][0]['sums'][0].__setitem__(0, -5), 'out of range'),
+    (lambda e: e['tasks'][0]['sums'][0].__setitem__(0, 'x'), 'x is not a number'),
+    (lambda e: e['tasks'][0].pop('squares'), 'squares is missing'),
+    (lambda e: e['tasks'][0].update(options=[[1, 2]] * 5), 'an option is of another kind'),
+    (lambda e: e['tasks'].__setitem__(0, 7), 'nothing in'),
+], ids=range(13))
+def test_what_does_not_fit_is_refused_in_one_line(tmp_path, change, what):
+    path = str(tmp_path / 'e.json')
+    write(path, [task()])
+    edited(path, change)
+    with pytest.raises(DataError, match=what) as caught:
+        read(path)
+    assert path in str(caught.value) and '\n' not in str(caught.value)
+
+
+def test_the_fitting_part_is_used_and_the_rest_named(tmp_path):
+    path = str(tmp_path / 'e.json')
+    write(path, [task('good'), task('bad', seed=1)])
+
+    def change(found):
+        found['tasks'][0]['options'][0][0] = 'colour'
+        found['tasks'][1]['trials'] = -1
+    edited(path, change)
+    said = []
+    (one, ) = load_tasks(path, said.append)
+    assert one.name == 'good' and {level for level, _ in one.options} == {'distance', 'logits'}
+    (line, ) = said
+    assert 'levels colour of task good' in line and 'task bad (-1 is not a number' in line
+
+
+def test_damaged_and_huge_files_are_refused(tmp_path):
+    path = tmp_path / 'e.json'
+    write(str(path), [task()])
+    path.write_text(path.read_text()[:-40])
+    with pytest.raises(DataError, match='damaged, no JSON'):
+        read(str(path))
+    path.write_text('[' * 100000)
+    with pytest.raises(DataError, match='damaged, no JSON'):
+        read(str(path))
+    path.write_bytes(b' ' * (10 * 10**6 + 1))
+    with pytest.raises(DataError, match='10,000,001 bytes'):
+        read(str(path))
+    with pytest.raises(DataError, match='cannot be read'):
+        read(str(tmp_path / 'none.json'))
+
+
+@pytest.mark.parametrize('given, what', [
+    (3, 'must be'), (dict(fiel='x'), "'fiel' is unknown, did you mean 'file'"),
+    (dict(without=['digit']), "'digit' is unknown, did you mean 'digits'"),
+    (dict(without='digits'), 'must be a list'), (dict(file=3), 'must be a file')])
+def test_mistakes_of_a_config_are_named(given, what):
+    with pytest.raises(ConfigError, match=what) as caught:
+        load_prior(given)
+    assert str(caught.value).startswith('sampler.experience')
+
+
+def test_the_shipped_experience_knows_what_it_was_made_of():
+    found = read(DEFAULT)
+    assert found.left_out == ()
+    assert {one.name for one in found.tasks} == {'digits', 'cifar10'}
+    assert all(one.about['command'] and one.about['date'] for one in found.tasks)
+    for name in ('digits', 'cifar10'):
+        prior = load_prior(dict(file='default', without=[name]), 8000)
+        assert prior.options['logits', "'kl'"].mean > prior.options['logits', "'pearson_both'"].mean
+    assert load_prior(None) is None
+    assert experience.load_prior('default').options
+
+
+def test_a_search_is_remembered_once(tmp_path):
+    path, storage = str(tmp_path / 'own' / 'e.json'), f'sqlite:///{tmp_path}/s.db'
+    study = optuna.create_study(storage=storage, study_name='s')
+    for n_trials in (20, 10):
+        for _ in range(n_trials):
+            trial = study.ask()
+            trial.suggest_categorical('distance', DISTANCES)
+            study.tell(trial, float(trial.number))
+        assert experience.remember(path, of_study(study, 'mine')) == 1
+    assert experience.remember(path, task()) == 2
+    assert [one.trials for one in read(path).tasks] == [30, 60]

@@ -1,0 +1,41 @@
+#!/usr/bin/env python3
+"""Make an experience of finished searches: ``tools/make_experience.py [NAME=]STUDY ... --out F``.
+
+Each is the work dir of a search, a study.journal, the URL of a database, or a table of
+tools/benchmarks/make_table.py. A search whose sampler has experience=F begins with what they say.
+"""
+import argparse
+import os
+
+import _cli
+
+
+def parse_args():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('sources', nargs='+', metavar='[NAME=]STUDY_OR_TABLE',
+                        help='those of one NAME are the same task; without one it is that of the '
+                        'folder or file')
+    parser.add_argument('--out', required=True, metavar='FILE', help='the experience to write')
+    parser.add_argument('--add', action='store_true', help='keep what FILE has already')
+    parser.add_argument('--debug', action='store_true', help='show the traceback of a mistake')
+    return parser.parse_args()
+
+
+def main():
+    args = parse_args()
+    if args.debug:
+        os.environ['AUTOKD_DEBUG'] = '1'
+    from autokd_mm.experience import of_source, read, write
+    tasks = list(read(args.out).tasks) if args.add and os.path.exists(args.out) else []
+    for source in args.sources:
+        task = of_source(source)
+        print(f'{task.name}: {task.trials} distillers, {len(task.options)} options, '
+              f'{task.samples or 0:,.0f} samples a trial')
+        tasks.append(task)
+    write(args.out, tasks)
+    print(f'{args.out}: {len(tasks)} studies and tables of '
+          f'{len({task.name for task in tasks})} tasks, {os.path.getsize(args.out):,} bytes')
+
+
+if __name__ == '__main__':
+    _cli.run(main)
