@@ -135,7 +135,7 @@ class FinalRound:
                 spec = spec_of(self.search.get_trials(deepcopy=False)[number])
             in_words = f' | {spec.in_words()}' if spec else ''
             try:
-                kept = {}
+                kept: Dict[str, Any] = {}
                 if self.keep and number != BASELINE and seed == self.seeds[0]:
                     kept['keep'] = partial(self.keep, number)
                 outcome = self.trainer.run(spec, look_on if self.reward.needs_curve else None,

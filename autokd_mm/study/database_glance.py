@@ -28,7 +28,7 @@ class DatabaseGlance(RDBStorage):
                 'SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials '
                 'WHERE study_id = :study ORDER BY number').columns(
                     datetime_start=DateTime, datetime_complete=DateTime), study).all()
-            values = dict(connection.execute(text(
+            values: Dict[int, float] = dict(connection.execute(text(
                 f'SELECT it.trial_id, it.value FROM trial_values it {_OF_STUDY}'), study).all())
             attrs: Dict[int, Dict[str, Any]] = {}
             for trial_id, key, value in connection.execute(text(
