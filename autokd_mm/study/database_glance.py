@@ -28,8 +28,8 @@ class DatabaseGlance(RDBStorage):
                 'SELECT trial_id, number, state, datetime_start, datetime_complete FROM trials '
                 'WHERE study_id = :study ORDER BY number').columns(
                     datetime_start=DateTime, datetime_complete=DateTime), study).all()
-            values: Dict[int, float] = dict(connection.execute(text(
-                f'SELECT it.trial_id, it.value FROM trial_values it {_OF_STUDY}'), study).all())
+            values = {row.trial_id: row.value for row in connection.execute(text(
+                f'SELECT it.trial_id, it.value FROM trial_values it {_OF_STUDY}'), study)}
             attrs: Dict[int, Dict[str, Any]] = {}
             for trial_id, key, value in connection.execute(text(
                     'SELECT it.trial_id, it.key, it.value_json FROM trial_user_attributes it '
