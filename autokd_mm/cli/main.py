@@ -17,6 +17,7 @@ from autokd_mm.version import __version__
 _TOOLS = {
     'search': ('search', 'search a distiller'),
     'pair': ('make_pair', 'write a search config from the names of two networks'),
+    'recommend': ('recommend', 'write the recipes that experience ranks first, without a trial'),
     'experience': ('make_experience', 'make an experience of finished searches, for later ones'),
     'train': ('train', 'train with the config a search wrote, or with any other'),
     'test': ('test', 'test a checkpoint'),

@@ -50,6 +50,7 @@ class Ending:
             phases.results.write_leaderboard(done, standings)
             phases.results.write_view(phases.study, standings)
             about = phases.final.report(done) if phases.final else []
+            about += words.experience(phases.study)
             winner = best(done, standings)
             about += self.expectation.lines(winner, phases.final) if winner is not None else []
             top = phases.results.write_best(done, standings, about)

@@ -173,6 +173,9 @@ def _fitting(task: Any, left_out: List[str]) -> TaskStatistics:
     name, about, samples = task['name'], task.get('about') or {}, task.get('samples')
     if not isinstance(name, str) or not isinstance(about, dict):
         raise TypeError('name or about is of another kind')
+    low, high = about.get('reward') or (0.0, 1.0)
+    if _number(low, -math.inf) >= _number(high, -math.inf):
+        raise ValueError('its rewards have no range')
     if unknown:
         left_out.append(f'levels {", ".join(unknown)} of task {name}')
     order = np.ix_(known, known)

@@ -18,7 +18,7 @@ searches that learn from others.
 from __future__ import annotations
 
 import math
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -38,12 +38,28 @@ _ROUNDS = 10
 _USUAL = 1e4  # samples, where a length is zero or not known
 
 
+class Effect(NamedTuple):
+    """Of an option in a new task, on the scale from poor (0) to best (1)."""
+    mean: float
+    deviation: float
+
+
 def pool(tasks: Sequence[TaskStatistics], samples: Optional[float] = None) -> Prior:
-    """What tasks say of a new one.
+    """What tasks say of a new one, to a search: it sees a narrower range.
 
     Args:
         tasks: at least one.
         samples: that the student of the new task will be trained on in one trial.
+    """
+    return Prior({option: Belief(_STRETCH * effect.mean, _SEEN / effect.deviation**2)
+                  for option, effect in effects(tasks, samples).items()})
+
+
+def effects(tasks: Sequence[TaskStatistics],
+            samples: Optional[float] = None) -> Dict[Option, Effect]:
+    """The same on the scale of whole tables; arguments as for :func:`pool`.
+
+    Only options whose rivals are known too: a level with one option says nothing.
     """
     options = sorted({option for task in tasks for option in task.options})
     names = sorted({task.name for task in tasks})
@@ -52,10 +68,15 @@ def pool(tasks: Sequence[TaskStatistics], samples: Optional[float] = None) -> Pr
         common.add(task)
     between = np.full(len(options), _BETWEEN)
     for _ in range(_ROUNDS):
-        mean, covariance = common.solve(between)
-        between = common.between(mean, covariance)
-    mean, covariance = common.solve(between)
-    return _prior(options, *common.at(_length(samples), mean, covariance), between)
+        between = common.between(*common.solve(between))
+    mean, covariance = common.at(_length(samples), *common.solve(between))
+    covariance = covariance + np.diag(between)
+    found: Dict[Option, Effect] = {}
+    for places in by_level(options).values():
+        if len(places) > 1:
+            for place, variance in zip(places, _contrasts(covariance, places)):
+                found[options[place]] = Effect(float(mean[place]), math.sqrt(variance))
+    return found
 
 
 def _length(samples: Optional[float]) -> float:
@@ -117,18 +138,6 @@ def _noise(task: TaskStatistics, gram: np.ndarray, target: np.ndarray) -> float:
     free = max(task.trials - np.linalg.matrix_rank(gram) - 1, 1)
     guess = 3.0  # the residuals of a small table are too small
     return max((left + guess * _NOISE) / (free + guess), 1e-4)
-
-
-def _prior(options: Sequence[Option], mean: np.ndarray, covariance: np.ndarray,
-           between: np.ndarray) -> Prior:
-    """Effects of options whose rivals are known too; a level with one option says nothing."""
-    covariance = covariance + np.diag(between)
-    beliefs: Dict[Option, Belief] = {}
-    for places in by_level(options).values():
-        if len(places) > 1:
-            for place, variance in zip(places, _contrasts(covariance, places)):
-                beliefs[options[place]] = Belief(_STRETCH * float(mean[place]), _SEEN / variance)
-    return Prior(beliefs)
 
 
 def _contrasts(covariance: np.ndarray, places: List[int]) -> List[float]:

@@ -31,7 +31,8 @@ class TaskStatistics:
         trials: number of all.
         total, squares: sum of the standardised rewards, and of their squares.
         samples: that the student was trained on in one trial; None where nobody knows.
-        about: what else is known of the task, and where it comes from; JSON values.
+        about: what else is known of the task, and where it comes from; JSON values. ``reward``: the
+            poor one and the best one.
     """
     name: str
     options: Tuple[Option, ...]
@@ -66,22 +67,27 @@ def statistics(name: str, paths: Sequence[Sequence[Option]],
     taken = np.zeros((len(paths), len(options)))
     for row, path in zip(taken, paths):
         row[[places[option] for option in path]] = 1.0
+    low, high = _range(rewards)
     return TaskStatistics(name, tuple(options), taken.T @ taken, (taken.T * values) @ taken,
                           len(values), float(values.sum()), float(values @ values), samples,
-                          dict(about or {}))
+                          dict(about or {}, reward=[round(low, 6), round(high, 6)]))
 
 
 def standardised(rewards: Sequence[Optional[float]]) -> np.ndarray:
     """Rewards on the scale of the tree; all zero where they are the same."""
-    values = np.array([np.nan if reward is None else reward for reward in rewards], float)
-    works = np.isfinite(values)
-    ordered: List[float] = sorted(values[works])
-    if not ordered:
-        return np.zeros(len(values))
-    low, high = ordered[int(LOW_QUANTILE * (len(ordered) - 1))], ordered[-1]
+    low, high = _range(rewards)
     if low == high:
-        return np.zeros(len(values))
-    return np.clip(np.where(works, values - low, 0.0) / (high - low), 0.0, 1.0)
+        return np.zeros(len(rewards))
+    values = np.array([np.nan if reward is None else reward for reward in rewards], float)
+    return np.clip(np.where(np.isfinite(values), values - low, 0.0) / (high - low), 0.0, 1.0)
+
+
+def _range(rewards: Sequence[Optional[float]]) -> Tuple[float, float]:
+    """The poor reward and the best one, which the scale has as 0 and 1."""
+    ordered = sorted(reward for reward in rewards if reward is not None and np.isfinite(reward))
+    if not ordered:
+        return 0.0, 0.0
+    return float(ordered[int(LOW_QUANTILE * (len(ordered) - 1))]), float(ordered[-1])
 
 
 def by_level(options: Sequence[Option]) -> Dict[str, List[int]]:

@@ -5,11 +5,13 @@ import logging
 import math
 from typing import Any, Dict, List, Mapping, Sequence
 
+from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.models.distillers import Layers
 from autokd_mm.report.export import OUTCOME
-from autokd_mm.space import Space, Spec
+from autokd_mm.search import believed
+from autokd_mm.space import Space, Spec, level_of
 from autokd_mm.study.ranking import Standing, spec_of
 from autokd_mm.study.study import is_rejected
 
@@ -83,6 +85,15 @@ def counts(trials: Sequence[FrozenTrial]) -> str:
 
 def _in_state(trials: Sequence[FrozenTrial], state: TrialState) -> int:
     return sum(trial.state == state for trial in trials)
+
+
+def experience(study: Study) -> List[str]:
+    """How far the trials bear out what the search believed before the first one."""
+    found = believed(study, level_of)
+    if found is None:
+        return []
+    return [f'  experience: believed to {found.share:.0%} by the end, its effects '
+            f'{found.factor:.1f} times as large']
 
 
 def final_round(top: FrozenTrial, standings: Mapping[int, Standing], seeds: int,

@@ -1,10 +1,12 @@
 import logging
 
+import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.report import words
+from autokd_mm.search import Belief, MCTSSampler, Prior
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes
 from autokd_mm.space.handcrafted import HANDCRAFTED
 from autokd_mm.study.ranking import Standing
@@ -85,3 +87,12 @@ def test_teacher_that_can_do_nothing(metrics, warned, caplog):
         words.show_teacher(metrics, logging.getLogger('teacher'))
     assert [item.levelno for item in caplog.records] == [logging.INFO] + [logging.WARNING] * warned
     assert caplog.messages[0] == 'teacher: ' + (words.metrics_text(metrics) or 'no metric')
+
+
+def test_the_report_says_how_much_was_believed():
+    prior = Prior({('logits', "'kl'"): Belief(0.5, 4), ('logits', "'none'"): Belief(-0.5, 4)})
+    study = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=0, prior=prior))
+    assert words.experience(optuna.create_study()) == []
+    study.optimize(lambda trial: trial.suggest_categorical('logits', ('none', 'kl')) == 'kl', 2)
+    (line, ) = words.experience(study)
+    assert 'experience: believed to ' in line and '%' in line

@@ -1,0 +1,54 @@
+"""What an experience recommends for a search config, as configs of full trainings."""
+from __future__ import annotations
+
+import os
+from typing import Any, Iterator, Optional
+
+from mmengine.runner import Runner
+
+from autokd_mm.errors import ConfigError
+from autokd_mm.experience import load_tasks, recommend
+from autokd_mm.models.distillers import distiller_config, loss_schedules
+from autokd_mm.report import export
+from autokd_mm.space import DistillerSpace
+
+_HEAD = 'Distiller recommended by autokd_mm from experience; no trial was run.'
+
+
+def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[str]:
+    """Write ``recommended_1.py`` and on into the work dir of a search config.
+
+    Args:
+        config: of the search; its networks are run once.
+        experience: file, or ``'default'``; None: the config's ``sampler.experience``, or that of
+            the package where it has none.
+        count: how many.
+
+    Yields:
+        Lines that say what was written, and what is expected.
+
+    Raises:
+        ConfigError: every mistake of the config, or layers with options of their own.
+    """
+    given = experience or (config.train_cfg.get('sampler') or {}).get('experience') or 'default'
+    tasks = load_tasks(given, key='--experience' if experience else 'sampler.experience')
+    loop = Runner.from_cfg(config).build_train_loop(config.train_cfg)
+    task = loop.look()
+    if not isinstance(task.space, DistillerSpace):
+        raise ConfigError('train_cfg.layers.shared=False: no experience knows layers with options '
+                          'of their own')
+    proxy, names = loop.settings.proxy, sorted({one.name for one in tasks})
+    samples = proxy.images * proxy.epochs if proxy.images > 1 and not proxy.iterations else None
+    yield (f'experience of {", ".join(names)}; expected reward (the gain over no distillation on '
+           'the proxy) ± standard deviation')
+    for place, one in enumerate(recommend(tasks, task.space.enumerate(), samples, count), 1):
+        path = os.path.join(config.work_dir, f'recommended_{place}.py')
+        words = f'{one.spec.in_words()}: {one.gain:+.3f} ± {one.deviation:.3f}' + (
+            f'; unknown: {", ".join(one.unknown)}' if one.unknown else '')
+        ready = export.best_config(loop.runner.cfg, distiller_config(one.spec, task.layers),
+                                   loop.full[1], config.get('teacher_ckpt'),
+                                   config.get('load_from'), loss_schedules(one.spec, task.layers))
+        os.makedirs(config.work_dir, exist_ok=True)
+        export.write_best(path, ready, [_HEAD, f'  {words}',
+                                        f'  experience of {", ".join(names)}', ''])
+        yield f'{path}: {words}'
