@@ -4,7 +4,8 @@ train_cfg = dict(
     _delete_=True,
     type='mmrazor.SearchLoop',
     trials=60,
-    sampler=dict(type='MCTSSampler'),
+    # What other tasks say of the options; `without`: so that this one shows what that is worth.
+    sampler=dict(type='MCTSSampler', experience=dict(without=['digits'])),
     layers=dict(student='backbone.layer3', teacher='backbone.layer3',
                 student_logits='head.fc', teacher_logits='head.fc'),
     proxy=dict(images=640, held_out=360, epochs=8, views=2, threads=1),

@@ -4,7 +4,8 @@ train_cfg = dict(
     _delete_=True,
     type='mmrazor.SearchLoop',
     trials=60,
-    sampler=dict(type='MCTSSampler'),
+    # What other tasks say of the options; `without`: so that this one shows what that is worth.
+    sampler=dict(type='MCTSSampler', experience=dict(without=['cifar10'])),
     warm_start=['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
     layers=dict(student='backbone.layer3', teacher='backbone.layer3',
                 student_logits='head.fc', teacher_logits='head.fc'),

@@ -5,7 +5,8 @@ train_cfg = dict(
     _delete_=True,
     type='mmrazor.SearchLoop',
     trials=40,
-    sampler=dict(type='MCTSSampler'),
+    # What other tasks say of the options; `without`: so that this one shows what that is worth.
+    sampler=dict(type='MCTSSampler', experience=dict(without=['digits'])),
     warm_start=['KD', 'DIST'],
     layers=dict(student='backbone.layers.1', teacher='backbone.layer3',
                 student_logits='head.layers.head_dist', teacher_logits='head.fc',
