@@ -34,6 +34,13 @@ def finished(study):
     return [(trial.params, trial.value) for trial in studies.finished(study)]
 
 
+def view_of(folder):
+    """What viewers are shown."""
+    storage = optuna.storages.JournalStorage(
+        optuna.storages.journal.JournalFileBackend(str(folder / 'view.journal')))
+    return optuna.load_study(study_name='autokd_mm_view', storage=storage)
+
+
 @pytest.fixture
 def quiet(search, study_of):
     """What an uninterrupted search does."""
@@ -83,6 +90,9 @@ def test_kill_9_and_resume(search, study_of, quiet, search_config, tmp_path):
         assert len(again) == 1 and again[0].state != TrialState.FAIL
         assert dict(again[0].params, **trial.params) == again[0].params
     assert len((folder / 'leaderboard.csv').read_text().splitlines()) == 1 + len(quiet)
+    shown = view_of(folder).trials
+    assert [(trial.number, trial.value) for trial in shown] == [
+        (trial.number, trial.value) for trial in resumed.trials]
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -169,6 +179,9 @@ def test_kill_9_in_the_final_round(search, final_config, tmp_path):
     assert finals(folder) == finals(quiet) and len(finals(folder)) == 8
     found, expected = ((place / 'best_distiller.py').read_text() for place in (folder, quiet))
     assert found == expected and 'final round: reward' in found
+    winner = (folder / 'leaderboard.csv').read_text().splitlines()[1].split(',')
+    best = view_of(folder).best_trial
+    assert (best.number, f'{best.value:.6g}') == (int(winner[0]), winner[3])
 
 
 # -- workers and places ------------------------------------------------------------------------
