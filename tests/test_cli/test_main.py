@@ -11,8 +11,8 @@ from autokd_mm.cli import shipped
 from autokd_mm.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ['search', 'pair', 'train', 'test', 'export', 'visualize', 'configs', 'status', 'report',
-            'view', 'doctor']
+COMMANDS = ['search', 'pair', 'recommend', 'experience', 'train', 'test', 'export', 'visualize',
+            'configs', 'status', 'report', 'view', 'doctor']
 
 
 def ran(capsys, *argv):
