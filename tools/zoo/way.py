@@ -132,8 +132,8 @@ class Way:
                     print(f'{stem(path)} {level}: {said[-1][1]}', flush=True)
                     if path == choices[0][0] and not isinstance(last, NotImplementedError):
                         last = error  # with its own widths and the largest images
-                    if needed(error):
-                        break
+                    if needed(error) or [text for _, text in said].count(said[-1][1]) > 2:
+                        break  # no size changes it
                     continue
                 finally:
                     forget()
