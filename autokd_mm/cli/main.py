@@ -73,7 +73,8 @@ def _run(command: str, args: List[str]) -> int:
         if not command:
             print(_help(), file=sys.stderr)
             return 2
-        raise ConfigError(f'COMMAND: {nearest(command, [*_TOOLS, *_OWN])}')
+        known = [*_TOOLS, *_OWN]
+        raise ConfigError(f'COMMAND: {nearest(command, known, shown=len(known))}')
     if command == 'status':
         from autokd_mm.cli.status import show
         return show(args)
