@@ -7,6 +7,12 @@ import torch
 import torch.nn.functional as F
 
 
+def _scaled(feature: torch.Tensor) -> torch.Tensor:
+    """Times a power of two, which changes no digit of what is invariant to scale: the largest
+    number becomes one, and squares of 1e-20 or 1e20 would not be numbers of float32."""
+    return torch.ldexp(feature, -torch.frexp(feature.abs().max()).exponent)
+
+
 def linear_cka_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
     """1 - linear CKA of two feature matrices over the same N samples.
 
@@ -20,7 +26,7 @@ def linear_cka_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
     """
     grams = []
     for feature in (student, teacher):
-        flat = feature.reshape(len(feature), -1).float()
+        flat = _scaled(feature.reshape(len(feature), -1).float())
         size = flat.norm()
         flat = flat - flat.mean(0, keepdim=True)
         if flat.norm() <= 1e-6 * size:  # rounding errors of a constant
@@ -43,10 +49,11 @@ def debiased_cka_gap(student: torch.Tensor, teacher: torch.Tensor, batch: int = 
         student, teacher: N x ...; flattened behind the first dimension. NaN below 4 samples.
     """
     totals, batches = [0.0, 0.0, 0.0], 0
+    student, teacher = (_scaled(feature.float()) for feature in (student, teacher))
     for start in range(0, len(student) - 3, batch):
         grams = []
         for feature in (student, teacher):
-            flat = feature[start:start + batch].flatten(1).float()
+            flat = feature[start:start + batch].flatten(1)
             flat = flat - flat.mean(0, keepdim=True)  # changes nothing but rounding
             grams.append((flat @ flat.t()).double().fill_diagonal_(0))
         if len(grams[0]) < 4:
@@ -78,7 +85,7 @@ def mse_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
     """
     if student.shape != teacher.shape:
         return math.nan
-    s, t = (F.normalize(feature.reshape(len(feature), -1).float(), dim=1)
+    s, t = (F.normalize(_scaled(feature.reshape(len(feature), -1).float()), dim=1)
             for feature in (student, teacher))
     return float((s - t).pow(2).sum(1).mean() / 4)
 
@@ -94,7 +101,8 @@ def linear_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
     Args:
         student, teacher: N x C x H x W (C and size may differ) or N x D.
     """
-    s, t = (feature.float() if feature.dim() == 4 else feature.float().flatten(1)[..., None, None]
+    s, t = (_scaled(feature.float() if feature.dim() == 4
+                    else feature.float().flatten(1)[..., None, None])
             for feature in (student, teacher))
     if s.shape[2:] != t.shape[2:]:
         size = (t.shape[2], t.shape[3])
@@ -131,7 +139,7 @@ def relation_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
         return math.nan
     relations = []
     for feature in (student, teacher):
-        flat = F.normalize(feature.reshape(len(feature), -1).float(), dim=1)
+        flat = F.normalize(_scaled(feature.reshape(len(feature), -1).float()), dim=1)
         above = torch.triu_indices(len(flat), len(flat), 1, device=flat.device)
         pairs = (flat @ flat.t())[above[0], above[1]].double()
         relations.append(pairs - pairs.mean())

@@ -129,7 +129,7 @@ def test_no_gap_hides_what_is_not_finite(measure):
 
 @pytest.mark.parametrize('measure', [linear_cka_gap, debiased_cka_gap, mse_gap, linear_gap,
                                      relation_gap])
-@pytest.mark.parametrize('scale', [1e-4, 1e3])
+@pytest.mark.parametrize('scale', [1e-30, 1e-4, 1e3, 1e30])
 def test_gaps_know_no_scale(measure, scale):
     s, t = (torch.from_numpy(RNG.normal(0, 1, (40, 6))).float() for _ in range(2))
     t += s

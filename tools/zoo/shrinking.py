@@ -176,13 +176,14 @@ def _narrow(model, divisor):
 
 def _hasten(model):
     """Let running statistics fit the random weights that stand in for pretrained ones: two steps
-    hardly move them, and frozen ones never. What a module normalises with by default is written
-    out for it."""
+    hardly move them, and frozen ones never. What a part of the model normalises with by default
+    is written out for it."""
+    parts = [value for value in model.values() if isinstance(value, dict)]
     for each in list(walk(model)):
         cls = _class_of(each) if 'type' in each else None
         defaults = _defaults(cls) if inspect.isclass(cls) else {}
         norm = defaults.get('norm_cfg')
-        if isinstance(norm, dict) and norm.get('type') in _NORMS:
+        if isinstance(norm, dict) and norm.get('type') in _NORMS and each in parts:
             each.setdefault('norm_cfg', copy.deepcopy(norm))
         if 'norm_eval' in defaults:
             each['norm_eval'] = False

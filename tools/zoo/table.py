@@ -14,6 +14,8 @@ def row(record):
     """A line of the table."""
     level = record.get('level')
     ended = record['outcome']
+    if record.get('diverged'):
+        ended += f' ({record["diverged"]} more diverged)'
     if record['line']:
         stage = '' if record['outcome'] == way.OTHER or record.get('stage') in (
             None, '', 'plain') else f'{record["stage"]}: '
@@ -69,11 +71,11 @@ there is no GPU. The teacher is the next size of the same name where the folder 
 builds, otherwise (`=`) the network itself.
 Where the package alone does not train the first config, the second most common one is tried.
 
-Then: one step and a validation with the package alone; `tools/make_pair.py`; a dry run; a search
-of two candidates of two steps (bank, held-out measure, found config; no early rejection, pruner or
-final round); one step of `tools/train.py` with the found config, its hooks and a validation; the
-export of the student, whose names are compared with the network's. A family has 60 s of the
-processor.
+Then: one step and a validation with the package alone; `tools/make_pair.py`; a dry run; a
+search of two candidates of two steps (bank, held-out measure, found config; no early rejection,
+pruner or final round; candidates that diverge on random weights are replaced, two at most); one
+step of `tools/train.py` with the found config, its hooks and a validation; the export of the
+student, whose names are compared with the network's. A family has 60 s of the processor.
 
 {summary}
 

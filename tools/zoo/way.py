@@ -9,6 +9,7 @@ import csv
 import importlib.util
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -86,8 +87,7 @@ class Way:
         with self._stage('dry run'):
             self._tool('search', 'search.py', '--dry-run', '--work-dir', 'dry')
         with self._stage('search'):
-            self._tool('search', 'search.py', '--work-dir', 'search')
-            self._look_at_candidates()
+            self._search()
         with self._stage('train'):
             self._train()
         with self._stage('export'):
@@ -183,16 +183,30 @@ class Way:
             file.write(_SEARCH.format(pair='pair.py', weights=os.path.abspath('teacher.pth'),
                                       trials=TRIALS, images=2 * STEPS))
 
+    def _search(self):
+        """Until two candidates were measured. Any distiller may be too strong for random weights:
+        one that diverges is replaced, twice at most."""
+        self._tool('search', 'search.py', '--work-dir', 'search')
+        done, diverged = self._candidates()
+        if diverged:
+            self._tool('search', 'search.py', '--work-dir', 'search', '--resume', '--trials',
+                       str(2 * TRIALS))
+            done, diverged = self._candidates()
+        if len(done) < TRIALS or not all(row['held_out_loss'] or row['gap'] for row in done):
+            raise Ended(DEFECT, f'{len(done)} candidates were measured, wanted {TRIALS}' + (
+                f'; {diverged[0]["reason"]}' if diverged else ''))
+        if diverged:
+            self.record['diverged'] = len(diverged)
+
     @staticmethod
-    def _look_at_candidates():
+    def _candidates():
         with open(os.path.join('search', 'leaderboard.csv')) as file:
             rows = list(csv.DictReader(file))
-        for row in rows:
-            if row['state'] == 'failed':
+        failed = [row for row in rows if row['state'] == 'failed']
+        for row in failed:
+            if not re.search(r'not finite|\bnan\b|\binf', row['reason'], re.IGNORECASE):
                 raise Ended(DEFECT, f'a candidate failed: {row["reason"]}')
-        done = [row for row in rows if row['state'] == 'complete']
-        if len(done) < TRIALS or not all(row['held_out_loss'] or row['gap'] for row in done):
-            raise Ended(DEFECT, f'{len(done)} candidates were measured, wanted {TRIALS}')
+        return [row for row in rows if row['state'] == 'complete'], failed
 
     def _train(self):
         from mmengine.config import Config
