@@ -143,6 +143,13 @@ def test_search_cost(tool, search_config, tmp_path):
     assert goal == f'>= {0.9 * limit:.4g}'
 
 
+def test_watching(bench):
+    found = bench('watching', 'commands', '--trials', 20)
+    assert 0 < found['autokd status, 20 trials: CPU']['value'] < 20
+    assert 10 < found['autokd view, 20 trials: memory']['value'] < 500  # torch is not imported
+    assert 0 < found['report.html, 20 trials']['value'] < 3
+
+
 def test_search_speed(bench, monkeypatch):
     module, runs = importlib.import_module('search_speed'), []
 
