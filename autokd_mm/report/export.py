@@ -116,8 +116,10 @@ def beside(path: Any, folder: str) -> Any:
 
 
 def write_best(path: str, config: Config, header: List[str]) -> None:
-    """``config`` as a Python file that stands alone, with ``header`` as its comment."""
-    text = ''.join(f'# {line}'.rstrip() + '\n' for line in header) + config.pretty_text
+    """``config`` as a Python file that stands alone, with ``header`` as its comment: all of it,
+    also where names from other files have several lines, or the rest of them would be run."""
+    lines = [part for line in header for part in line.splitlines() or ['']]
+    text = ''.join(f'# {line}'.rstrip() + '\n' for line in lines) + config.pretty_text
     write_atomically(path, text)
 
 

@@ -161,6 +161,14 @@ def test_best_config_has_nothing_of_the_search(tmp_path):
     assert Config.fromfile(str(tmp_path / 'best.py')).to_dict() == found.to_dict()
 
 
+@pytest.mark.parametrize('end', ['\n', '\r', '\r\n'])
+def test_a_name_of_several_lines_stays_a_comment(tmp_path, end):
+    """That of a task comes from an experience, which may be anybody's."""
+    path = str(tmp_path / 'best.py')
+    export.write_best(path, Config(dict(a=1)), [f'experience of digits{end}b = 2', ''])
+    assert Config.fromfile(path).to_dict() == dict(a=1)
+
+
 @pytest.mark.parametrize('given, schedules, kept', [
     (None, {}, None),
     ([dict(type='EMAHook')], {}, [dict(type='EMAHook')]),
