@@ -6,6 +6,10 @@ import shutil
 from contextlib import contextmanager
 from typing import IO, Any, Iterator
 
+from autokd_mm.errors import ConfigError
+
+_BEGINNING = 1000  # bytes
+
 
 @contextmanager
 def replacing(path: str) -> Iterator[str]:
@@ -37,3 +41,26 @@ def whole_file(path: str, mode: str = 'wb', **how: Any) -> Iterator[IO[Any]]:
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def refuse_another(path: str, sign: bytes, what: str, key: str = '--out') -> None:
+    """Keep a file that the command line names by mistake, such as a study.
+
+    Args:
+        path: to be written.
+        sign: what those begin with that may be replaced, within their first 1,000 bytes; an empty
+            file may be, too.
+        what: the one to be written is.
+        key: for the error.
+
+    Raises:
+        ConfigError: there is a file, and it is something else.
+    """
+    try:
+        with open(path, 'rb') as file:
+            beginning = file.read(_BEGINNING)
+    except OSError:  # none yet, or a mistake that is told where it is written
+        return
+    if beginning and sign not in beginning:
+        raise ConfigError(f'{key}: {path} is there already and is not {what}; name another file, '
+                          'or remove it')

@@ -31,6 +31,9 @@ def write(args: List[str]) -> int:
     from autokd_mm.page import write_page
     from autokd_mm.page.plots import MISSING, installed
     from autokd_mm.study.status import open_studies
+    from autokd_mm.whole_file import refuse_another
+    if given.out:
+        refuse_another(given.out, b'<!doctype html>', 'a page')
     studies = open_studies(given.work_dir, given.storage)
     try:
         print(write_page(given.work_dir, *studies, given.out))

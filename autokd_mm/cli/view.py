@@ -10,6 +10,7 @@ from autokd_mm.errors import StudyError
 from autokd_mm.study.storage import database_errors, open_to_look, study_name
 from autokd_mm.study.view import VIEW, VIEW_JOURNAL, View, standings_in
 from autokd_mm.study.work_dir import WorkDir
+from autokd_mm.whole_file import refuse_another
 
 
 def make(args: List[str]) -> int:
@@ -34,6 +35,8 @@ def make(args: List[str]) -> int:
     parser.add_argument('--out', metavar='FILE', help=f'instead of {VIEW_JOURNAL} in the work dir')
     given = parser.parse_args(args)
     path = given.out or os.path.join(given.work_dir, VIEW_JOURNAL)
+    if given.out:
+        refuse_another(given.out, f'"{VIEW}"'.encode(), 'a study for viewers')
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         number = _write(given.work_dir, given.storage, path)

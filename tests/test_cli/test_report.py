@@ -53,6 +53,8 @@ def test_mistakes_are_one_line(search, tmp_path, capsys):
     (tmp_path / 'study.journal').write_bytes(b'not a journal\nat all\n')
     assert 'is damaged' in line(tmp_path)
     assert 'cannot be written' in line(search, '--out', tmp_path / 'nowhere' / 'x.html')
+    assert 'is not a page' in line(search, '--out', tmp_path / 'study.journal')
+    assert (tmp_path / 'study.journal').read_bytes() == b'not a journal\nat all\n'
     other = tmp_path / 'other'
     other.mkdir()
 

@@ -51,6 +51,19 @@ def test_into_another_file(view, tmp_path):
     assert code == 2 and 'cannot be written' in err and len(err.splitlines()) == 1
 
 
+def test_a_file_that_is_something_else_is_kept(view, tmp_path):
+    for name in ('study.journal', 'leaderboard.csv'):
+        path = tmp_path / name
+        shutil.copy(str(OLD / name), str(path))
+        before = path.read_bytes()
+        code, _, err = view(OLD, '--out', path)
+        assert code == 2 and err.startswith(f'error: --out: {path} is there already')
+        assert path.read_bytes() == before
+    (tmp_path / 'begun').touch()  # by one that was killed
+    for _ in range(2):
+        assert view(OLD, '--out', tmp_path / 'begun')[0] == 0
+
+
 def test_no_search(view, tmp_path):
     code, _, err = view(tmp_path)
     assert code == 2 and err.startswith('error: work_dir: there is no study.journal')
