@@ -69,7 +69,7 @@ def lines(work_dir: str, found: Status) -> List[str]:
 
 def _winner(path: str) -> List[str]:
     """What the config that was written says on top of itself."""
-    with open(path, encoding='utf-8') as file:
+    with open(path, encoding='utf-8', errors='replace') as file:
         comment = []
         for line in file:
             if not line.startswith('#'):

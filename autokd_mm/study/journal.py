@@ -16,6 +16,8 @@ else:
     FileLock = object
 
 JOURNAL = 'study.journal'
+# What Optuna raises where a line is no JSON, or not of a journal.
+DAMAGED = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 # As Optuna begins lines about parameters and about values on the way.
 _PASSED_OVER = (b'{"op_code":5,', b'{"op_code":7,')
 _SIGN_OF_LIFE = b'"user_attr":{"heartbeat":'
@@ -38,8 +40,8 @@ def open_storage(path: str, backend: Optional[JournalFileBackend] = None
     try:
         return optuna.storages.JournalStorage(
             backend or JournalFileBackend(path, lock_obj=JournalLock(path)))
-    except (ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] or type(error).__name__
+    except DAMAGED as error:
+        reason = ''.join(str(error).splitlines()[:1]) or type(error).__name__
         raise StudyError(f'work_dir: {path} is damaged ({reason}); move it away or name another '
                          '--work-dir') from None
 

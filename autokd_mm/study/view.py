@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.errors import StudyError
 from autokd_mm.study import study as studies
-from autokd_mm.study.journal import JournalLock
+from autokd_mm.study.journal import DAMAGED, JournalLock
 from autokd_mm.study.shown import Levels, Standings, levels_of, lost, show, winner_of
 
 VIEW, VIEW_JOURNAL = 'autokd_mm_view', 'view.journal'
@@ -78,13 +78,10 @@ class View:
         if self._study is not None and os.path.isfile(self.path):
             return self._study
         try:
-            storage = _storage(self.path)
-        except (ValueError, KeyError):  # damaged; all that was in it can be derived again
+            view = _stored(self.path)
+        except DAMAGED:  # all that was in it can be derived again
             os.remove(self.path)
-            storage = _storage(self.path)
-        there = [study.study_name for study in storage.get_all_studies()]
-        view = (optuna.load_study(storage=storage, study_name=VIEW) if VIEW in there else
-                optuna.create_study(storage=storage, study_name=VIEW, direction='maximize'))
+            view = _stored(self.path)
         if standings or not view.metric_names:
             self._describe(view, standings or {})
         self._study = view
@@ -135,8 +132,11 @@ def standings_in(leaderboard: str) -> Optional[Standings]:
                          'away, the next --resume writes it again') from None
 
 
-def _storage(path: str) -> optuna.storages.JournalStorage:
-    return optuna.storages.JournalStorage(_WithoutWaiting(path))
+def _stored(path: str) -> Study:
+    storage = optuna.storages.JournalStorage(_WithoutWaiting(path))
+    there = [study.study_name for study in storage.get_all_studies()]
+    return (optuna.load_study(storage=storage, study_name=VIEW) if VIEW in there else
+            optuna.create_study(storage=storage, study_name=VIEW, direction='maximize'))
 
 
 def _stored_standings(view: Study) -> Standings:

@@ -58,6 +58,8 @@ def test_finished(status, tmp_path):
     assert code == 0 and '  winner       logits kl (T=4) x1\n               reward +0.5\n' in out
     assert '  final round  100%' in out  # with fewer runs than there could have been
     assert 'autokd train' in out
+    (tmp_path / 'digits' / 'best_distiller.py').write_bytes(b'\xff\xfe\n')
+    assert status(Status('finished', 60, 60, disk=DISK))[0] == 0
 
 
 def test_json(status):

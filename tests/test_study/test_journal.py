@@ -22,6 +22,19 @@ def test_torn_line_is_cut_off(tmp_path, content, kept):
     assert path.read_bytes() == kept
 
 
+@pytest.mark.parametrize('line', [b'[]', b'5', b'null', b'{}', b'{"op_code":99,"worker_id":"x"}',
+                                  b'{"op_code":2,"user_attr":{"a":1,"b":2},"study_id":0}'])
+@pytest.mark.parametrize('backend', [lambda path: None, Glance], ids=['whole', 'glance'])
+def test_what_is_json_and_no_journal_is_damaged(tmp_path, line, backend):
+    path = tmp_path / 'study.journal'
+    new_study(path)
+    with open(str(path), 'ab') as file:
+        file.write(line + b'\n' + line + b'\n')
+    with pytest.raises(StudyError, match='is damaged') as caught:
+        open_storage(str(path), backend(str(path)))
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def new_study(path, name='s'):
     return optuna.create_study(storage=open_storage(str(path)), study_name=name,
                                load_if_exists=True)

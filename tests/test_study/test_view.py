@@ -180,9 +180,11 @@ def test_killed_in_the_middle(search, view):
 
 def test_a_damaged_file_and_one_that_is_deleted_are_made_again(search, view):
     search.trial(0.5)
-    with open(view.path, 'w') as file:
-        file.write('not a journal\nat all\n')
-    assert view.update(search) == 1
+    for text in ('not a journal\nat all\n', 'not a journal\n', '[]\n', 'null\n5\n'):
+        with open(view.path, 'w') as file:
+            file.write(text)
+        assert View(view.path).update(search) == 1
+    view.update(search)
     os.remove(view.path)
     search.trial(0.25)
     assert view.update(search) == 2 and len(trials(view)) == 2
