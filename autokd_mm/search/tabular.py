@@ -14,6 +14,7 @@ import csv
 import gzip
 import json
 import math
+import zlib
 from dataclasses import fields
 from itertools import islice
 from random import Random
@@ -183,7 +184,7 @@ def _read(path: str) -> Tuple[Dict[str, Any], List[Dict[str, str]]]:
     try:
         with gzip.open(path, 'rt', newline='') as file:
             lines = file.read().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
         raise ConfigError(f'{path}: not a gzipped table ({error})') from None
     n_comments = next((n for n, line in enumerate(lines) if not line.startswith('# ')), len(lines))
     try:

@@ -175,6 +175,11 @@ def test_not_a_table(tmp_path):
     path.write_text('index,seed\n')
     with pytest.raises(ConfigError, match='not a gzipped table'):
         Table(str(path))
+    whole = gzip.compress(b'index,seed\n' * 9)
+    for content in (whole[:-10], whole[:12] + b'\xff' * 20):  # a download that was cut, or damaged
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match='not a gzipped table'):
+            Table(str(path))
     with gzip.open(path, 'wt') as file:
         file.write('index,seed\n')
     with pytest.raises(ConfigError, match='no JSON object'):
