@@ -8,7 +8,7 @@ import pytest
 from autokd_mm import experience
 from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.experience import (DEFAULT, load_prior, load_tasks, of_source, of_study, pool, read,
-                                  recommend, statistics, write)
+                                  recommend, remember, statistics, write)
 
 LOGITS, DISTANCES = ('none', 'kl', 'pearson_both'), ('l2', 'cosine')
 
@@ -125,7 +125,8 @@ def edited(path, change):
     (lambda e: e['tasks'][0].pop('squares'), 'squares is missing'),
     (lambda e: e['tasks'][0].update(options=[[1, 2]] * 5), 'an option is of another kind'),
     (lambda e: e['tasks'].__setitem__(0, 7), 'nothing in'),
-], ids=range(13))
+    (lambda e: e['tasks'][0].update(options=[], counts=[], sums=[]), 'it has no option'),
+], ids=range(14))
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path, change, what):
     path = str(tmp_path / 'e.json')
     write(path, [task()])
@@ -148,6 +149,10 @@ def test_the_fitting_part_is_used_and_the_rest_named(tmp_path):
     assert one.name == 'good' and {level for level, _ in one.options} == {'distance', 'logits'}
     (line, ) = said
     assert 'levels colour of task good' in line and 'task bad (-1 is not a number' in line
+    before = open(path).read()
+    with pytest.raises(DataError, match='would lose .*task bad'):
+        remember(path, task('new'))
+    assert open(path).read() == before
 
 
 def test_damaged_and_huge_files_are_refused(tmp_path):
@@ -196,9 +201,12 @@ def test_a_search_is_remembered_once(tmp_path):
             trial = study.ask()
             trial.suggest_categorical('distance', DISTANCES)
             study.tell(trial, float(trial.number))
-        assert experience.remember(path, of_study(study, 'mine')) == 1
-    assert experience.remember(path, task()) == 2
+        assert remember(path, of_study(study, 'mine')) == 1
+    assert remember(path, task()) == 2
     assert [one.trials for one in read(path).tasks] == [30, 60]
+    (tmp_path / 'file').touch()
+    with pytest.raises(ConfigError, match='file/e.json cannot be written'):
+        remember(str(tmp_path / 'file' / 'e.json'), task())
 
 
 def test_the_best_options_are_recommended_with_what_they_promise():

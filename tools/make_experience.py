@@ -25,8 +25,10 @@ def main():
     args = parse_args()
     if args.debug:
         os.environ['AUTOKD_DEBUG'] = '1'
-    from autokd_mm.experience import of_source, read, write
-    tasks = list(read(args.out).tasks) if args.add and os.path.exists(args.out) else []
+    from autokd_mm.experience import FORMAT, of_source, read_whole, write
+    from autokd_mm.whole_file import refuse_another
+    refuse_another(args.out, FORMAT.encode(), 'an experience')
+    tasks = list(read_whole(args.out)) if args.add else []
     for source in args.sources:
         task = of_source(source)
         print(f'{task.name}: {task.trials} distillers, {len(task.options)} options, '

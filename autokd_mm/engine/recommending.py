@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterator, Optional
+from typing import Any, Iterator, List, Optional
 
 from mmengine.runner import Runner
 
@@ -31,7 +31,12 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
         ConfigError: every mistake of the config, or layers with options of their own.
     """
     given = experience or (config.train_cfg.get('sampler') or {}).get('experience') or 'default'
-    tasks = load_tasks(given, key='--experience' if experience else 'sampler.experience')
+    key = '--experience' if experience else 'sampler.experience'
+    left_out: List[str] = []
+    tasks = load_tasks(given, left_out.append, key)
+    if not tasks:
+        raise ConfigError(f'{key}.without: leaves no task to recommend from')
+    yield from left_out
     loop = Runner.from_cfg(config).build_train_loop(config.train_cfg)
     task = loop.look()
     if not isinstance(task.space, DistillerSpace):

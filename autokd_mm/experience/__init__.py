@@ -6,12 +6,13 @@
 ``default.json`` is the experience that the package brings; ``tools/make_experience.py`` made it.
 """
 from autokd_mm.experience.choosing import DEFAULT, load_prior, load_tasks
-from autokd_mm.experience.file import OWN, Experience, read, remember, write
+from autokd_mm.experience.file import (FORMAT, OWN, Experience, read, read_whole, remember,
+                                       write)
 from autokd_mm.experience.pooling import pool
 from autokd_mm.experience.recommending import Expected, recommend
 from autokd_mm.experience.sources import of_search, of_source, of_study, of_table
 from autokd_mm.experience.statistics import TaskStatistics, statistics
 
-__all__ = ['DEFAULT', 'Expected', 'Experience', 'OWN', 'TaskStatistics', 'load_prior',
-           'load_tasks', 'of_search', 'of_source', 'of_study', 'of_table', 'pool', 'read',
-           'recommend', 'remember', 'statistics', 'write']
+__all__ = ['DEFAULT', 'Expected', 'Experience', 'FORMAT', 'OWN', 'TaskStatistics',
+           'load_prior', 'load_tasks', 'of_search', 'of_source', 'of_study', 'of_table', 'pool',
+           'read', 'read_whole', 'recommend', 'remember', 'statistics', 'write']

@@ -27,6 +27,7 @@ from autokd_mm.experience.statistics import LEAST, TaskStatistics
 from autokd_mm.search.node import OUTLIER
 from autokd_mm.space import LEVELS
 from autokd_mm.space.options import SPACE_VERSION
+from autokd_mm.study.lock import exclusive
 from autokd_mm.whole_file import whole_file
 
 FORMAT = 'autokd_mm experience'
@@ -112,11 +113,29 @@ def remember(path: str, task: TaskStatistics) -> int:
     def study(one: TaskStatistics) -> Tuple[Any, ...]:
         return one.name, one.about.get('study'), one.about.get('began'), one.about.get('file')
 
-    known = read(path).tasks if os.path.exists(path) else ()
-    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    tasks = [one for one in known if study(one) != study(task)] + [task]
-    write(path, tasks)
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        with exclusive(f'{path}.lock'):  # another search may end now
+            tasks = [one for one in read_whole(path) if study(one) != study(task)] + [task]
+            write(path, tasks)
+    except OSError as error:
+        raise ConfigError(f'experience: {path} cannot be written ({error.strerror})') from None
     return len(tasks)
+
+
+def read_whole(path: str) -> Tuple[TaskStatistics, ...]:
+    """Read what is to be written again with more; nothing where there is no file.
+
+    Raises:
+        DataError: it cannot be read, or has what this version cannot use and would lose.
+    """
+    if not os.path.exists(path):
+        return ()
+    found = read(path)
+    if found.left_out:
+        raise DataError(f'experience: {path} has what this version cannot use, and would lose '
+                        f'({"; ".join(found.left_out)}); name another file')
+    return found.tasks
 
 
 def _task(task: TaskStatistics) -> Any:
@@ -178,6 +197,8 @@ def _fitting(task: Any, left_out: List[str]) -> TaskStatistics:
         raise ValueError('its rewards have no range')
     if unknown:
         left_out.append(f'levels {", ".join(unknown)} of task {name}')
+    if not known:
+        raise ValueError('it has no option of this space')
     order = np.ix_(known, known)
     return TaskStatistics(name, tuple(options[place] for place in known), counts[order],
                           sums[order], int(trials), total, squares,
