@@ -44,6 +44,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         one line for a mistake, 130 for Ctrl-C.
     """
     command, *args = (sys.argv[1:] if argv is None else argv) or ['']
+    for stream in (sys.stdout, sys.stderr):  # a name that a terminal cannot show ends nothing
+        if getattr(stream, 'errors', None) == 'strict' and hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='backslashreplace')
     if command in ('-h', '--help'):
         print(_help())
         return 0
@@ -52,7 +55,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 0
     try:
         code = _run(command, args)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by whoever started us
+            sys.stdout.flush()
         return code
     except UserError as error:
         print(f'error: {error}', file=sys.stderr)

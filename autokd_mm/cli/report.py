@@ -36,10 +36,11 @@ def write(args: List[str]) -> int:
         refuse_another(given.out, b'<!doctype html>', 'a page')
     studies = open_studies(given.work_dir, given.storage)
     try:
-        print(write_page(given.work_dir, *studies, given.out))
+        path = write_page(given.work_dir, *studies, given.out)
     except OSError as error:
         raise ConfigError(f'--out: {given.out or os.path.join(given.work_dir, "report.html")} '
                           f'cannot be written ({error.strerror})') from None
+    print(path)
     if not installed():
         print(MISSING)
     return 0

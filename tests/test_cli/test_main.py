@@ -109,3 +109,21 @@ def test_whoever_reads_may_stop(tmp_path):
                           stderr=subprocess.PIPE, cwd=str(ROOT), timeout=120)
     os.close(writer)
     assert done.returncode == 141 and done.stderr == b''
+
+
+def test_an_output_that_is_closed_or_knows_ascii_alone(tmp_path):
+    def run(how, *args):
+        return subprocess.run(
+            [sys.executable, '-c', how + '; import sys; from autokd_mm.cli.main import main; '
+             'sys.exit(main(sys.argv[1:]))', *args], stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, cwd=str(ROOT), timeout=120,
+            env=dict(os.environ, PYTHONIOENCODING='ascii', PYTHONUTF8='1'))
+
+    done = run('pass', 'status', str(tmp_path / 'größe'))
+    assert done.returncode == 2 and done.stderr.startswith(b'error: work_dir: there is no')
+    (tmp_path / 'größe').mkdir()
+    (tmp_path / 'größe' / 'study.journal').touch()
+    done = run('pass', 'status', str(tmp_path / 'größe'))
+    assert done.returncode == 3 and done.stdout.startswith(b'gr\\xf6\\xdfe: preparing')
+    done = run('import sys; sys.stdout = None', 'configs')
+    assert (done.returncode, done.stderr) == (0, b'')

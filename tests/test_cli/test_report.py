@@ -77,3 +77,13 @@ def test_while_a_line_is_being_written(search, tmp_path, capsys):
     (tmp_path / 'study.journal').write_bytes(b'')
     assert main(['report', str(tmp_path)]) == 0
     assert 'Nothing yet' in (tmp_path / 'report.html').read_text(encoding='utf-8')
+
+
+def test_whoever_reads_may_stop(search, monkeypatch):
+    import autokd_mm.cli.report as report
+
+    def printed(*_):
+        raise BrokenPipeError
+    monkeypatch.setattr(report, 'print', printed, raising=False)
+    with pytest.raises(BrokenPipeError):  # which `main` knows
+        report.write([str(search)])
