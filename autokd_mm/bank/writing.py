@@ -100,6 +100,8 @@ def _unfinished(path: str) -> str:
 
 def _begin(path: str, plan: Plan, key: str, advice: str) -> bool:
     """Make the folder in which the bank grows; false where the bank is there."""
+    if os.path.isfile(path):  # seen here, before hours of work
+        raise ConfigError(f'{key}: {path} is a file, and a bank is a folder; name another')
     parent = os.path.dirname(os.path.abspath(path))
     os.makedirs(parent, exist_ok=True)
     unfinished = _unfinished(path)

@@ -88,6 +88,14 @@ def test_bank_without_its_manifest_is_made_again(open_bank, make, warnings, path
     assert bank.arrays['labels'][5] == 5
 
 
+def test_a_file_is_no_place_for_a_bank(open_bank, path, make):
+    path.parent.mkdir()
+    path.write_text('thesis')
+    with pytest.raises(ConfigError, match='is a file, and a bank is a folder'):
+        open_bank()
+    assert not make.spans and path.read_text() == 'thesis'
+
+
 @pytest.mark.parametrize('damaged', [False, True])
 def test_folder_with_other_files_is_left_alone(open_bank, path, make, damaged):
     if damaged:
