@@ -5,7 +5,6 @@ The weights are the student's state dict and nothing else: no teacher, no connec
 mmpretrain, mmdet and mmseg load them with the student's own config.
 """
 import argparse
-import os
 
 import _cli
 
@@ -33,7 +32,7 @@ def parse_args():
 
 
 def write_weights(checkpoint, out):
-    from autokd_mm.engine.config import check_writable
+    from autokd_mm.engine.config import check_file
     from autokd_mm.errors import CheckpointError
     from autokd_mm.models.algorithms.teacher import read_validated
     from autokd_mm.teacher.checkpoint import save_weights
@@ -44,7 +43,7 @@ def write_weights(checkpoint, out):
     if not student:
         raise CheckpointError(f'CHECKPOINT: {checkpoint} has no parameter below '
                               f"'{prefix}', so it is not of a distillation")
-    check_writable(os.path.dirname(os.path.abspath(out)), 'OUT')
+    check_file(out, 'OUT', checkpoint)
     save_weights(student, out)
     size = sum(value.numel() for value in student.values())
     print(f'{out}: {len(student)} tensors, {size:,} numbers' + (which and f', {which}'))
@@ -53,18 +52,18 @@ def write_weights(checkpoint, out):
 def write_onnx(args):
     from autokd_mm.cli.shipped import config_file
     from autokd_mm.deploy import OPSET, config_beside, export_onnx, student_of
-    from autokd_mm.engine.config import check_writable, load_config
+    from autokd_mm.engine.config import check_file, load_config
     from autokd_mm.models.algorithms.teacher import trained_on
     from autokd_mm.pairs.forms import read_forms
     path = config_file(args.config) if args.config else config_beside(args.checkpoint)
     config = load_config(path)
     _cli.require(config, path, 'model')
     read_forms(config)
-    check_writable(os.path.dirname(os.path.abspath(args.onnx)), '--onnx')
+    check_file(args.onnx, '--onnx', args.checkpoint, path, args.out)
     network = student_of(config, args.checkpoint)
     size = args.shape and (args.shape[0], args.shape[-1])
-    print('\n'.join(export_onnx(config, network, args.onnx, size, args.opset or OPSET,
-                                trained_on(network))))
+    opset = OPSET if args.opset is None else args.opset
+    print('\n'.join(export_onnx(config, network, args.onnx, size, opset, trained_on(network))))
 
 
 def main():

@@ -108,6 +108,9 @@ def _write(raw: Raw, example: torch.Tensor, path: str, opset: int, dynamic: bool
     except UserError:
         raise
     except Exception as error:  # an operator that ONNX does not have, for one
+        if opset != OPSET:
+            raise ConfigError(f'--opset={opset}: {type(raw.network).__name__} cannot be exported '
+                              f'({_short(error)}); without --opset it is {OPSET}') from None
         refuse(raw.network, f'cannot be exported ({_short(error)})')
     model = onnx.load(path)
     onnx.helper.set_model_props(model, about)

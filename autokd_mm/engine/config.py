@@ -99,6 +99,23 @@ def check_writable(folder: str, key: str = '--work-dir') -> None:
                           'that can') from None
 
 
+def check_file(path: str, key: str, *sources: Optional[str]) -> None:
+    """As :func:`check_writable`, for a file that is to be written.
+
+    Args:
+        sources: files that it is made of, and which stay.
+
+    Raises:
+        ConfigError: it is one of the sources, a folder, or in a folder that cannot be written.
+    """
+    if os.path.isdir(path):
+        raise ConfigError(f'{key}: {path} is a folder; name a file')
+    for source in sources:
+        if source and os.path.realpath(source) == os.path.realpath(path):
+            raise ConfigError(f'{key}: {path} is what it is made of; name another file')
+    check_writable(os.path.dirname(os.path.abspath(path)), key)
+
+
 def _path(value: Any) -> Any:
     """A path from the command line; several teachers have a list of them."""
     if isinstance(value, (list, tuple)):

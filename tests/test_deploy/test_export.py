@@ -213,6 +213,25 @@ def test_a_file_that_differs_is_not_kept(tmp_path, monkeypatch, exported, tool):
     assert not list(tmp_path.glob('*.onnx*'))
 
 
+@pytest.mark.parametrize('opset', [0, 999])
+def test_an_opset_that_nobody_knows_is_named(exported, tool, tmp_path, opset):
+    with pytest.raises(tool.Ended, match=f'--opset={opset}: .*without --opset it is 17'):
+        exported('vanilla/resnet8-w4_digits', '--opset', opset)
+    assert not list(tmp_path.glob('*.onnx*'))
+
+
+def test_the_checkpoint_is_not_written_over(exported, tool, tmp_path):
+    exported('vanilla/resnet8-w4_digits', prefix='architecture.')
+    checkpoint = tmp_path / 'epoch_1.pth'
+    before = checkpoint.read_bytes()
+    for args in ([checkpoint], ['--onnx', checkpoint], ['--onnx', tmp_path / 'config.py'],
+                 [tmp_path], ['--onnx', tmp_path]):
+        with pytest.raises(tool.Ended, match='is what it is made of|is a folder') as ended:
+            tool('export_student', checkpoint, *args)
+        assert ended.value.code == 2
+    assert checkpoint.read_bytes() == before
+
+
 def test_mistakes_are_one_line(tool, tmp_path):
     checkpoint, out = tmp_path / 'a' / 'c.pth', tmp_path / 'out.onnx'
     checkpoint.parent.mkdir()

@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from autokd_mm.engine.config import check_writable, load_config
+from autokd_mm.engine.config import check_file, check_writable, load_config
 from autokd_mm.errors import ConfigError
 
 TEXT = '''
@@ -105,6 +105,20 @@ def test_not_writable(tmp_path, monkeypatch):
     monkeypatch.setattr(os, 'makedirs', read_only)
     with pytest.raises(ConfigError, match='OUT: /x cannot be written .Read-only file system'):
         check_writable('/x', 'OUT')
+
+
+def test_a_file_is_not_written_over_what_it_is_made_of(tmp_path):
+    source = tmp_path / 'c.pth'
+    source.write_bytes(b'1')
+    (tmp_path / 'link').symlink_to(source)
+    (tmp_path / 'folder').mkdir()
+    check_file(str(tmp_path / 'new' / 'c.pth'), 'OUT', str(source), None)
+    check_file(str(source), 'OUT')
+    for name, words in (('c.pth', 'is what it is made of'), ('link', 'is what it is made of'),
+                        ('folder', 'is a folder'), ('c.pth/x', 'cannot be written')):
+        with pytest.raises(ConfigError, match=f'^OUT: .*{words}'):
+            check_file(str(tmp_path / name), 'OUT', str(source))
+    assert source.read_bytes() == b'1'
 
 
 def test_a_key_below_something_that_is_no_dict(tmp_path):
