@@ -1,5 +1,7 @@
 #!/usr/bin/env python3
 """Train a model: the config a search wrote, one of configs/distill, or any OpenMMLab config."""
+import os
+
 import _cli
 
 
@@ -22,13 +24,11 @@ def parse_args():
 
 def resume(config, which):
     """Go on from a checkpoint; where the work dir has none yet, ``load_from`` still counts."""
-    from mmengine.runner import find_latest_checkpoint
-    if which != 'auto':
-        config.resume, config.load_from = True, which
-    elif config.get('load_from') is None or find_latest_checkpoint(config.work_dir):
-        config.resume, config.load_from = True, None
-    else:
-        config.resume = False
+    from autokd_mm.engine.resuming import latest_checkpoint
+    last = latest_checkpoint(config.work_dir) if which == 'auto' else which
+    config.resume = last is not None
+    if last is not None:
+        config.load_from = last
 
 
 def train(config, *hooks):
@@ -76,8 +76,10 @@ def main():
                           'tools/search.py and train with the best_distiller.py it writes')
     _cli.require(config, args.config, 'train_dataloader', 'train_cfg', 'optim_wrapper')
     if args.twin:
-        from autokd_mm.engine.twin import refuse_without_twin
+        from autokd_mm.engine.config import check_writable
+        from autokd_mm.engine.twin import FOLDER, refuse_without_twin
         refuse_without_twin(config)
+        check_writable(os.path.join(config.work_dir, FOLDER), '--twin')
     refuse_without_launcher(config, args.launcher)
     _cli.start_distributed(config, args.launcher)
     if args.teacher_bank:

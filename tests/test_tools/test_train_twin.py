@@ -70,3 +70,12 @@ def test_what_has_no_twin_is_refused_in_one_line(tool, old, tmp_path):
             tool('train', config, '--work-dir', tmp_path / 'w', '--twin',
                  *(['--cfg-options', *options] if options else []))
         assert ended.value.code == 2 and len(ended.value.lines) == 1
+
+
+def test_where_the_twin_cannot_be_is_seen_first(tool, old, tmp_path):
+    best, teacher = old
+    (tmp_path / 'w').mkdir()
+    (tmp_path / 'w' / 'twin').touch()
+    with pytest.raises(tool.Ended, match='--twin: .*twin cannot be written') as ended:
+        tool('train', best, '--work-dir', tmp_path / 'w', '--twin', '--cfg-options', teacher)
+    assert ended.value.code == 2 and len(ended.value.lines) == 1

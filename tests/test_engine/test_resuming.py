@@ -1,0 +1,37 @@
+"""Where an interrupted training goes on."""
+import os
+
+import pytest
+
+from autokd_mm.engine.resuming import latest_checkpoint
+
+
+@pytest.fixture
+def work(tmp_path):
+    folder = tmp_path / 'a [b]'
+    folder.mkdir()
+    for number in (9, 10):
+        (folder / f'epoch_{number}.pth').touch()
+        os.utime(str(folder / f'epoch_{number}.pth'), (number, number))
+    (folder / 'best_top1_epoch_9.pth').touch()
+    return folder
+
+
+@pytest.mark.parametrize('noted, wanted', [
+    ('/moved/away/epoch_9.pth', 'epoch_9.pth'), ('work_dirs/x/epoch_10.pth', 'epoch_10.pth'),
+    ('', 'epoch_10.pth'), ('/nowhere/epoch_99.pth', 'epoch_10.pth'), (b'\xff\xfe', 'epoch_10.pth')])
+def test_a_note_that_leads_nowhere(work, noted, wanted):
+    assert latest_checkpoint(str(work)) is None
+    (work / 'last_checkpoint').write_bytes(noted if isinstance(noted, bytes) else noted.encode())
+    assert latest_checkpoint(str(work)) == str(work / wanted)
+
+
+def test_a_copy_goes_on_with_its_own_and_other_storages_are_believed(work, tmp_path):
+    note = work / 'last_checkpoint'
+    (tmp_path / 'epoch_9.pth').touch()
+    note.write_text(str(tmp_path / 'epoch_9.pth'))
+    assert latest_checkpoint(str(work)) == str(work / 'epoch_9.pth')
+    (work / 'epoch_9.pth').unlink()
+    assert latest_checkpoint(str(work)) == str(tmp_path / 'epoch_9.pth')
+    note.write_text('s3://bucket/epoch_11.pth')
+    assert latest_checkpoint(str(work)) == 's3://bucket/epoch_11.pth'
