@@ -21,10 +21,11 @@ def parse_args():
 def paired(args):
     """The search config of TEACHER and STUDENT, written beside what is recommended."""
     from autokd_mm.cli.shipped import configs
+    from autokd_mm.engine.config import check_writable
     from autokd_mm.zoo import make_pair
     names = [str(configs().get(word, word)) for word in (args.config, args.student)]
     folder = args.work_dir or './work_dirs/recommended'
-    os.makedirs(folder, exist_ok=True)
+    check_writable(folder)
     root = (args.cfg_options or {}).get('data_root')
     pair = make_pair(*names, os.path.join(folder, 'pair.py'), root)
     print(pair)

@@ -63,6 +63,8 @@ def main():
         config.train_cfg.max_hours = args.max_hours
     if args.ranks_per_trial is not None:
         config.train_cfg.ranks_per_trial = args.ranks_per_trial
+    if args.remember is not None and not args.dry_run:
+        look_for_experience(experience_of(args))
     use_launcher(config, args.launcher)
     hide_password(config)  # before MMEngine writes the config down
     config.train_cfg.resume = args.resume
@@ -76,11 +78,24 @@ def main():
         remember(args, config)
 
 
+def experience_of(args):
+    from autokd_mm.experience import OWN
+    return os.path.expanduser(args.remember or OWN)
+
+
+def look_for_experience(path):
+    """Refuse one that cannot be added to before the search, and not hours later."""
+    from autokd_mm.engine.config import check_file
+    from autokd_mm.experience import read_whole
+    check_file(path, '--remember')
+    read_whole(path)
+
+
 def remember(args, config):
     """Add what the search has found out to an experience."""
     from autokd_mm import experience
     from autokd_mm.errors import DataError
-    path = os.path.expanduser(args.remember or experience.OWN)
+    path = experience_of(args)
     name = os.path.splitext(os.path.basename(args.config))[0]
     try:
         task = experience.of_search(config.work_dir, config.train_cfg.get('storage'), name)

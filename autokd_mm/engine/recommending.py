@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterator, List, Optional
+from typing import Any, Iterator, List, Mapping, Optional
 
 from mmengine.runner import Runner
 
@@ -30,7 +30,9 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
     Raises:
         ConfigError: every mistake of the config, or layers with options of their own.
     """
-    given = experience or (config.train_cfg.get('sampler') or {}).get('experience') or 'default'
+    sampler = config.train_cfg.get('sampler')
+    own = sampler.get('experience') if isinstance(sampler, Mapping) else None
+    given = experience or own or 'default'
     key = '--experience' if experience else 'sampler.experience'
     left_out: List[str] = []
     tasks = load_tasks(given, left_out.append, key)

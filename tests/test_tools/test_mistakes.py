@@ -184,3 +184,15 @@ def test_a_fault_of_the_program_keeps_its_traceback(tool, tmp_path, monkeypatch,
     assert ended.value.code == 1 and ended.value.lines == []
     in_order(ended.value.err, 'Traceback', 'in defect', 'TypeError: a fault', ENDS_OF_A_DEFECT)
     assert ended.value.err.strip().endswith(ENDS_OF_A_DEFECT)
+
+
+def test_recommend(refused, tmp_path):
+    (tmp_path / 'file').touch()
+    assert '--work-dir: ' in refused('recommend', 'resnet34_8xb32_in1k', 'resnet18_8xb32_in1k',
+                                     '--work-dir', tmp_path / 'file')
+    line = refused('recommend', 'digits', '--cfg-options', 'train_cfg.sampler=mcts')
+    assert line.startswith('error: sampler')
+    line = refused('recommend', 'digits', '--cfg-options',
+                   'train_cfg.sampler.experience.without=[cifar10,digits]',
+                   'train_cfg.sampler.experience.file=default')
+    assert 'leaves no task' in line

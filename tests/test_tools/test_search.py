@@ -158,6 +158,12 @@ def test_work_dir_of_another_search(search, refused, tmp_path):
     assert (folder / 'study.journal').read_bytes() == before
 
 
+def test_an_experience_that_cannot_be_added_to_is_seen_first(refused, tmp_path):
+    (tmp_path / 'e.json').write_text('{}')
+    assert 'e.json is no experience' in refused('--remember', tmp_path / 'e.json')
+    assert '--remember: ' in refused('--remember', tmp_path / 'e.json' / 'below')
+
+
 def test_nothing_to_resume(refused):
     line = refused('--resume')
     assert '--resume' in line and 'there is no study.journal' in line
