@@ -43,6 +43,27 @@ def whole_file(path: str, mode: str = 'wb', **how: Any) -> Iterator[IO[Any]]:
         os.fsync(file.fileno())
 
 
+@contextmanager
+def put_back(path: str, always: bool = False) -> Iterator[None]:
+    """Let a file be as it was before the block, where that raises an exception or ``always``; one
+    that is new stays."""
+    try:
+        with open(path, 'rb') as file:
+            before = file.read()
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    except Exception:
+        always = True
+        raise
+    finally:
+        if always:
+            with whole_file(path) as file:
+                file.write(before)
+
+
 def refuse_another(path: str, sign: bytes, what: str, key: str = '--out') -> None:
     """Keep a file that the command line names by mistake, such as a study.
 

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from autokd_mm.whole_file import replacing, whole_file
+from autokd_mm.whole_file import put_back, replacing, whole_file
 
 
 def test_written_whole(tmp_path):
@@ -39,3 +39,21 @@ def test_a_folder_takes_the_place_of_an_empty_one_only(tmp_path):
         with replacing(str(path)) as unfinished:
             os.mkdir(unfinished)
     assert [file.name for file in path.iterdir()] == ['one'] and list(tmp_path.iterdir()) == [path]
+
+
+def test_put_back_where_the_block_raises_or_always(tmp_path):
+    path = tmp_path / 'a.py'
+    with put_back(str(path), always=True):
+        path.write_text('new')
+    assert path.read_text() == 'new'
+    for always, error, left in ((False, None, 'changed'), (True, None, 'new'),
+                                (False, ValueError(), 'new')):
+        path.write_text('new')
+        try:
+            with put_back(str(path), always):
+                path.write_text('changed')
+                if error:
+                    raise error
+        except ValueError as raised:
+            assert raised is error
+        assert path.read_text() == left

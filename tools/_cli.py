@@ -83,6 +83,13 @@ def load(args):
     return config
 
 
+def config_put_back(config, always):
+    """What MMEngine has written as the config into a work dir says what is there, also behind a
+    command that only looks, or that is refused; it may be the file that the user has written."""
+    from autokd_mm.whole_file import put_back
+    return put_back(os.path.join(config.work_dir, os.path.basename(config.filename)), always)
+
+
 def require(config, path, *keys):
     """Refuse a config without one of ``keys``, which MMEngine would miss later and less clearly."""
     from autokd_mm.errors import ConfigError

@@ -45,8 +45,9 @@ def main():
     if args.count < 1:
         raise ConfigError(f'--count={args.count}: must be at least 1')
     config.train_cfg.dry_run, config.resume = True, False
-    for line in recommended(config, args.experience, args.count):
-        print(line)
+    with _cli.config_put_back(config, always=True):
+        for line in recommended(config, args.experience, args.count):
+            print(line)
 
 
 if __name__ == '__main__':

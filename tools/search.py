@@ -73,7 +73,8 @@ def main():
     if lock.workers() > 1:
         config.experiment_name = f'search_worker{lock.worker()}'
     from mmengine.runner import Runner
-    Runner.from_cfg(config).train()
+    with _cli.config_put_back(config, always=args.dry_run):
+        Runner.from_cfg(config).train()
     if args.remember is not None and not args.dry_run and lock.worker() == 0:
         remember(args, config)
 

@@ -143,9 +143,10 @@ def test_option_that_is_a_dict(search):
     assert 'Traceback' not in ended.value.err
 
 
-def test_work_dir_of_another_search(search, refused, tmp_path):
+def test_work_dir_of_another_search(search, refused, search_config):
     folder = search('--trials', 1)
     before = (folder / 'study.journal').read_bytes()
+    config = (folder / search_config.name).read_bytes()
     left = ['study.journal', 'bank', 'leaderboard.csv', 'best_distiller.py']
     line = refused('--cfg-options', 'train_cfg.space.temperature=[1,4]', '--resume', left=left)
     assert 'space.temperature: [1, 4, 8, 16] there, [1, 4] here' in line
@@ -156,6 +157,8 @@ def test_work_dir_of_another_search(search, refused, tmp_path):
     line = refused('--trials', 2, left=left)
     assert '1 trials' in line and '--resume' in line
     assert (folder / 'study.journal').read_bytes() == before
+    search('--dry-run', '--trials', 2)
+    assert (folder / search_config.name).read_bytes() == config
 
 
 def test_an_experience_that_cannot_be_added_to_is_seen_first(refused, tmp_path):
