@@ -3,6 +3,7 @@ import argparse
 import json
 import os
 from datetime import timedelta
+from shlex import quote
 from typing import List
 
 from autokd_mm.study.status import (BEST, FINISHED, PREPARING, STOPPED, Status, status_of,
@@ -77,7 +78,7 @@ def _winner(path: str) -> List[str]:
             comment.append(line[1:].strip())
     keep = [line for line in comment[1:] if line and not line.startswith(('length:', 'images:'))]
     return ['  winner       ' + keep[0], *(f'               {line}' for line in keep[1:5]),
-            f'  train it     autokd train {path}'] if keep else []
+            f'  train it     autokd train {quote(path)}'] if keep else []
 
 
 def _time(seconds: float) -> str:

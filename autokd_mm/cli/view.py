@@ -2,6 +2,7 @@
 import argparse
 import os
 from importlib.util import find_spec
+from shlex import quote
 from typing import List, Optional
 
 import optuna
@@ -45,7 +46,7 @@ def make(args: List[str]) -> int:
                          '--out') from None
     except database_errors() as error:
         raise StudyError(f'storage: the study cannot be read ({type(error).__name__})') from None
-    print(f'{number} trials as study {VIEW}; look at them with\n    optuna-dashboard {path}')
+    print(f'{number} trials as study {VIEW}; look at them with\n    optuna-dashboard {quote(path)}')
     if find_spec('optuna_dashboard') is None:
         print('which is installed by\n    pip install optuna-dashboard')
     return 0

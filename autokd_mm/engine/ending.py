@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import time
+from shlex import quote
 from typing import Callable, Mapping, Optional, Sequence
 
 from optuna.trial import FrozenTrial
@@ -91,4 +92,4 @@ class Ending:
         if (reached.reward if reached else top.value or 0.0) <= 0:
             self.logger.warning('no distiller was better than none on the proxy')
         say(f'the best distiller is in {results.best}; train with it:\n'
-            f'    autokd train {results.best}')
+            f'    autokd train {quote(results.best)}')

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import os
+from shlex import quote
 from typing import Any, List, NamedTuple, Optional
 
 from autokd_mm.engine.config import check_writable
@@ -118,6 +119,6 @@ def _screen(out: str, title: str, lines: List[str], choice: Choice, weights: Opt
                  'teacher_ckpt: None, nothing is listed; name a file with --cfg-options '
                  'teacher_ckpt=FILE')
     tool: Any = 'train.py' if distiller else 'search.py'
-    found.append(f'written: {out}; next: python tools/{tool} {out}' +
+    found.append(f'written: {out}; next: python tools/{tool} {quote(out)}' +
                  ('' if distiller else ' --dry-run'))
     return found

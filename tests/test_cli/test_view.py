@@ -34,7 +34,7 @@ def test_of_version_0_1_0(view, tmp_path):
     shutil.copytree(str(OLD), str(work))
     code, out, err = view(work)
     assert code == 0 and not err
-    assert out.startswith(f'3 trials as study {VIEW}') and f'{work}/view.journal' in out
+    assert out.startswith(f'3 trials as study {VIEW}') and f"'{work}/view.journal'" in out
     assert best(work / 'view.journal') == (2, 0.152962)
     assert view(work)[0] == 0 and best(work / 'view.journal') == (2, 0.152962)
     (work / 'leaderboard.csv').unlink()
