@@ -17,7 +17,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 from mmengine.config import Config
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIMIZERS, Registry
-from mmengine.registry.build_functions import build_from_cfg
+from mmengine.registry.build_functions import build_from_cfg, build_scheduler_from_cfg
 from mmengine.runner import Runner
 
 from autokd_mm.datasets.unreadable import unreadable
@@ -37,9 +37,9 @@ def refused_config(error: BaseException) -> Optional[UserError]:
         return None
     frames = frames_of(error)
     builds = [at for at, frame in enumerate(frames) if frame.f_code is build_from_cfg.__code__]
-    optimizer = _unknown_optimizer(frames)
-    if optimizer:
-        return ConfigError(optimizer)
+    words = _unknown_optimizer(frames) or (not builds and _refused_scheduler(frames, error))
+    if words:
+        return ConfigError(words)
     if not builds or _DATALOADER in [frame.f_code for frame in frames[builds[-1]:]]:
         return _of_the_runner(frames, error)
     known, below = frames[builds[-1]].f_locals, frames[builds[-1] + 1:]
@@ -61,6 +61,19 @@ def _unknown_optimizer(frames: List[FrameType]) -> str:
             if known.get('optimizer_cls', known) is None:
                 name = str(known['self'].optimizer_cfg['type'])
                 return f'optim_wrapper.optimizer.type: {_unknown_type(name, OPTIMIZERS)}'
+    return ''
+
+
+def _refused_scheduler(frames: List[FrameType], error: BaseException) -> str:
+    """MMEngine builds one that changes with each step, of arguments in epochs, by a method."""
+    for frame in frames:
+        if frame.f_code is build_scheduler_from_cfg.__code__:
+            known = frame.f_locals
+            place = _place(_config(frames), known['cfg'])
+            if known.get('scheduler_cls') is None:
+                name = str(known['cfg'].get('type'))
+                return f'{place}.type: {_unknown_type(name, known["registry"])}'
+            return f'{place} ({known["scheduler_cls"].__name__}): {first_line(error)}'
     return ''
 
 
