@@ -104,7 +104,7 @@ def remember(args, config):
         print(f'nothing to remember: {error}')
         return
     count = experience.remember(path, task)
-    print(f'remembered in {path}, which has {count} searches now')
+    print(f'remembered in {path}, which has {count} search{"es" * (count != 1)} now')
 
 
 if __name__ == '__main__':

@@ -113,9 +113,10 @@ def remember(path: str, task: TaskStatistics) -> int:
     def study(one: TaskStatistics) -> Tuple[Any, ...]:
         return one.name, one.about.get('study'), one.about.get('began'), one.about.get('file')
 
+    folder, base = os.path.split(os.path.abspath(path))
     try:
-        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-        with exclusive(f'{path}.lock'):  # another search may end now
+        os.makedirs(folder, exist_ok=True)
+        with exclusive(os.path.join(folder, f'.{base}.lock')):  # another search may end now
             tasks = [one for one in read_whole(path) if study(one) != study(task)] + [task]
             write(path, tasks)
     except OSError as error:
