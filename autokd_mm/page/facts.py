@@ -17,7 +17,7 @@ from autokd_mm.study import study as studies
 from autokd_mm.study.about import get_about, get_spent
 from autokd_mm.study.ranking import Standing, best
 from autokd_mm.study.rungs import BASELINE, Run, Rungs
-from autokd_mm.study.status import Status, status_in
+from autokd_mm.study.status import FINAL, SEARCHING, STOPPED, Status, status_in
 
 
 class Entrant(NamedTuple):
@@ -83,13 +83,19 @@ class Facts:
         return int(self.proxy.get('epochs') or 0)
 
 
-def facts_of(work_dir: str, study: Optional[Study], final: Optional[Study]) -> Facts:
+def facts_of(work_dir: str, study: Optional[Study], final: Optional[Study],
+             at_work: bool = False) -> Facts:
     """Read both studies, of which either may not be there yet.
+
+    Args:
+        at_work: somebody is, also where no run is under way.
 
     Raises:
         StudyError: they cannot be read.
     """
     found = Facts(work_dir, status_in(work_dir, study, final))
+    if at_work and found.status.phase == STOPPED:
+        found.status.phase = FINAL if found.status.counted >= found.status.wanted else SEARCHING
     if study is None:
         return found
     attrs = study.user_attrs

@@ -35,13 +35,17 @@ class Page:
         except OSError:
             last = self._begun
         if time.time() - last >= max(SECONDS, SHARE * self._cost):
-            self.write()
+            self.write(at_work=True)
 
-    def write(self) -> Optional[str]:
-        """Write it now; returns its path, None where that failed: no search ends for its page."""
+    def write(self, at_work: bool = False) -> Optional[str]:
+        """Write it now; returns its path, None where that failed: no search ends for its page.
+
+        Args:
+            at_work: the search goes on behind this, though no run is under way in this moment.
+        """
         start = time.perf_counter()
         try:
-            return write_page(*self._studies)
+            return write_page(*self._studies, at_work=at_work)
         except Exception as error:
             if not self._failed:
                 reason = ' '.join(str(error).split()) or type(error).__name__

@@ -26,12 +26,45 @@ LEVELS: Dict[str, Tuple[str, str]] = dict(
     logits_schedule=('schedule of that weight', 'in the course of the training'))
 
 
+# Level -> option -> what it does; numbers say it themselves. docs/search_space.md has the formulas.
+OPTIONS: Dict[str, Dict[str, str]] = dict(
+    transform=dict(
+        none='feature maps are compared as they are',
+        spatial_attention='where in the image activations are strong',
+        channel_attention='how active each channel is in the mean',
+        attention_mask='maps weighted by the attention of both networks',
+        teacher_attention_mask="maps weighted by the teacher's attention",
+        random_mask="some of the student's positions are hidden, and filled in from the others"),
+    connector=dict(
+        conv1x1="a 1x1 convolution gives the student's feature the teacher's channels",
+        conv1x1_bn="a 1x1 convolution and BatchNorm give it the teacher's channels",
+        conv3x3="a 3x3 convolution gives the student's feature the teacher's channels"),
+    region=dict(all='the whole image counts', foreground_background='boxes and the rest apart',
+                instances='the boxes alone'),
+    intra=dict(multi_scale='at full size and averaged over coarser grids',
+               local='patch by patch'),
+    inter=dict(sample='over the images of a batch', channel='channel by channel'),
+    distance=dict(
+        l2='squared difference', cosine='angle between features',
+        pearson='1 - correlation', kl='KL divergence of softmaxes',
+        gram_l2='difference of the matrices of similarities',
+        rkd_distance='how far apart images are (RKD)',
+        rkd_angle='angles between triples of images (RKD)',
+        correlation='similarities of images, through a kernel (CC)',
+        local_correlation='similarities of the patches of an image'),
+    logits=dict(
+        kl='KL divergence of softened predictions (KD)',
+        pearson_inter='correlation over the classes of each image (half of DIST)',
+        pearson_intra='correlation over the images for each class (half of DIST)',
+        pearson_both='correlation over classes and over images (DIST)'))
+
 # Options that do nothing; a transform that does nothing is worth saying.
 _NOTHING = {'intra': 'none', 'inter': 'none', 'connector': 'identity'}
 
 
 class Setting(NamedTuple):
-    """A level of a distiller: its name, the option that was chosen, what it asks."""
+    """A level of a distiller: its name, the option that was chosen, what that does, or where
+    nothing is written of it what the level asks."""
     name: str
     option: str
     about: str
@@ -71,4 +104,5 @@ def option_text(value: Any) -> str:
 
 
 def _setting(level: str, value: Any) -> Setting:
-    return Setting(name_of(level), option_text(value), about(level))
+    does = OPTIONS.get(level.rpartition('/')[2], {}).get(str(value))
+    return Setting(name_of(level), option_text(value), does or about(level))

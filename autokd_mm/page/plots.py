@@ -46,6 +46,7 @@ def course(facts: Facts) -> Optional[Tuple[str, str]]:
     shown, left = _thinned(values, POINTS)
     best = list(accumulate((value if whole else -math.inf for _, value, whole in values), max))
     low = _low([value for _, value, _ in values])
+    top = facts.top.number if facts.top is not None else None
 
     def draw(axes: Any) -> None:
         for whole, colour in ((False, _SOFT), (True, _MARK)):
@@ -56,6 +57,9 @@ def course(facts: Facts) -> Optional[Tuple[str, str]]:
         steps = [(number, one) for (number, _, _), one in zip(values, best) if one > -math.inf]
         if steps:
             axes.step(*zip(*steps), where='post', color=_INK, linewidth=1.4)
+        mine = [(number, max(value, low)) for number, value, _ in values if number == top]
+        if mine:
+            axes.plot(*zip(*mine), 'o', markersize=9, markerfacecolor='none', color=_INK)
         axes.axhline(0, color=_LINE, linewidth=1)
         axes.set_xlabel('trial')
         axes.set_ylabel('reward')

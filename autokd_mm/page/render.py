@@ -23,12 +23,13 @@ _LARGEST = 2 ** 20  # bytes of a picture that goes into the page
 
 
 def write_page(work_dir: str, study: Optional[Study], final: Optional[Study],
-               path: Optional[str] = None) -> str:
+               path: Optional[str] = None, at_work: bool = False) -> str:
     """Write the page of a search in one step; returns its path.
 
     Args:
         work_dir: of the search. study, final: its studies, which may not be there yet.
         path: to write; by default ``report.html`` in the work dir.
+        at_work: it is the search that writes, between two of its runs.
 
     Raises:
         ConfigError: jinja2 is not installed.
@@ -36,7 +37,7 @@ def write_page(work_dir: str, study: Optional[Study], final: Optional[Study],
         OSError: the file cannot be written.
     """
     path = path or os.path.join(work_dir, PAGE)
-    text = page(facts_of(work_dir, study, final))
+    text = page(facts_of(work_dir, study, final, at_work))
     with whole_file(path, 'w', encoding='utf-8', errors='replace') as file:
         file.write(text)
     return path
@@ -76,8 +77,9 @@ def page(facts: Facts) -> str:
 
 
 def signed(value: Any, digits: int = 3) -> str:
-    """``+0.264``, with a minus as wide as the plus."""
-    return number(value, f'+.{digits}f')
+    """``+0.264``, with a minus as wide as the plus, and 0 without either."""
+    zero = value is not None and round(value, digits) == 0
+    return number(0.0, f'.{digits}f') if zero else number(value, f'+.{digits}f')
 
 
 def number(value: Any, form: str = '.4g') -> str:
@@ -96,6 +98,8 @@ def duration(seconds: Optional[float]) -> str:
         return '–'
     if seconds < 60:
         return f'{seconds:.0f} s'
+    if seconds < 600:
+        return f'{int(seconds) // 60} min {int(seconds) % 60} s'
     minutes = round(seconds / 60)
     return f'{minutes // 60} h {minutes % 60} min' if minutes >= 60 else f'{minutes} min'
 

@@ -21,6 +21,7 @@ from autokd_mm.study.status import BEST, FINISHED
 from autokd_mm.study.study import REASON, is_rejected
 
 ROWS = 100  # of the table of trials
+TOLD = 6  # options that are named first
 
 
 def answer(facts: Facts) -> Dict[str, Any]:
@@ -41,7 +42,8 @@ def answer(facts: Facts) -> Dict[str, Any]:
         behind = first.metric
     elif own and facts.baseline:
         before, behind = facts.baseline.metric, own.metric
-    return dict(top=top, words=spec.in_words() if spec else '', over=over,
+    open_still = facts.expected is not None and facts.expected.gain <= facts.expected.spread
+    return dict(top=top, words=spec.in_words() if spec else '', over=over, open=open_still,
                 train=f'autokd train {quote(os.path.join(folder, BEST))}' if over else '',
                 resume=resume, verdict=_verdict(facts.entrants if in_final else []),
                 recipe=meaning.recipe(spec) if spec else [], entrant=first if in_final else None,
@@ -115,14 +117,17 @@ def _said(rows: Sequence[Entrant]) -> List[str]:
 
 
 def mattered(facts: Facts) -> Dict[str, Any]:
-    """The effects of options, by level, and the pairs that count."""
+    """The effects of options, by level, those that stand out, and the pairs that count."""
     effects = Effects(facts.done, level_of)
     levels, (pairs, looked_at) = effects.by_level(), effects.pairs()
+    told = [one for level in levels for one in level if abs(one.mean) > one.spread]
     values = [0.0] + [value for level in levels for one in level
                       for value in (one.mean - one.spread, one.mean + one.spread)]
     return dict(levels=[(meaning.name_of(level[0].level), meaning.about(level[0].level), level)
                         for level in levels], axis=_axis(values), pairs=pairs,
-                looked_at=looked_at)
+                looked_at=looked_at, told=sorted(told, key=lambda one: -abs(one.mean))[:TOLD],
+                taken={(level_of(name), repr(value)) for name, value in
+                       (facts.top.params if facts.top is not None else {}).items()})
 
 
 def prior(facts: Facts) -> Dict[str, Any]:

@@ -30,7 +30,7 @@ def kept(tmp_path, clock, seconds, said=None):
     """A page that takes so long to write, and the times at which it was."""
     times = []
 
-    def write(work_dir, study, final):
+    def write(work_dir, study, final, at_work):
         clock.now += seconds
         path = os.path.join(work_dir, 'report.html')
         open(path, 'w').close()

@@ -10,11 +10,13 @@ from optuna.trial import TrialState, create_trial
 from studies_of_searches import BASELINE, make_search
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.page import facts_of, page, write_page
+from autokd_mm.page import facts, facts_of, meaning, page, write_page
 from autokd_mm.page.render import duration, number, percent, signed
 from autokd_mm.search import MCTSSampler
+from autokd_mm.search.extrapolation import Expected
 from autokd_mm.search.prior import Belief, Prior
 from autokd_mm.search.remembered import PRIOR
+from autokd_mm.space.options import DEFAULT_OPTIONS, NUMERIC_LEVELS
 from autokd_mm.study import study as studies
 from autokd_mm.study.status import open_studies
 from autokd_mm.study.study import open_study
@@ -73,6 +75,33 @@ def test_a_finished_search(tmp_path):
     assert re.search(r'<td>teacher</td>.*20 s</td>', text)
 
 
+def test_what_stands_out_and_what_the_winner_has(tmp_path):
+    """Made up so that a weight of 5 is bad; the winner has something else there."""
+    opened = make_search(tmp_path, 60)
+    text = of(tmp_path, *opened)
+    told = re.search('What stands out of 60 trials: (.*?); of options', text).group(1)
+    assert '<b>weight of the logits 5</b> (\u2212' in told
+    marked = re.findall('class="w">([^<]*) <small>[^<]*</small> <span class="tag">winner', text)
+    taken = facts_of(str(tmp_path), *opened).top.params.values()
+    assert len(marked) > 3 and set(marked) <= {meaning.option_text(value) for value in taken}
+    assert 'ring: the winner, which the final round chose' in text
+
+
+def test_an_expected_gain_that_may_be_none(tmp_path, monkeypatch):
+    opened = make_search(tmp_path)
+    assert 'it may still gain nothing' not in of(tmp_path, *opened)
+    monkeypatch.setattr(facts, 'expected_gain', lambda *_: Expected(.01, .02, 2.))
+    assert 'it may still gain nothing' in of(tmp_path, *opened)
+    monkeypatch.setattr(facts, 'expected_gain', lambda *_: Expected(-.01, .02, 2.))
+    assert 'In the full training no gain is expected.' in of(tmp_path, *opened)
+
+
+def test_every_option_that_does_something_is_said_in_words():
+    for level in set(DEFAULT_OPTIONS) - set(NUMERIC_LEVELS):
+        silent = {'none', 'identity', 'logits_only', 'constant'}
+        assert set(DEFAULT_OPTIONS[level]) - silent <= set(meaning.OPTIONS.get(level, {})), level
+
+
 def test_what_was_believed(tmp_path):
     study, final = make_search(tmp_path)
     assert 'began without a prior' in of(tmp_path, study, final)
@@ -84,6 +113,17 @@ def test_what_was_believed(tmp_path):
     assert re.search('kl \\+0.30.*none \u22120.20', text)
     study.set_user_attr(PRIOR, 'of another version')
     assert 'began without a prior' in of(tmp_path, study, final)
+
+
+def test_between_two_runs_a_search_is_not_stopped(tmp_path):
+    """No run is under way when the search itself writes its page."""
+    study, _ = make_search(tmp_path, 5, final=False)
+    studies.set_plan(study, 8, 0, 16)
+    assert 'not over (stopped)' in of(tmp_path, study, None)
+    assert 'not over (searching)' in of(tmp_path, study, None, True)
+    studies.set_plan(study, 5, 0, 16)
+    (tmp_path / 'best_distiller.py').unlink(missing_ok=True)
+    assert 'not over (final round)' in of(tmp_path, study, None, True)
 
 
 def test_while_it_runs(tmp_path):
@@ -153,6 +193,7 @@ def test_a_thousand_trials_are_small(tmp_path):
 @pytest.mark.parametrize('found, expected', [
     (signed(.2), '+0.200'), (signed(-.2, 1), '−0.2'), (signed(None), '–'),
     (number(float('nan')), '–'), (percent(.5, '.1f'), '50.0'), (duration(None), '–'),
-    (duration(59), '59 s'), (duration(61), '1 min'), (duration(3660), '1 h 1 min')])
+    (duration(59), '59 s'), (duration(61), '1 min 1 s'), (duration(599.9), '9 min 59 s'),
+    (duration(601), '10 min'), (signed(-.0001), '0.000'), (duration(3660), '1 h 1 min')])
 def test_numbers(found, expected):
     assert found == expected
