@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 from shlex import quote
-from typing import Any, List, NamedTuple, Optional
+from typing import List, NamedTuple, Optional
 
 from autokd_mm.engine.config import check_writable
 from autokd_mm.errors import ConfigError
@@ -118,7 +118,6 @@ def _screen(out: str, title: str, lines: List[str], choice: Choice, weights: Opt
     found.append(f'teacher_ckpt: {weights}' if weights else
                  'teacher_ckpt: None, nothing is listed; name a file with --cfg-options '
                  'teacher_ckpt=FILE')
-    tool: Any = 'train.py' if distiller else 'search.py'
-    found.append(f'written: {out}; next: python tools/{tool} {quote(out)}' +
-                 ('' if distiller else ' --dry-run'))
+    found.append(f'written: {out}; next: ' + (
+        f'autokd train {quote(out)}' if distiller else f'autokd search {quote(out)} --dry-run'))
     return found

@@ -26,7 +26,7 @@ def test_two_names_and_a_dry_run(tool, tmp_path):
     out = tmp_path / 'pair.py'
     said = tool('make_pair', *PAIR, '--out', out)
     assert 'features: the last stage of the backbone: backbone.layer3' in said
-    assert 'runners-up' in said and f'tools/search.py {out} --dry-run' in said
+    assert 'runners-up' in said and f'autokd search {out} --dry-run' in said
     said = tool('search', out, '--dry-run', '--work-dir', tmp_path / 'work')
     assert 'student: backbone.layer3 (16 x 2 x 2), logits head.fc (10)' in said
     assert 'warning: ' not in said
@@ -43,7 +43,7 @@ def test_search_and_its_recipe_on_another_pair(tool, tmp_path, teacher):
     tool('search', out, '--trials', 2, '--work-dir', work, *options)
     said = tool('make_pair', PAIR[0], PAIR[0], '--out', tmp_path / 'again.py', '--distiller',
                 work / 'best_distiller.py')
-    assert 'distiller: ' in said and 'tools/train.py' in said and 'tried first' not in said
+    assert 'distiller: ' in said and 'autokd train' in said and 'tried first' not in said
     tool('train', tmp_path / 'again.py', '--work-dir', tmp_path / 'train', '--cfg-options',
          f'teacher_ckpt={teacher}', 'train_cfg.max_epochs=1')
     assert (tmp_path / 'train' / 'epoch_1.pth').is_file()
