@@ -147,12 +147,14 @@ class SearchSettings:
 
 def _sampler(given: SearchSettings, proxy: ProxySettings) -> BaseSampler:
     config, prior = given.sampler or dict(type='MCTSSampler'), None
-    if isinstance(config, Mapping) and 'experience' in config and 'MCTSSampler' in (
-            config.get('type'), getattr(config.get('type'), '__name__', '')):
+    if isinstance(config, Mapping) and 'experience' in config:
         config = dict(config)
-        known = proxy.images > 1 and not proxy.iterations  # not a share of who knows how many
-        prior = load_prior(config.pop('experience'),
-                           proxy.images * proxy.epochs if known else None, _warn)
+        experience, own = config.pop('experience'), config.get('type')
+        if 'MCTSSampler' in (own, getattr(own, '__name__', '')):
+            known = proxy.images > 1 and not proxy.iterations  # not a share of who knows how many
+            prior = load_prior(experience, proxy.images * proxy.epochs if known else None, _warn)
+        elif experience is not None:  # another sampler than the config's base has
+            _warn('sampler.experience is of MCTSSampler alone, it is left out')
     try:
         return build_sampler(config, given.seed, shared_name=level_of, prior=prior)
     except ValueError as error:

@@ -5,7 +5,7 @@ import pytest
 
 from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.settings import SearchSettings
-from autokd_mm.errors import ConfigError, DataError
+from autokd_mm.errors import AutoKDWarning, ConfigError, DataError
 from autokd_mm.experience import load_prior
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.search import MCTSSampler
@@ -43,8 +43,6 @@ def test_what_the_keys_stand_for():
     (dict(trials=2.0), 'train_cfg.trials=2.0: must be at least 1'),
     (dict(sampler=dict(type='MCTSSampler', experience=dict(without=['x']))),
      "sampler.experience.without: 'x' is unknown"),
-    (dict(sampler=dict(type='TPESampler', experience='default')),
-     "sampler.experience: 'experience' is unknown"),
     (dict(sampler=dict(type='MCTSampler')), "sampler.type: 'MCTSampler' is unknown"),
     (dict(reward=dict(metrik=1)), "reward: 'metrik' is unknown, did you mean 'metric'"),
     (dict(metric=0.5), "train_cfg.metric=0.5: must be the name of a value of val_evaluator"),
@@ -96,5 +94,7 @@ def test_an_experience_becomes_the_prior_of_the_sampler():
     prior = load_prior(given['experience'], 640 * 8)
     assert found.prior.to_json() == prior.to_json()
     assert read(sampler=dict(type='MCTSSampler', experience=None)).sampler.prior is None
+    with pytest.warns(AutoKDWarning, match='sampler.experience is of MCTSSampler alone'):
+        read(sampler=dict(type='TPESampler', experience='default'))  # over one that has it
     with pytest.raises(DataError, match='experience: nowhere.json cannot be read'):
         read(sampler=dict(type='MCTSSampler', experience='nowhere.json'))

@@ -216,8 +216,9 @@ def test_a_detector_that_is_given_its_proposals(pair, scenes, tmp_path):
         (tmp_path / f'{who}.py').write_text(
             f"_base_ = {str(VANILLA / f'digit_scenes_faster_rcnn_{who}.py')!r}\n"
             "_base_.model.pop('rpn_head')\nmodel = dict(type='FastRCNN')\n")
-    _, config = pair(tmp_path / 'teacher.py', tmp_path / 'student.py', data_root=scenes)
-    assert config.model.architecture.type == 'FastRCNN' and config.model.shared_boxes == 64
+    found, config = pair(tmp_path / 'teacher.py', tmp_path / 'student.py', data_root=scenes)
+    assert config.model.architecture.type == 'FastRCNN' and 'shared_boxes' not in config.model
+    assert 'logits: none, FastRCNN makes no boxes but reads them from a file' in str(found)
 
 
 def test_a_student_in_the_new_style(pair, tmp_path):

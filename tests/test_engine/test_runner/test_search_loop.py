@@ -69,8 +69,9 @@ def test_reward_is_the_gain_over_the_undistilled_student(search, study_of):
     baseline = study.user_attrs['baseline']
     for trial in study.trials:
         outcome = trial.user_attrs['outcome']
-        gains = [np.clip(sign * (baseline[term] - outcome[term]) / abs(baseline[term]), -1, 1)
+        gains = [sign * (baseline[term] - outcome[term]) / abs(baseline[term])
                  for term, sign in (('metric', -1), ('gap', 1))]
+        gains = [1 + np.log(gain) if gain > 1 else max(gain, -1) for gain in gains]
         assert trial.value == pytest.approx(np.mean(gains), abs=1e-12)
 
 
