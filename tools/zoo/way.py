@@ -120,7 +120,7 @@ class Way:
         predicts."""
         last = None
         for path, task in choices:
-            said = []  # side of the images and what was raised
+            said, whole = [], []  # (side of the images, what was raised); with its own widths
             for level in [self._level] if self._level else shrinking.LEVELS:
                 if said[-2:-1] == said[-1:] and said[-1:] and said[-1][0] == level[1]:
                     continue  # the same whatever the widths
@@ -132,8 +132,9 @@ class Way:
                     print(f'{stem(path)} {level}: {said[-1][1]}', flush=True)
                     if path == choices[0][0] and not isinstance(last, NotImplementedError):
                         last = error  # with its own widths and the largest images
-                    if needed(error) or [text for _, text in said].count(said[-1][1]) > 2:
-                        break  # no size changes it
+                    whole += [said[-1][1]] if level[0] == 1 else []
+                    if needed(error) or whole[-2:-1] == whole[-1:] == [said[-1][1]]:
+                        break  # no size of image changes it
                     continue
                 finally:
                     forget()
