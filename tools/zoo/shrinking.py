@@ -114,8 +114,10 @@ def _strip_weights(node):
 
 def _shrink_classes(config, task):
     """(number of classes, number that is left)."""
+    # Of a detector's own head of label maps (HTC) the classes may stay: they are more.
     found = [each['num_classes'] for each in walk([config.model, config.get('data_preprocessor')])
-             if isinstance(each.get('num_classes'), int)]
+             if isinstance(each.get('num_classes'), int)
+             and (task.startswith('semantic') or 'Semantic' not in str(each.get('type')))]
     things = [each['num_things_classes'] for each in walk(config.model)
               if each.get('num_things_classes')]
     had = max(found + things, default=10)
