@@ -11,7 +11,8 @@ from autokd_mm.models.algorithms.bare_teacher import predicts_as
 from autokd_mm.models.algorithms.teacher import trained_on
 from autokd_mm.models.algorithms.teachers import Teachers, each_teacher
 
-# Heads that count stuff apart from things (mmdet), or tell edges from the rest (mmseg's STDC).
+# Heads that count stuff apart from things (mmdet), or tell edges from the rest (mmseg's STDC), and
+# heads made from them (SCNet).
 _OTHERS = ('FusedSemanticHead', 'STDCHead')
 _STUFF = 'num_stuff_classes'
 
@@ -69,7 +70,8 @@ def heads(network: nn.Module) -> Iterator[Tuple[str, int]]:
         number = getattr(module, 'num_classes', None)
         if (parts and parts[-1].endswith('head') and 'rpn_head' not in parts
                 and isinstance(number, int) and not isinstance(number, bool) and number > 0
-                and type(module).__name__ not in _OTHERS and not hasattr(module, _STUFF)):
+                and not any(base.__name__ in _OTHERS for base in type(module).__mro__)
+                and not hasattr(module, _STUFF)):
             yield name, number
 
 

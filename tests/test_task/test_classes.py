@@ -46,6 +46,20 @@ def test_edges_are_no_classes():
     assert list(heads(model)) == [('decode_head', 3)]
 
 
+def test_label_maps_of_a_detector_have_classes_of_their_own():
+    """HTC's head, and SCNet's, which is made from it."""
+
+    class FusedSemanticHead(nn.Module):
+        num_classes = 183
+
+    class SCNetSemanticHead(FusedSemanticHead):
+        pass
+
+    model = network(bbox_head=3)
+    model.semantic_head, model.glbctx_head = FusedSemanticHead(), SCNetSemanticHead()
+    assert list(heads(model)) == [('bbox_head', 3)]
+
+
 @pytest.mark.parametrize('number', [2, 4])
 def test_another_number_of_classes(number):
     with pytest.raises(ConfigError, match=rf'model.architecture.roi_head.bbox_head.num_classes='
