@@ -2,6 +2,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import traceback
 from typing import Iterator
 
 from autokd_mm.errors import CandidateFailed
@@ -19,5 +21,11 @@ def one_line_reason() -> Iterator[None]:
     except CandidateFailed:
         raise
     except _FAILURES as error:
-        reason = (str(error).strip() or 'no message').splitlines()[0][:300]
+        reason = (str(error).strip() or _place(error)).splitlines()[0][:300]
         raise CandidateFailed(f'{type(error).__name__}: {reason}') from None
+
+
+def _place(error: Exception) -> str:
+    """Of an assertion that says nothing."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f'no message ({os.path.basename(frame.filename)}:{frame.lineno})'
