@@ -81,6 +81,8 @@ student, whose names are compared with the network's. A family has 60 s of the p
 
 {missing}{seconds:.0f} s of the processor in all, {wall:.0f} min by the clock. {machine}, {dates}.
 
+What `make_pair` chooses for pairs at full size: [pair.md](pair.md#some-pairs-of-the-zoo).
+
 `width, side`: widths are divided by the first, images have the second in pixels. `s`: seconds of
 the processor.
 
