@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, Any, Iterator
 
 from autokd_mm.errors import ConfigError
@@ -47,19 +47,16 @@ def whole_file(path: str, mode: str = 'wb', **how: Any) -> Iterator[IO[Any]]:
 def put_back(path: str, always: bool = False) -> Iterator[None]:
     """Let a file be as it was before the block, where that raises an exception or ``always``; one
     that is new stays."""
-    try:
-        with open(path, 'rb') as file:
-            before = file.read()
-    except OSError:
-        yield
-        return
+    before = None
+    with suppress(OSError), open(path, 'rb') as file:
+        before = file.read()
     try:
         yield
     except Exception:
         always = True
         raise
     finally:
-        if always:
+        if always and before is not None:
             with whole_file(path) as file:
                 file.write(before)
 

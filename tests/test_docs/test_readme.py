@@ -15,7 +15,8 @@ COMMANDS = [line for block in blocks((ROOT / 'README.md').read_text(encoding='ut
 
 def of_make(target):
     """The command that `make` would run, without its own set-up."""
-    said = subprocess.run(['make', '-n', '-o', '.venv/.installed', target], cwd=str(ROOT),
+    said = subprocess.run(['make', '-n', '--no-print-directory', '-o',
+                           '.venv/.installed', target], cwd=str(ROOT),
                           stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
     return shlex.split(said.replace('\\\n', ' ').splitlines()[-1])
 

@@ -64,7 +64,7 @@ def test_a_classifier(pair):
     assert config.model.architecture.backbone.base_channels == 4
     assert config.model.teacher.backbone.base_channels == 32
     assert any(line.startswith('the stages of the backbone') for line in found.choice.runners_up)
-    assert 'search.py' in str(found)
+    assert 'autokd search' in str(found)
 
 
 def test_a_head_with_two_tokens(pair):
@@ -132,7 +132,7 @@ def test_a_recipe_found_elsewhere(pair, tmp_path):
     assert config.custom_hooks[-1] == dict(type=SCHEDULE_HOOK,
                                            schedules=dict(loss_feature='cosine'))
     assert config.train_cfg == load_config(str(DIGITS[1])).train_cfg
-    assert 'fading (cosine)' in str(found) and 'train.py' in str(found)
+    assert 'fading (cosine)' in str(found) and 'autokd train' in str(found)
     with DefaultScope.overwrite_default_scope('mmpretrain'):
         MODELS.build(config.model)
 
