@@ -1,8 +1,8 @@
 """``autokd report WORK_DIR``: write the page of a search, finished, running or stopped."""
-import argparse
 import os
 from typing import List
 
+from autokd_mm.cli.arguments import parser_of
 from autokd_mm.errors import ConfigError
 
 
@@ -19,12 +19,9 @@ def write(args: List[str]) -> int:
         StudyError: there is no study, or it cannot be read.
         ConfigError: the page cannot be written, or jinja2 is not installed.
     """
-    parser = argparse.ArgumentParser(
-        'autokd report', description='Write report.html: what a search found, how sure it is, '
+    parser = parser_of(
+        'report', 'Write report.html: what a search found, how sure it is, '
         'what mattered, what to run next. One file for any browser.')
-    parser.add_argument('work_dir', help='of the search')
-    parser.add_argument('--storage', metavar='URL',
-                        help='of the database that holds the study; a journal is in the work dir')
     parser.add_argument('--out', metavar='HTML', help='file to write; by default report.html in '
                         'the work dir')
     given = parser.parse_args(args)

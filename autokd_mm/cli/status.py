@@ -1,11 +1,11 @@
 """``autokd status WORK_DIR``: one screen about a search, finished, running or stopped."""
-import argparse
 import json
 import os
 from datetime import timedelta
 from shlex import quote
 from typing import List
 
+from autokd_mm.cli.arguments import parser_of
 from autokd_mm.study.status import (BEST, FINISHED, PREPARING, STOPPED, Status, status_of,
                                     to_dict)
 
@@ -26,12 +26,9 @@ def show(args: List[str]) -> int:
     Raises:
         StudyError: there is no study, or it cannot be read.
     """
-    parser = argparse.ArgumentParser(
-        'autokd status', description='How far a search is. Exit code 0: finished, 3: at work, '
+    parser = parser_of(
+        'status', 'How far a search is. Exit code 0: finished, 3: at work, '
         '4: stopped before its end (go on with --resume), 2: no study.')
-    parser.add_argument('work_dir', help='of the search')
-    parser.add_argument('--storage', metavar='URL',
-                        help='of the database that holds the study; a journal is in the work dir')
     parser.add_argument('--json', action='store_true', help='all figures, for a script')
     given = parser.parse_args(args)
     found = status_of(given.work_dir, given.storage)

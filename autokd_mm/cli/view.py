@@ -1,5 +1,4 @@
 """``autokd view WORK_DIR``: the study for viewers, of any search."""
-import argparse
 import os
 from importlib.util import find_spec
 from shlex import quote
@@ -7,6 +6,7 @@ from typing import List, Optional
 
 import optuna
 
+from autokd_mm.cli.arguments import parser_of
 from autokd_mm.errors import StudyError
 from autokd_mm.study.storage import database_errors, open_to_look, study_name
 from autokd_mm.study.view import VIEW, VIEW_JOURNAL, View, standings_in
@@ -26,13 +26,10 @@ def make(args: List[str]) -> int:
     Raises:
         StudyError: there is no study, it cannot be read, or the file cannot be written.
     """
-    parser = argparse.ArgumentParser(
-        'autokd view', description=f'Make {VIEW_JOURNAL}, a study that optuna-dashboard and '
+    parser = parser_of(
+        'view', f'Make {VIEW_JOURNAL}, a study that optuna-dashboard and '
         'optuna.visualization show. A search keeps its own up to date; this makes that of an older '
         'one, of one that was stopped, or another.')
-    parser.add_argument('work_dir', help='of the search')
-    parser.add_argument('--storage', metavar='URL',
-                        help='of the database that holds the study; a journal is in the work dir')
     parser.add_argument('--out', metavar='FILE', help=f'instead of {VIEW_JOURNAL} in the work dir')
     given = parser.parse_args(args)
     path = given.out or os.path.join(given.work_dir, VIEW_JOURNAL)

@@ -15,7 +15,7 @@ from autokd_mm.search.reward import DEFAULT, Outcome, Reward
 from autokd_mm.space import level_of
 from autokd_mm.study import study as studies
 from autokd_mm.study.about import get_about, get_spent
-from autokd_mm.study.ranking import Standing, best
+from autokd_mm.study.ranking import Standing, best, in_order
 from autokd_mm.study.rungs import BASELINE, Run, Rungs
 from autokd_mm.study.status import FINAL, SEARCHING, STOPPED, Status, status_in
 
@@ -150,8 +150,7 @@ def _entrants(found: Facts, standings: Mapping[int, Standing], outcomes: Mapping
               seeds: List[int], reward: Reward) -> List[Entrant]:
     first = (found.about.get('final') or {}).get('handcrafted')
     params = {trial.number: trial.params for trial in found.done}
-    order = sorted(standings, key=lambda number: (-standings[number].length,
-                                                  -standings[number].reward, number))
+    order = in_order(standings)
     rewards = {number: [reward(outcomes[Run(number, seed, standings[number].length)],
                                outcomes[Run(BASELINE, seed, standings[number].length)])
                         for seed in seeds] for number in order}

@@ -40,6 +40,12 @@ def ranked(trials: Iterable[FrozenTrial],
     return sorted(trials, key=key)
 
 
+def in_order(standings: Mapping[int, Standing]) -> List[int]:
+    """Numbers of the trials of a final round, best first."""
+    return sorted(standings, key=lambda number: (
+        -standings[number].length, -standings[number].reward, number))
+
+
 def best(trials: Iterable[FrozenTrial],
          final: Optional[Mapping[int, Standing]] = None) -> Optional[FrozenTrial]:
     """The winner; a pruned one only from the final round."""

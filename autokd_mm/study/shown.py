@@ -2,18 +2,18 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence
 
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from autokd_mm.space import level_of, spec_from_dict
 from autokd_mm.study import study as studies
+from autokd_mm.study.ranking import Standing, in_order
 
 NOT_ASKED = '-'
 Levels = Dict[str, CategoricalDistribution]
-# (length, mean reward) of a trial's longest runs in the final round, by its number; more is better.
-Standings = Mapping[int, Tuple[int, float]]
+Standings = Mapping[int, Standing]  # behind the final round, by the number of the trial
 # Of an outcome, the name in the view, which says the unit, and the factor to it.
 _MEASURED = (('held_out_loss', 'held_out_loss', 1), ('calibrated_loss', 'calibrated_loss', 1),
              ('gap', 'gap_share', 1), ('metric', 'metric_percent', 100),
@@ -55,12 +55,14 @@ def show(trial: FrozenTrial, levels: Levels, standings: Standings,
         lowered: of :func:`lost`.
     """
     standing = standings.get(trial.number)
-    state, value = (TrialState.COMPLETE, standing[1]) if standing else (trial.state, trial.value)
+    state, value = trial.state, trial.value
+    if standing:
+        state, value = TrialState.COMPLETE, standing.reward
     if not state.is_finished():  # its worker has died
         state = TrialState.FAIL
-    winner = winner_of(standings)
+    winner = next(iter(in_order(standings)), None)
     if value is not None and winner is not None and trial.number != winner:
-        value = min(value if standing else value - lowered, standings[winner][1] - _LESS)
+        value = min(value if standing else value - lowered, standings[winner].reward - _LESS)
     options = _options(trial)
     params = {level: options.get(level, NOT_ASKED) for level in levels} if options else {}
     shown = create_trial(state=state, value=value, params=params,
@@ -84,11 +86,6 @@ def lost(standings: Standings, trials: Sequence[FrozenTrial]) -> float:
     return sum(found) / len(found) if found else 0.0
 
 
-def winner_of(standings: Standings) -> Optional[int]:
-    """Number of the trial that is best behind the final round."""
-    return max(standings, key=lambda number: (standings[number], -number), default=None)
-
-
 def _options(trial: FrozenTrial) -> Dict[str, Any]:
     """By level; what was asked, and what a level with a single option left was set to."""
     options = dict(trial.user_attrs.get(studies.SPEC) or {})
@@ -96,7 +93,7 @@ def _options(trial: FrozenTrial) -> Dict[str, Any]:
     return options
 
 
-def _attributes(trial: FrozenTrial, standing: Optional[Tuple[int, float]]) -> Dict[str, Any]:
+def _attributes(trial: FrozenTrial, standing: Optional[Standing]) -> Dict[str, Any]:
     """Flat, because viewers make a column of each."""
     spec, outcome = (trial.user_attrs.get(key) for key in (studies.SPEC, studies.OUTCOME))
     found: Dict[str, Any] = {}

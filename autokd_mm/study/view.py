@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 from autokd_mm.errors import StudyError
 from autokd_mm.study import study as studies
 from autokd_mm.study.journal import DAMAGED, JournalLock
-from autokd_mm.study.shown import Levels, Standings, levels_of, lost, show, winner_of
+from autokd_mm.study.ranking import Standing, in_order
+from autokd_mm.study.shown import Levels, Standings, levels_of, lost, show
 
 VIEW, VIEW_JOURNAL = 'autokd_mm_view', 'view.journal'
 _STANDINGS = 'autokd_mm:standings'  # system attribute: those that the values are made of
@@ -94,7 +95,7 @@ class View:
             view.set_metric_names(['reward'])
         view.set_user_attr('about', _ABOUT)
         if standings:
-            view.set_user_attr('winner', f'trial {winner_of(standings)}')
+            view.set_user_attr('winner', f'trial {in_order(standings)[0]}')
             view._storage.set_study_system_attr(
                 view._study_id, _STANDINGS, {str(key): list(one) for key, one in standings.items()})
 
@@ -123,8 +124,8 @@ def standings_in(leaderboard: str) -> Optional[Standings]:
         with open(leaderboard, newline='', encoding='utf-8') as file:
             rows = [row for row in csv.DictReader(file) if row.get('final_reward')]
         # The first version had no lengths.
-        return {int(row['trial']): (int(row.get('final_length') or 1), float(row['final_reward']))
-                for row in rows}
+        return {int(row['trial']): Standing(int(row.get('final_length') or 1),
+                                           float(row['final_reward'])) for row in rows}
     except OSError:
         return None
     except (KeyError, TypeError, ValueError):
@@ -141,12 +142,13 @@ def _stored(path: str) -> Study:
 
 def _stored_standings(view: Study) -> Standings:
     stored = view._storage.get_study_system_attrs(view._study_id).get(_STANDINGS) or {}
-    return {int(number): (int(length), reward) for number, (length, reward) in stored.items()}
+    return {int(number): Standing(int(length), reward)
+            for number, (length, reward) in stored.items()}
 
 
 def _rounded(standings: Standings) -> Standings:
     """As the leaderboard has them, from which a view may be made, too."""
-    return {number: (length, float(f'{reward:.6g}'))
+    return {number: Standing(length, float(f'{reward:.6g}'))
             for number, (length, reward) in standings.items()}
 
 
