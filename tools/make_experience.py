@@ -16,7 +16,7 @@ def parse_args():
                         help='those of one NAME are the same task; without one it is that of the '
                         'folder or file')
     parser.add_argument('--out', required=True, metavar='FILE', help='the experience to write')
-    parser.add_argument('--add', action='store_true', help='keep what FILE has already')
+    parser.add_argument('--add', action='store_true', help='keep what FILE has of other studies')
     parser.add_argument('--debug', action='store_true', help='show the traceback of a mistake')
     return parser.parse_args()
 
@@ -25,18 +25,21 @@ def main():
     args = parse_args()
     if args.debug:
         os.environ['AUTOKD_DEBUG'] = '1'
-    from autokd_mm.experience import FORMAT, of_source, read_whole, write
+    from autokd_mm.experience import FORMAT, of_source, remember, write
     from autokd_mm.whole_file import refuse_another
     refuse_another(args.out, FORMAT.encode(), 'an experience')
-    tasks = list(read_whole(args.out)) if args.add else []
+    tasks = []
     for source in args.sources:
         task = of_source(source)
         print(f'{task.name}: {task.trials} distillers, {len(task.options)} options, '
               f'{task.samples or 0:,.0f} samples a trial')
         tasks.append(task)
-    write(args.out, tasks)
-    print(f'{args.out}: {len(tasks)} studies and tables of '
-          f'{len({task.name for task in tasks})} tasks, {os.path.getsize(args.out):,} bytes')
+    if args.add:
+        count = remember(args.out, *tasks)
+    else:
+        write(args.out, tasks)
+        count = len(tasks)
+    print(f'{args.out}: {count} studies and tables, {os.path.getsize(args.out):,} bytes')
 
 
 if __name__ == '__main__':

@@ -100,8 +100,8 @@ def read(path: str) -> Experience:
     return Experience(tuple(tasks), tuple(left_out))
 
 
-def remember(path: str, task: TaskStatistics) -> int:
-    """Add a task to a file, which is made where there is none; what the file has of the same study
+def remember(path: str, *added: TaskStatistics) -> int:
+    """Add tasks to a file, which is made where there is none; what the file has of the same study
     already, as far as that was then, is replaced.
 
     Returns:
@@ -117,7 +117,8 @@ def remember(path: str, task: TaskStatistics) -> int:
     try:
         os.makedirs(folder, exist_ok=True)
         with exclusive(os.path.join(folder, f'.{base}.lock')):  # another search may end now
-            tasks = [one for one in read_whole(path) if study(one) != study(task)] + [task]
+            new = {study(one) for one in added}
+            tasks = [one for one in read_whole(path) if study(one) not in new] + list(added)
             write(path, tasks)
     except OSError as error:
         raise ConfigError(f'experience: {path} cannot be written ({error.strerror})') from None

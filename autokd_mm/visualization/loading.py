@@ -70,7 +70,10 @@ def load_image(config: Any, model: Any, path: str) -> Tuple[Dict[str, Any], np.n
 
     Raises:
         DataError: there is no such file, or it is no image.
+        ConfigError: the config has no ``test_dataloader``.
     """
+    if config.get('test_dataloader') is None:
+        raise ConfigError('test_dataloader is missing: its pipeline prepares the image')
     if not os.path.isfile(path):
         raise DataError(f'IMAGE: there is no file {path}')
     preprocessor = model.data_preprocessor

@@ -2,6 +2,7 @@
 import os
 
 import pytest
+import torch
 
 from autokd_mm.engine.resuming import latest_checkpoint
 
@@ -35,3 +36,15 @@ def test_a_copy_goes_on_with_its_own_and_other_storages_are_believed(work, tmp_p
     assert latest_checkpoint(str(work)) == str(tmp_path / 'epoch_9.pth')
     note.write_text('s3://bucket/epoch_11.pth')
     assert latest_checkpoint(str(work)) == 's3://bucket/epoch_11.pth'
+
+
+def test_a_torn_checkpoint_is_not_the_last_one(work):
+    note, last, before = (work / name for name in ('last_checkpoint', 'epoch_10.pth', 'epoch_9.pth'))
+    note.write_text(str(last))
+    torch.save(dict(weights=torch.zeros(3)), str(before))
+    torch.save(dict(weights=torch.zeros(3)), str(last))
+    assert latest_checkpoint(str(work)) == str(last)
+    last.write_bytes(last.read_bytes()[:-100])
+    assert latest_checkpoint(str(work)) == str(before)
+    before.write_bytes(b'')
+    assert latest_checkpoint(str(work)) == str(last)  # the error names it

@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 from mmengine.hooks import Hook
 
 from autokd_mm.engine.left_out import ask
-from autokd_mm.errors import CheckpointError
+from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.algorithms import FrozenTeacherDistill
 from autokd_mm.models.algorithms.teacher import AVERAGED
 from autokd_mm.models.algorithms.teachers import each_teacher
@@ -25,6 +25,8 @@ class TrainingStartHook(Hook):
     - A head for another number of classes than the data set has is refused, and so is a teacher
       whose classes have another order, where its head is listened to.
     - Hooks that check a config, such as mmdet's ``NumClassCheckHook``, are asked.
+
+    - A checkpoint that has seen more than the training is long is not gone on with.
 
     ``tools/train.py`` adds it.
     """
@@ -49,6 +51,7 @@ class TrainingStartHook(Hook):
         checkpoint['state_dict'] = fits
 
     def before_train(self, runner: Any) -> None:
+        _refuse_longer(runner)
         model = getattr(runner.model, 'module', runner.model)
         dataset = runner.train_dataloader.dataset
         if isinstance(model, FrozenTeacherDistill):
@@ -68,3 +71,13 @@ class TrainingStartHook(Hook):
                 raise CheckpointError(f'teacher_ckpt: {differs}')
             if differs:
                 runner.logger.warning(f'teacher_ckpt: {differs}')
+
+
+def _refuse_longer(runner: Any) -> None:
+    """What a training of more epochs has reached would be told as the end of this one."""
+    done, wanted, key = runner.epoch, runner.max_epochs, 'max_epochs'
+    if not done:  # a loop that counts iterations
+        done, wanted, key = runner.iter, runner.max_iters, 'max_iters'
+    if done > wanted:
+        raise ConfigError(f'train_cfg.{key}={wanted}: {runner._load_from} has {done} already; '
+                          'name another --work-dir, or as many')

@@ -34,7 +34,7 @@ def runner(parts):
             student=dict(recorder='x', from_student=True, connector='x'),
             teacher=dict(recorder='x', from_student=False))))
     return SimpleNamespace(model=MODELS.build(config), _resume=False, _load_from='a.pth',
-                           logger=Log(), hooks=[],
+                           logger=Log(), hooks=[], epoch=0, max_epochs=1, iter=0, max_iters=9,
                            train_dataloader=SimpleNamespace(dataset=parts.datasets['train']))
 
 
@@ -89,3 +89,15 @@ def test_classes_of_student_and_teacher(runner):
     runner.model.architecture.head.num_classes = 9
     with pytest.raises(ConfigError, match='model.architecture.head.num_classes=9'):
         hook.before_train(runner)
+
+
+@pytest.mark.parametrize('reached, line', [
+    (dict(epoch=30, max_epochs=5), r'train_cfg\.max_epochs=5: a\.pth has 30 already'),
+    (dict(iter=400, max_iters=40), r'train_cfg\.max_iters=40: a\.pth has 400 already')])
+def test_a_checkpoint_of_a_longer_training(runner, reached, line):
+    vars(runner).update(reached)
+    with pytest.raises(ConfigError, match=line):
+        TrainingStartHook().before_train(runner)
+    # Larger batches make fewer steps of as many epochs.
+    vars(runner).update(epoch=5, max_epochs=5, iter=400, max_iters=40)
+    TrainingStartHook().before_train(runner)
