@@ -9,18 +9,20 @@ from torch import nn
 from torch.nn import functional as F
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.layers import predictions
 from autokd_mm.layers.capture import capture, find_layer
 from autokd_mm.layers.matching import (COARSEST, matched, needs_strides, refuse_unequal,
                                        unequal_strides)
 from autokd_mm.layers.padding import tell_size
 from autokd_mm.layers.tensors import Found, tensors_at
+from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers import (LayerPair, Layers, checked_factors, pair_names,
                                          split_source, stop_when)
 
 FACTORS = ('equal', 'cka', 'gram')
 _KEYS = ('student', 'teacher', 'student_logits', 'teacher_logits', 'scores', 'factors',
-         'factor_temperature', 'shared')
+         'factor_temperature', 'shared', *predictions.KEYS)
 
 
 def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
@@ -41,7 +43,8 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
             student where it does not predict with its logits alone. ``factors`` as
             numbers are those of the pairs, otherwise all pairs have the same (until
             :func:`factors.weigh` has computed others). ``shared=False`` gives each pair of several
-            options of its own.
+            options of its own. ``student_predictions`` and ``teacher_predictions``: dense heads
+            (see :mod:`autokd_mm.layers.heads`).
         pixels: B x C x H x W, uint8.
         samples: data samples of the images, for networks that look at them before the last of the
             layers.
@@ -50,7 +53,8 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
 
     Raises:
         ConfigError: no such layer, another number of tensors in teacher and student and no two of
-            an equal stride, an index out of range, or teacher and student differ in classes.
+            an equal stride, an index out of range, teacher and student differ in classes, or a
+            dense head is not understood.
     """
     for key in names:
         if key not in _KEYS:
@@ -66,11 +70,17 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
             if names.get(key):
                 wanted[key] = _listed(names[key])
     refuse_unequal({key: len(sources) for key, sources in wanted.items()}, wanted, 'names')
+    scaled = any(getattr(view, 'scale', None) for _, view in each_teacher(model))
+    heads = predictions.read_heads(names, student, model.teacher, scaled)
     found: Dict[str, List[Found]] = {}
+    said: Dict[str, List[Found]] = {}
     for who, network in (('student', student), ('teacher', model.teacher)):
         inputs = inputs_for(model, pixels, network is model.teacher)
-        found.update(tensors_at(network, {key: wanted[key] for key in (who, f'{who}_logits')
-                                          if key in wanted}, inputs, samples, dense))
+        asked = {key: wanted[key] for key in (who, f'{who}_logits') if key in wanted}
+        more = predictions.modules_of(heads[who == 'teacher'], who) if heads else {}
+        heard = tensors_at(network, {**asked, **more}, inputs, samples, dense)
+        found.update((key, heard[key]) for key in asked)
+        said.update((key, heard[key]) for key in more)
         if network is student and names.get('scores'):
             found.update(tensors_at(network, dict(scores=[names['scores']]), inputs, samples))
     if dense and needs_strides(found):
@@ -86,7 +96,8 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
                           f'{" and ".join(str(item.shape) for item in scores)}; it must be one '
                           'tensor like layers.student_logits')
     pairs = _pairs('feature', found['student'], found['teacher'], names.get('factors'), dense)
-    return Layers(pairs, logits, names.get('scores'), _shared(names, pairs))
+    return Layers(pairs, logits, names.get('scores'), _shared(names, pairs),
+                  predictions.predictions_of(heads, said, say) if heads else None)
 
 
 def _with_strides(model: BaseModel, student: nn.Module, wanted: Mapping[str, Sequence[str]],

@@ -5,6 +5,8 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 from autokd_mm.space import Spec
 from autokd_mm.space.layerwise_spec import LayerwiseSpec
+from autokd_mm.space.predictions import PREDICTION_LEVELS
+from autokd_mm.space.spec import LOGITS_LEVELS
 
 # Level -> what it is called on a page, and what it asks.
 LEVELS: Dict[str, Tuple[str, str]] = dict(
@@ -23,7 +25,14 @@ LEVELS: Dict[str, Tuple[str, str]] = dict(
     logits=('logits', 'distance between the predictions'),
     logits_temperature=('temperature of the logits', 'higher: softer predictions'),
     logits_weight=('weight of the logits', 'beside the task loss, which has 1'),
-    logits_schedule=('schedule of that weight', 'in the course of the training'))
+    logits_schedule=('schedule of that weight', 'in the course of the training'),
+    prediction=('class maps', "distance between the dense heads' classes"),
+    prediction_weight=('weight of the class maps', 'beside the task loss, which has 1'),
+    box=('boxes', "distance between the dense heads' boxes"),
+    box_by=('what a box counts', ''),
+    box_weight=('weight of the boxes', 'beside the task loss, which has 1'),
+    quality=('centerness or objectness', 'distance between the two'),
+    quality_weight=('weight of that', 'beside the task loss, which has 1'))
 
 
 # Level -> option -> what it does; numbers say it themselves. docs/search_space.md has the formulas.
@@ -56,7 +65,18 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
         kl='KL divergence of softened predictions (KD)',
         pearson_inter='correlation over the classes of each image (half of DIST)',
         pearson_intra='correlation over the images for each class (half of DIST)',
-        pearson_both='correlation over classes and over images (DIST)'))
+        pearson_both='correlation over classes and over images (DIST)'),
+    prediction=dict(
+        bce='binary cross-entropy of each class',
+        weighted_bce='the same, weighted by how far apart the two are (BCKD, CrossKD)',
+        kl='KL divergence of the classes of each anchor'),
+    box=dict(l1='absolute difference of the numbers that say a box',
+             giou='1 - overlap of the boxes (GIoU)',
+             kl='KL divergence of the distributions of their sides (LD)'),
+    box_by=dict(confidence='as much as the teacher is sure of its class',
+                difference='as much as the two differ in its classes',
+                foreground='where the middle of its cell lies in a true box'),
+    quality=dict(bce='binary cross-entropy'))
 
 # Options that do nothing; a transform that does nothing is worth saying.
 _NOTHING = {'intra': 'none', 'inter': 'none', 'connector': 'identity'}
@@ -71,7 +91,7 @@ class Setting(NamedTuple):
 
 
 def recipe(spec: Spec) -> List[Tuple[str, List[Setting]]]:
-    """The settings of a distiller, by part: one for each layer, and the logits."""
+    """The settings of a distiller, by part: one for each layer, the logits, the predictions."""
     if isinstance(spec, LayerwiseSpec):
         parts = [(name, branch) for name, branch in spec.layers if branch.has_feature]
         logits = spec.logits_branch
@@ -79,12 +99,14 @@ def recipe(spec: Spec) -> List[Tuple[str, List[Setting]]]:
         parts = [('features', spec)] if spec.has_feature else []
         logits = spec
     found = [(name, [_setting(level, value) for level, value in branch.feature_branch.to_dict()
-                     .items() if not level.startswith('logits')
+                     .items() if level not in LOGITS_LEVELS
                      and _NOTHING.get(level) != value]) for name, branch in parts]
     if spec.has_logits:
         found.append(('logits', [_setting(level, value) for level, value in
                                  logits.to_dict().items() if level.startswith('logits')]))
-    return found
+    said = [_setting(level, value) for level, value in logits.to_dict().items()
+            if level in PREDICTION_LEVELS]
+    return found + ([('predictions', said)] if said else [])
 
 
 def name_of(level: str) -> str:

@@ -54,6 +54,8 @@ def plan(space: Space, layers: Layers, computed: str = '') -> List[str]:
             for pair in layers.pairs)
         logits = ', '.join(f'{getattr(pair, who)} ({layers.classes})' for pair in layers.logits)
         lines.append(f'{who}: {features}, ' + (f'logits {logits}' if logits else 'no logits'))
+    if layers.predictions is not None:
+        lines.append(f'predictions: {layers.predictions.in_words()}')
     if not layers.shared:
         lines.append('each pair of layers has its own options of these, but for the logits: '
                      + ', '.join(pair.name for pair in layers.pairs))

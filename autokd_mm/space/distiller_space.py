@@ -9,13 +9,16 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.space.layerwise_spec import Spec
 from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
+from autokd_mm.space.predictions import (FIRST_LEVELS, PREDICTION_LEVELS, levels_of, refuse_unmet,
+                                         suggest_predictions)
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # What the levels are asked that are None in a spec of this option.
-_UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all')
+_UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all',
+                **dict.fromkeys(FIRST_LEVELS, 'none'))
 
 
 class DistillerSpace:
@@ -28,7 +31,8 @@ class DistillerSpace:
     written behind the name (``distance(l2|pearson)``), because a study keeps one list of choices
     per parameter name. A level with a single option left is not asked. Without boxes the space
     knows nothing of regions: neither their levels nor the transform that is offered for one only.
-    Schedules of the weights are offered where ``options`` names them.
+    Schedules of the weights are offered where ``options`` names them, and the levels of
+    predictions are asked where two dense heads have something in common.
 
     Args:
         options: replaces the option list of any level, e.g. ``dict(temperature=(1, 2, 4))``.
@@ -52,6 +56,7 @@ class DistillerSpace:
         if not self.shapes.boxes and 'all' not in self.options['region']:
             raise ConfigError(f"space.region: {list(self.options['region'])} need boxes, which "
                               "this task has not; did you mean 'all'?")
+        refuse_unmet(options or {}, self.shapes)
         self._offers = Offers(self.options, self.shapes,
                               log if log is not None else logging.getLogger(__name__).debug)
 
@@ -91,6 +96,7 @@ class DistillerSpace:
             self._ask(trial, 'logits_temperature', chosen)
             self._ask(trial, 'logits_weight', chosen)
             self._ask(trial, 'logits_schedule', chosen)
+        suggest_predictions(lambda level: self._ask(trial, level, chosen), self.shapes)
         del chosen['transform']
         return chosen
 
@@ -149,6 +155,9 @@ class DistillerSpace:
                     f'distiller option {level}={wanted!r} ' +
                     ('needs boxes, which this task has not; leave it out'
                      if level in BOX_LEVELS and not self.shapes.boxes else
+                     'needs dense heads that are both understood (layers.student_predictions and '
+                     'layers.teacher_predictions); leave it out'
+                     if level in PREDICTION_LEVELS and level not in levels_of(self.shapes) else
                      'means nothing beside the other options; leave it out' if only is None else
                      f'is not a point of this space; it offers {only!r} there'))
         return guided.params
@@ -164,5 +173,6 @@ class DistillerSpace:
         """
         return [(level, self.options[level]) for level in LEVELS
                 if (self.shapes.boxes or level not in BOX_LEVELS)
+                and (level not in PREDICTION_LEVELS or level in levels_of(self.shapes))
                 and not (level in SCHEDULE_LEVELS and self.options[level] == (CONSTANT, ))]
 

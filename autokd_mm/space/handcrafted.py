@@ -67,6 +67,16 @@ WITH_BOXES: Dict[str, DistillerSpec] = {
                           region='foreground_background', background_weight=0.5),
 }
 
+# The same for detectors whose dense heads are compared.
+WITH_HEADS: Dict[str, DistillerSpec] = dict(
+    # Zheng et al. 2022, eq. 3, with the weight of its configs; every anchor counts as much as the
+    # teacher is sure of it, where the paper takes those near an object
+    LD=DistillerSpec('logits_only', box='kl', box_by='confidence', box_weight=0.25),
+    # Yang et al. 2023, eq. 5 to 10, with the weights of its configs
+    BCKD=DistillerSpec('logits_only', prediction='weighted_bce', prediction_weight=1, box='giou',
+                       box_by='difference', box_weight=4),
+)
+
 # Methods the seeds name that are more than a point of the space, and why.
 NOT_IN_SPACE: Dict[str, str] = dict(
     CRD='contrasts every sample with a memory bank of others that lives across batches',
@@ -74,6 +84,8 @@ NOT_IN_SPACE: Dict[str, str] = dict(
              'is ReviewKD-pooling',
     FGD='adds a loss between attention maps and one between global contexts to its feature loss; '
         'the feature loss alone is FGD-focal',
+    CrossKD="runs the student's features through the last convolutions of the teacher's head; its "
+            'losses are those of BCKD',
 )
 
 
@@ -81,7 +93,7 @@ def handcrafted(name: str, same_shape: bool = True) -> DistillerSpec:
     """The point of the space that is the method ``name``.
 
     Args:
-        name: a key of :data:`HANDCRAFTED` or :data:`WITH_BOXES`.
+        name: a key of :data:`HANDCRAFTED`, :data:`WITH_BOXES` or :data:`WITH_HEADS`.
         same_shape: student and teacher features have the same shape.
 
     Raises:
@@ -89,7 +101,7 @@ def handcrafted(name: str, same_shape: bool = True) -> DistillerSpec:
     """
     if name in NOT_IN_SPACE:
         raise ConfigError(f'warm_start: {name} is not in the space: it {NOT_IN_SPACE[name]}')
-    known = {**HANDCRAFTED, **WITH_BOXES}
+    known = {**HANDCRAFTED, **WITH_BOXES, **WITH_HEADS}
     if name not in known:
         raise ConfigError(f'warm_start: {nearest(name, known)}')
     spec = known[name]

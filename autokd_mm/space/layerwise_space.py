@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -10,6 +11,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_spec import LayerwiseSpec, Spec
 from autokd_mm.space.offers import Offers
+from autokd_mm.space.predictions import without_predictions
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS, DistillerSpec
 
@@ -137,8 +139,10 @@ class LayerwiseSpace:
     def levels(self) -> List[Tuple[str, Tuple[Any, ...]]]:
         """The levels with their options, those of the feature for each of the layers."""
         layer = next(iter(self._layers.values()))
-        return [(level, self._logits[True].options[level] if level in LOGITS_LEVELS else options)
-                for level, options in layer.levels()]
+        return ([(level, options) for level, options in layer.levels()
+                 if level not in LOGITS_LEVELS]
+                + [(level, options) for level, options in self._logits[True].levels()
+                   if level in LOGITS_LEVELS])
 
 
 class _LayerSpace(DistillerSpace):
@@ -150,7 +154,8 @@ class _LayerSpace(DistillerSpace):
 
     def __init__(self, name: str, options: Optional[Options], shapes: Shapes,
                  log: Callable[[str], None], must: bool = False) -> None:
-        super().__init__(options, shapes, log)
+        super().__init__(without_predictions(options), replace(shapes, predictions=None), log)
+        shapes = self.shapes
         self.options['transform'] = tuple(LEFT_OUT if option == 'logits_only' else option
                                           for option in self.options['transform'])
         self.options['logits'] = ('none', )

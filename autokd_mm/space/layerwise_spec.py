@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.space.predictions import PREDICTION_LEVELS, without_none
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.spec import LEFT_OUT, LEVELS, LOGITS_LEVELS, DistillerSpec
 
+_RARE = (*SCHEDULE_LEVELS, *PREDICTION_LEVELS)
 FEATURE_LEVELS = tuple(level for level in LEVELS if level not in LOGITS_LEVELS)
 
 
@@ -18,17 +20,25 @@ class LayerwiseSpec:
     Attributes:
         layers: name of each pair of layers, with its feature branch; ``transform='left_out'``
             where the pair is not compared.
-        logits, logits_temperature, logits_weight, logits_schedule: as in :class:`DistillerSpec`.
+        logits, logits_temperature ... quality_weight: as in :class:`DistillerSpec`.
     """
     layers: Tuple[Tuple[str, DistillerSpec], ...]
     logits: str = 'none'
     logits_temperature: Optional[float] = None
     logits_weight: Optional[float] = None
     logits_schedule: Optional[str] = None
+    prediction: Optional[str] = None
+    prediction_weight: Optional[float] = None
+    box: Optional[str] = None
+    box_by: Optional[str] = None
+    box_weight: Optional[float] = None
+    quality: Optional[str] = None
+    quality_weight: Optional[float] = None
 
     def __post_init__(self) -> None:
         if self.logits_schedule == CONSTANT:  # as in a DistillerSpec
             object.__setattr__(self, 'logits_schedule', None)
+        without_none(self)
 
     @property
     def has_feature(self) -> bool:
@@ -90,8 +100,9 @@ class LayerwiseSpec:
         """One line: ``feature_0: feature > l2 x1 + feature_2: channel-wise > gram_l2 x5``."""
         parts = [f'{name}: {branch.in_words()}' for name, branch in self.layers
                  if branch.has_feature]
-        if self.has_logits:
-            parts.append(self.logits_branch.in_words())
+        heads = self.logits_branch.in_words()
+        if heads:
+            parts.append(heads)
         return ' + '.join(parts)
 
 
@@ -115,17 +126,17 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
 def columns(specs: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
     """The levels of distillers of one search, given by their ``to_dict``, as columns of a table.
 
-    A schedule has one only where some distiller has it: most searches offer none, and their tables
-    are those from before there were any.
+    A schedule or a prediction has one only where some distiller has it: most searches offer none,
+    and their tables are those from before there were any.
     """
     names: List[str] = []
-    scheduled: Set[str] = set()
+    chosen: Set[str] = set()
     for values in specs:
         names += [key.split('/')[0] for key in values if '/' in key]
-        scheduled.update(key for key in values if key.rpartition('/')[2] in SCHEDULE_LEVELS)
+        chosen.update(key for key in values if key.rpartition('/')[2] in _RARE)
     levels = LEVELS
     if names:
         levels = tuple(f'{name}/{level}' for name in dict.fromkeys(names)
                        for level in FEATURE_LEVELS) + LOGITS_LEVELS
-    return tuple(level for level in levels if level in scheduled
-                 or level.rpartition('/')[2] not in SCHEDULE_LEVELS)
+    return tuple(level for level in levels if level in chosen
+                 or level.rpartition('/')[2] not in _RARE)

@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.space import rules
+from autokd_mm.space.predictions import EVERYTHING, PREDICTION_LEVELS, asked, prediction_fault
 from autokd_mm.space.shapes import Shapes, region_view
 from autokd_mm.space.spec import LEVELS, NO_FEATURE
 
@@ -13,7 +14,8 @@ _FEATURE_PATH = ('transform', 'region', 'intra', 'patch_grid', 'inter')
 _RULED_BY: Dict[str, Tuple[str, ...]] = dict(
     dict.fromkeys(LEVELS, ()), region=_FEATURE_PATH[:1], intra=_FEATURE_PATH[:2],
     patch_grid=_FEATURE_PATH[:3], inter=_FEATURE_PATH[:4], distance=_FEATURE_PATH,
-    logits=_FEATURE_PATH[:1])
+    logits=_FEATURE_PATH[:1], prediction=('transform', 'logits'),
+    box=('transform', 'logits', 'prediction'))
 
 
 class Offers:
@@ -53,7 +55,7 @@ class Offers:
             reason = self._fault(level, option, chosen, self._shapes)
             if reason is None:
                 offered.append(option)
-            elif self._fault(level, option, chosen, Shapes(boxes=self._shapes.boxes)) is None:
+            elif self._fault(level, option, chosen, self._usual(level)) is None:
                 self._say_once(level, option, reason, chosen)  # these tensors are the reason
         if not offered:
             raise ConfigError(f'space.{level}: none of {list(self._options[level])} can be used '
@@ -61,6 +63,12 @@ class Offers:
         if len(offered) == len(self._options[level]):
             return level, tuple(offered)
         return f'{level}({"|".join(str(option) for option in offered)})', tuple(offered)
+
+    def _usual(self, level: str) -> Shapes:
+        """Tensors that allow all of a level."""
+        if level in PREDICTION_LEVELS:
+            return Shapes(boxes=True, predictions=EVERYTHING)
+        return Shapes(boxes=self._shapes.boxes)
 
     def fault(self, level: str, option: Any, chosen: Mapping[str, Any]) -> Optional[str]:
         """Why ``option`` cannot follow what was chosen; ``None`` if it can."""
@@ -111,6 +119,11 @@ class Offers:
                                         chosen.get('patch_grid'), chosen['inter'], shapes, region)
         if level == 'logits':
             return rules.logits_fault(option, transform, shapes)
+        if level in PREDICTION_LEVELS:
+            fault = prediction_fault(level, option, chosen, shapes)
+            if fault is None and level == 'prediction' and 'box' in asked(shapes):
+                fault = self._none_left('box', dict(chosen, prediction=option), shapes)
+            return fault
         return None
 
     def _none_left(self, level: str, chosen: Mapping[str, Any],

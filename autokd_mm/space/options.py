@@ -5,6 +5,7 @@ import math
 from typing import Any, Dict, Mapping, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.space import predictions
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, SCHEDULES
 
 # Raised when an option comes to mean something else: what earlier searches say then counts no more.
@@ -29,6 +30,7 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     logits_temperature=(1, 4, 8, 16),
     logits_weight=(0.1, 0.5, 1, 5),
     logits_schedule=(CONSTANT, ),
+    **predictions.OPTIONS,
 )
 
 # The relation options that docs/search_space.md calls extras: without them and with one connector
@@ -41,7 +43,7 @@ BOX_TRANSFORMS = ('teacher_attention_mask', )
 
 # Levels whose options are numbers a user may choose freely; the others name an operation.
 NUMERIC_LEVELS = ('mask_ratio', 'background_weight', 'patch_grid', 'temperature',
-                  'feature_weight', 'logits_temperature', 'logits_weight')
+                  'feature_weight', 'logits_temperature', 'logits_weight', *predictions.NUMBERS)
 
 
 def checked_options(options: Mapping[str, Sequence[Any]]) -> Dict[str, Tuple[Any, ...]]:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import Optional
 
 from autokd_mm.space.distance_rules import distance_fault, weights_fault
+from autokd_mm.space.predictions import asked
 from autokd_mm.space.reasons import CANNOT, OTHER, REPEATS
 from autokd_mm.space.shapes import Shapes, after_transform, region_view
 from autokd_mm.space.spec import DistillerSpec
@@ -28,7 +29,7 @@ __all__ = ['CANNOT', 'OTHER', 'REPEATS', 'Shapes', 'connector_fault', 'distance_
 
 def transform_fault(transform: str, shapes: Shapes) -> Optional[str]:
     one_position = shapes.positions == 1
-    if transform == 'logits_only' and not shapes.has_logits:
+    if transform == 'logits_only' and not shapes.has_logits and not asked(shapes):
         return CANNOT + 'there are no logits to compare'
     if transform in ('spatial_attention', 'random_mask') and one_position:
         return CANNOT + 'the feature has one position'
@@ -84,7 +85,8 @@ def patch_grid_fault(grid: int, transform: str, shapes: Shapes) -> Optional[str]
 
 def logits_fault(logits: str, transform: str, shapes: Shapes) -> Optional[str]:
     if logits == 'none':
-        return CANNOT + 'nothing would be distilled' if transform == 'logits_only' else None
+        alone = transform == 'logits_only' and not asked(shapes)
+        return CANNOT + 'nothing would be distilled' if alone else None
     if not shapes.has_logits:
         return CANNOT + 'there are no logits to compare'
     # One channel is a class and the rest, see LogitsLoss.

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Optional
+from typing import Optional, Tuple
 
 # Bins along each side of the features that are pooled from a box.
 INSTANCE_SIDE = 7
@@ -26,6 +26,8 @@ class Shapes:
         boxes: the samples have ground-truth boxes. ``None`` where the task has none, and not
             False: the descriptions of studies from before there were regions then stay equal.
         logits_positions: H W of dense logits, whose positions count as samples.
+        predictions: what two dense heads have in common, see :mod:`autokd_mm.space.predictions`;
+            ``None`` where none are compared.
     """
     batch: int = 64
     channels: int = 64
@@ -37,6 +39,7 @@ class Shapes:
     student_positions: Optional[int] = None
     boxes: Optional[bool] = None
     logits_positions: Optional[int] = None
+    predictions: Optional[Tuple[str, ...]] = None
 
     @property
     def positions(self) -> int:

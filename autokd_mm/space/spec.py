@@ -4,7 +4,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Dict, Optional
 
-from autokd_mm.space import schedules
+from autokd_mm.space import predictions, schedules
+from autokd_mm.space.predictions import PREDICTION_LEVELS, without_none
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
 
 LEFT_OUT = 'left_out'
@@ -13,7 +14,7 @@ NO_FEATURE = ('logits_only', LEFT_OUT)  # in the place of a global transform
 
 @dataclass(frozen=True)
 class DistillerSpec:
-    """A distiller as plain values: one feature branch and one logits branch.
+    """A distiller as plain values: one feature branch, and one for what the heads say.
 
     A field is ``None`` where the option has no meaning (a temperature without KL, a patch grid
     without patches); :meth:`DistillerSpace.validate` enforces that. The names of the fields are
@@ -41,6 +42,14 @@ class DistillerSpec:
         logits_temperature: softmax temperature of the logits, in units of the logits.
         logits_weight: weight of the logits loss.
         logits_schedule: as ``feature_schedule``.
+        prediction: distance between the class maps of dense heads; ``None`` for none, which
+            ``'none'`` says as well.
+        prediction_weight: weight of that loss.
+        box: distance between their boxes, as ``prediction``.
+        box_by: what each box counts.
+        box_weight: weight of the boxes' loss.
+        quality: distance between their centerness or objectness, as ``prediction``.
+        quality_weight: weight of that loss.
     """
     transform: str
     mask_ratio: Optional[float] = None
@@ -58,6 +67,13 @@ class DistillerSpec:
     logits_temperature: Optional[float] = None
     logits_weight: Optional[float] = None
     logits_schedule: Optional[str] = None
+    prediction: Optional[str] = None
+    prediction_weight: Optional[float] = None
+    box: Optional[str] = None
+    box_by: Optional[str] = None
+    box_weight: Optional[float] = None
+    quality: Optional[str] = None
+    quality_weight: Optional[float] = None
 
     def __post_init__(self) -> None:
         # One name for one distiller: that of all spaces in which a region, or a schedule, is not
@@ -67,6 +83,7 @@ class DistillerSpec:
         for level in SCHEDULE_LEVELS:
             if getattr(self, level) == CONSTANT:
                 object.__setattr__(self, level, None)
+        without_none(self)
 
     @property
     def has_feature(self) -> bool:
@@ -81,8 +98,8 @@ class DistillerSpec:
         """The distiller without its logits; ``left_out`` where there is nothing else."""
         if not self.has_feature:
             return DistillerSpec(LEFT_OUT)
-        return replace(self, logits='none', logits_temperature=None, logits_weight=None,
-                       logits_schedule=None)
+        nothing: Dict[str, Any] = dict(dict.fromkeys(LOGITS_LEVELS), logits='none')
+        return replace(self, **nothing)
 
     def to_dict(self) -> Dict[str, Any]:
         """The options that are set, in the order of the levels."""
@@ -132,8 +149,10 @@ class DistillerSpec:
         if self.has_logits:
             parts.append(f'logits {self.logits} (T={self.logits_temperature:g}) '
                          f'x{self.logits_weight:g}{schedules.in_words(self.logits_schedule)}')
-        return ' + '.join(parts)
+        return ' + '.join([*parts, *predictions.in_words(self)])
 
 
 LEVELS = tuple(field.name for field in fields(DistillerSpec))
-LOGITS_LEVELS = ('logits', 'logits_temperature', 'logits_weight', 'logits_schedule')
+# What is said of the heads, once for all layers.
+LOGITS_LEVELS = ('logits', 'logits_temperature', 'logits_weight', 'logits_schedule',
+                 *PREDICTION_LEVELS)

@@ -35,6 +35,7 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
 
 def _plain(shapes: Shapes) -> Dict[str, Any]:
     values = dict(vars(shapes))
-    if values['logits_positions'] is None:  # as in studies from before there were any
-        del values['logits_positions']
+    for name in ('logits_positions', 'predictions'):
+        if values[name] is None:  # as in studies from before there were any
+            del values[name]
     return values

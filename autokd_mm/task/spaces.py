@@ -2,11 +2,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Mapping, Optional
+from typing import Any, Callable, Mapping, Optional, Tuple
 
 from autokd_mm.datasets.annotations import BOXES
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
+from autokd_mm.space.predictions import BOXES as BOXES_TOO
+from autokd_mm.space.predictions import CENTERNESS, DISTRIBUTIONS, OBJECTNESS, SIGMOID, SOFTMAX
 
 
 def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str, Any],
@@ -32,7 +34,8 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
         return Shapes(batch_size, *pair.compared, classes, same, layers.classes > 0,
                       student_positions=math.prod(own[1:]),
                       boxes=True if kind == BOXES else None,
-                      logits_positions=_logits_positions(layers))
+                      logits_positions=_logits_positions(layers),
+                      predictions=_predictions(layers))
 
     space: Space
     if layers.shared:
@@ -45,6 +48,19 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
                                          for pair in layers.pairs}, log=say)
     say(f'{space.count():,} distillers')  # the walk also says what is left out
     return space
+
+
+def _predictions(layers: Layers) -> Optional[Tuple[str, ...]]:
+    """What the dense heads have in common, in the words of the space."""
+    found = layers.predictions
+    if found is None:
+        return None
+    there = [SOFTMAX if found.exclusive else SIGMOID]
+    if found.boxes and found.coding is not None:
+        there += [BOXES_TOO] + ([DISTRIBUTIONS] if found.coding.bins else [])
+    if found.quality:
+        there.append(OBJECTNESS if found.objectness else CENTERNESS)
+    return tuple(there)
 
 
 def _logits_positions(layers: Layers) -> Optional[int]:

@@ -52,8 +52,9 @@ class DenseTeacher:
         self._layouts = layers.layouts('teacher')
         # Of the maps that the student's are compared on.
         self._wanted = {pair.name: pair.strides[0] for pair in layers.all if pair.strides}
-        self._keys = {pair.name: 'layers.teacher_logits' if pair in layers.logits
-                      else 'layers.teacher' for pair in layers.all}
+        self._keys = {pair.name: 'layers.teacher_logits' if pair in layers.logits else
+                      'layers.teacher' if pair in layers.pairs else 'layers.teacher_predictions'
+                      for pair in layers.heard}
         teachers = each_teacher(model)
         if any(getattr(view, 'size', None) for _, view in teachers):
             raise ConfigError('model.teacher_input.size: images of detection and segmentation '

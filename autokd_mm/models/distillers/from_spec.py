@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers.layers import LayerPair, Layers
+from autokd_mm.models.distillers.predictions import add_predictions, is_prediction, options_of
 from autokd_mm.space import DistillerSpec, LayerwiseSpec, Spec, rules
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS
 
@@ -80,6 +81,7 @@ def distiller_config(spec: Spec, layers: Layers) -> Dict[str, Any]:
     for pair in layers.logits if spec.has_logits else ():
         compare(pair, dict(type='mmrazor.LogitsLoss', **_present(spec, _LOGITS_ARGS)),
                 _as_map(pair, 'student'))
+    add_predictions(config, spec, layers.predictions)
     return config
 
 
@@ -126,9 +128,12 @@ def for_bank(config: Dict[str, Any]) -> Dict[str, Any]:
     """
     config = copy.deepcopy(config)
     for mapping in (config.get('loss_forward_mappings') or {}).values():
-        for place in ('data_idx', 'record_idx'):
-            mapping['teacher'].pop(place, None)
-        (config.get('connectors') or {}).pop(mapping['teacher'].pop('connector', None), None)
+        for record in mapping.values():
+            if record['from_student']:
+                continue
+            for place in ('data_idx', 'record_idx'):
+                record.pop(place, None)
+            (config.get('connectors') or {}).pop(record.pop('connector', None), None)
     return config
 
 
@@ -180,7 +185,9 @@ def _layerwise_from_config(config: Dict[str, Any], layers: Layers) -> LayerwiseS
 
 
 def _shared_from_config(config: Mapping[str, Any]) -> DistillerSpec:
-    losses = config.get('distill_losses') or {}
+    predictions = options_of(config.get('distill_losses') or {})
+    losses = {name: loss for name, loss in (config.get('distill_losses') or {}).items()
+              if not is_prediction(name)}
     branches: Dict[str, List[str]] = {}
     foreign = []
     for name in losses:
@@ -192,7 +199,7 @@ def _shared_from_config(config: Mapping[str, Any]) -> DistillerSpec:
     if foreign:
         raise ConfigError(f'model.distiller.distill_losses: {sorted(foreign)} are not of the '
                           'search space')
-    values: Dict[str, Any] = dict(transform='logits_only')
+    values: Dict[str, Any] = dict(transform='logits_only', **predictions)
     for branch, names in (('loss_feature', _FEATURE_ARGS), ('loss_logits', _LOGITS_ARGS)):
         for name in branches.get(branch, ()):
             loss = losses[name]

@@ -7,6 +7,8 @@ from typing import Any, Dict, Optional, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.layout import Layout
+from autokd_mm.models.losses.box_coding import BoxCoding
+from autokd_mm.space.predictions import CENTERNESS, OBJECTNESS
 
 Shape = Tuple[int, int, int]
 _INDEXED = re.compile(r'(.+)\[(\d+)\]')
@@ -81,6 +83,49 @@ class LayerPair:
 
 
 @dataclass(frozen=True)
+class Predictions:
+    """The outputs of a dense head of the student and one of the teacher, level by level.
+
+    Attributes:
+        classes: the pairs of class maps.
+        boxes, quality: likewise; empty where the two heads have none in common.
+        numbers: K, how many classes an anchor has, with the background where they are exclusive.
+        anchors: of a position.
+        exclusive: classes exclude one another (softmax), and the last is the background.
+        coding: of the boxes.
+        objectness: ``quality`` is objectness, and no centerness.
+    """
+    classes: Tuple[LayerPair, ...]
+    numbers: int
+    anchors: int = 1
+    exclusive: bool = False
+    boxes: Tuple[LayerPair, ...] = ()
+    coding: Optional[BoxCoding] = None
+    quality: Tuple[LayerPair, ...] = ()
+    objectness: bool = False
+
+    @property
+    def all(self) -> Tuple[LayerPair, ...]:
+        return self.classes + self.boxes + self.quality
+
+    def of(self, what: str) -> Tuple[LayerPair, ...]:
+        """The pairs of ``'classes'``, ``'boxes'`` or ``'quality'``."""
+        return tuple(getattr(self, what))
+
+    def in_words(self) -> str:
+        """``'3 levels of 6 x 10 classes by sigmoid, boxes as deltas, centerness'``."""
+        several = len(self.classes) > 1
+        parts = [(f'{len(self.classes)} levels of ' if several else '')
+                 + f'{self.anchors} x {self.numbers} classes by '
+                 + ('softmax' if self.exclusive else 'sigmoid')]
+        if self.coding is not None and self.boxes:
+            parts.append(f'boxes as {self.coding.in_words()}')
+        if self.quality:
+            parts.append(OBJECTNESS if self.objectness else CENTERNESS)
+        return ', '.join(parts)
+
+
+@dataclass(frozen=True)
 class Layers:
     """What is compared.
 
@@ -90,6 +135,7 @@ class Layers:
         scores: name of the student's module whose output are its predictions, where these are not
             what is distilled (a transformer with a distillation token); ``None``: the first of the
             logits.
+        predictions: what two dense heads have in common; ``None`` where none are compared.
         shared: all pairs of the feature branch are compared in the same way; otherwise each has
             options of its own (:class:`~autokd_mm.space.LayerwiseSpec`).
     """
@@ -97,6 +143,7 @@ class Layers:
     logits: Tuple[LayerPair, ...] = ()
     scores: Optional[str] = None
     shared: bool = True
+    predictions: Optional[Predictions] = None
 
     @classmethod
     def single(cls, student: str, teacher: str, student_logits: Optional[str],
@@ -124,13 +171,22 @@ class Layers:
         """Channels of the logits, 0 without logits."""
         return self.logits[0].student_shape[0] if self.logits else 0
 
+    @property
+    def heard(self) -> Tuple[LayerPair, ...]:
+        """All of which a bank holds what the teacher says; the student's features and logits alone
+        are measured."""
+        return self.all + (self.predictions.all if self.predictions else ())
+
     def sources(self, who: str) -> Dict[str, str]:
-        """Names of the layers of ``'student'`` or ``'teacher'`` by name of the pair."""
-        return {pair.name: getattr(pair, who) for pair in self.all}
+        """Names of the layers by name of the pair, of ``'teacher'`` all that are heard."""
+        return {pair.name: getattr(pair, who) for pair in self._of(who)}
 
     def layouts(self, who: str) -> Dict[str, Layout]:
         """How the tensors there are read as maps, by name of the pair."""
-        return {pair.name: getattr(pair, f'{who}_layout') for pair in self.all}
+        return {pair.name: getattr(pair, f'{who}_layout') for pair in self._of(who)}
+
+    def _of(self, who: str) -> Tuple[LayerPair, ...]:
+        return self.heard if who == 'teacher' else self.all
 
 
 def split_source(source: str) -> Tuple[str, Optional[int]]:

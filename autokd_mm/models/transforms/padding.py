@@ -50,14 +50,18 @@ class BatchSizes:
         if len(self.images) != len(feature):
             raise ValueError(f'sizes of {len(self.images)} images were shown, and the features '
                              f'are of {len(feature)}')
-        size = (feature.shape[-2], feature.shape[-1])
-        stride = stride_of(size, self.batch)
-        batch = (size[0] * stride, size[1] * stride) if stride else self.batch
+        size = (int(feature.shape[-2]), int(feature.shape[-1]))
         found: Dict[Size, List[int]] = {}
-        for place, image in enumerate(self.images):
-            found.setdefault(cells_of(image, batch, size), []).append(place)
+        for place, cells in enumerate(self.cells(size)):
+            found.setdefault(cells, []).append(place)
         return None if list(found) == [size] else [(places, cells)
                                                    for cells, places in found.items()]
+
+    def cells(self, size: Size) -> List[Size]:
+        """Rows and columns of a map of ``size`` that belong to each of the images."""
+        stride = stride_of(size, self.batch)
+        batch = (size[0] * stride, size[1] * stride) if stride else self.batch
+        return [cells_of(image, batch, size) for image in self.images]
 
     def mask(self, feature: Tensor) -> Optional[Tensor]:
         """True in the cells of the images, N x H x W; ``None`` where all are."""

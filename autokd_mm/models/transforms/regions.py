@@ -90,7 +90,7 @@ def _weights_of_image(boxes: BatchBoxes, index: int, size: Size, background_weig
     return foreground + background * share
 
 
-class _Region(nn.Module):
+class Region(nn.Module):
     """Base of what needs the boxes of the batch, which the tensors do not carry.
 
     They are shown before ``forward`` and forgotten after the step (see
@@ -122,7 +122,7 @@ class _Region(nn.Module):
 
 
 @MODELS.register_module()
-class ForegroundBackgroundTransform(_Region):
+class ForegroundBackgroundTransform(Region):
     """Both features times the root of a weight at each position.
 
     With W of ``region_weights``: S' = S sqrt(W), T' = T sqrt(W), so that ``l2`` is the mean of
@@ -162,7 +162,7 @@ class ForegroundBackgroundTransform(_Region):
 
 
 @MODELS.register_module()
-class InstancesTransform(_Region):
+class InstancesTransform(Region):
     """The features of the ground-truth boxes in the place of samples.
 
     RoIAlign (He et al., ICCV 2017) of each box, as many samples in a bin as it has cells. A box

@@ -1,0 +1,102 @@
+"""What two heads have in common, and what is refused in one line."""
+import pytest
+from torch import nn
+
+from autokd_mm.errors import ConfigError
+from autokd_mm.layers.heads import Head
+from autokd_mm.layers.predictions import modules_of, predictions_of, read_heads
+from autokd_mm.layers.tensors import Found
+from autokd_mm.models.losses.box_coding import BoxCoding
+
+DELTA = BoxCoding('delta', stds=(.1, .1, .2, .2))
+RETINA = Head('RetinaHead', ['bbox_head.retina_cls'], 3, False, ['bbox_head.retina_reg'], DELTA)
+ATSS = Head('ATSSHead', ['bbox_head.atss_cls'], 3, False, ['bbox_head.scales.0'], DELTA,
+            ['bbox_head.atss_centerness'])
+FCOS = Head('FCOSHead', ['bbox_head.conv_cls'], 3, False, ['bbox_head.scales.0'],
+            BoxCoding('distance', activation='exp'), ['bbox_head.conv_centerness'])
+SIDES = ((8, 6), (4, 3))
+
+
+def found(student, teacher, anchors=(1, 1), sides=SIDES):
+    maps = {}
+    for who, head, count in zip(('student', 'teacher'), (student, teacher), anchors):
+        for key, names in modules_of(head, who).items():
+            width = {'classes': head.numbers, 'boxes': 4, 'quality': 1}[key.split('.')[1]]
+            maps[key] = [Found(f'{names[0]}[{level}]', (count * width, *side), True)
+                         for level, side in enumerate(sides)]
+    return maps
+
+
+def compared(student, teacher, **values):
+    said = []
+    return predictions_of((student, teacher), found(student, teacher, **values), said.append), said
+
+
+def test_two_of_a_kind():
+    both, said = compared(RETINA, RETINA, anchors=(6, 6))
+    assert not said and both.in_words() == \
+        '2 levels of 6 x 3 classes by sigmoid, boxes as deltas (stds 0.1, 0.1, 0.2, 0.2)'
+    assert [pair.name for pair in both.all] == ['classes_0', 'classes_1', 'boxes_0', 'boxes_1']
+    assert both.boxes[1].record('teacher') == dict(recorder='boxes_1', from_student=False,
+                                                   record_idx=1)
+
+
+def test_heads_of_different_types_have_what_both_write_alike():
+    both, said = compared(ATSS, FCOS)
+    assert both.coding is None and not both.boxes and len(both.quality) == 2
+    assert said == ["layers.teacher_predictions: no boxes are compared, the student's ATSSHead has "
+                    "deltas (stds 0.1, 0.1, 0.2, 0.2), the teacher's FCOSHead has distances behind "
+                    'exp']
+    both, said = compared(RETINA, ATSS)
+    assert both.boxes and not both.quality and 'no centerness or objectness' in said[0]
+
+
+def test_a_teacher_without_boxes():
+    both, said = compared(RETINA, RETINA._replace(coding=None, boxes=[]))
+    assert not both.boxes and "teacher's RetinaHead has none that are understood" in said[0]
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(anchors=(6, 9)), r'teacher are 27 x 8 x 6, 27 x 4 x 3, those of the student 18 x 8 x 6'),
+    (dict(anchors=(6, 6), sides=()), 'levels and anchors')])
+def test_anchors_and_levels_must_be_the_same(change, words):
+    with pytest.raises(ConfigError, match=words):
+        compared(RETINA, RETINA, **change)
+
+
+class Stub(nn.Module):
+    """A network with two heads, of which :func:`read_head` is told below."""
+
+    def __init__(self):
+        super().__init__()
+        self.bbox_head = nn.Identity()
+
+
+@pytest.mark.parametrize('names, words', [
+    (dict(student_predictions='bbox_head'), 'layers.teacher_predictions is missing'),
+    (dict(teacher_predictions='bbox_head'), 'layers.student_predictions is missing'),
+    (dict(student_predictions=['bbox_head'], teacher_predictions='bbox_head'), 'name of a dense'),
+    (dict(student_predictions='bbox_head', teacher_predictions='bbox_head'),
+     'is a Identity, whose predictions are not understood')])
+def test_names_that_lead_nowhere(names, words):
+    with pytest.raises(ConfigError, match=words):
+        read_heads(names, Stub(), Stub(), False)
+
+
+@pytest.mark.parametrize('teacher, words', [
+    (RETINA._replace(numbers=4), 'RetinaHead with 4 classes by sigmoid and .*RetinaHead with 3'),
+    (RETINA._replace(exclusive=True), 'by softmax'),
+    (RETINA._replace(objectness=True), 'only one of them has objectness')])
+def test_classes_that_differ(teacher, words, monkeypatch):
+    heads = iter((RETINA, teacher))
+    monkeypatch.setattr('autokd_mm.layers.predictions.read_head', lambda *args: next(heads))
+    names = dict.fromkeys(('student_predictions', 'teacher_predictions'), 'bbox_head')
+    with pytest.raises(ConfigError, match=words):
+        read_heads(names, Stub(), Stub(), False)
+
+
+def test_a_teacher_at_another_scale():
+    names = dict.fromkeys(('student_predictions', 'teacher_predictions'), 'bbox_head')
+    with pytest.raises(ConfigError, match='model.teacher_input.scale'):
+        read_heads(names, Stub(), Stub(), True)
+    assert read_heads({}, Stub(), Stub(), True) is None
