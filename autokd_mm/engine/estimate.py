@@ -121,7 +121,8 @@ def _final_lengths(task: Task, settings: SearchSettings) -> int:
 def _training(task: Task, runner: Any, settings: SearchSettings, pace: Pace) -> float:
     """The teacher's, with its validations, and its evaluation behind it."""
     train, images = settings.full_training, len(runner.val_loop.dataloader.dataset)
-    epochs, interval = train.get('max_epochs'), train.get('val_interval', 1)
+    epochs = settings.teacher_epochs or train.get('max_epochs')
+    interval = train.get('val_interval', 1)
     steps = epochs * len(task.dataloader) if epochs else int(train.get('max_iters', 0))
     begin = train.get('val_begin', 1)
     looks_at = max(0, ((epochs or steps) - begin) // max(interval, 1) + 1)

@@ -19,6 +19,7 @@ from autokd_mm.proxy.ranks import Ranks
 from autokd_mm.proxy.stepping import quiet
 from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.report import words
+from autokd_mm.report.stretch import stretch
 from autokd_mm.search.reward import Reward
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
@@ -94,8 +95,9 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     ranks.same(None)
     model, work_dir = task.model, runner.work_dir
     start = time.perf_counter()
-    teacher_ckpt = teachers.ensure_teacher(model, runner.cfg, settings.full_training, work_dir,
-                                           settings.train_teacher)
+    lessons = stretch(runner.cfg, settings.full_training, settings.teacher_epochs,
+                      'teacher_epochs')
+    teacher_ckpt = teachers.ensure_teacher(model, *lessons, work_dir, settings.train_teacher)
     made_from = teachers.made_from(model.teacher, runner.cfg)
     trained = time.perf_counter()
     curve = task.curve(settings.full_training)

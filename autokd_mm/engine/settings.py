@@ -17,7 +17,7 @@ from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.search import build_sampler
 from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Reward
 from autokd_mm.space import level_of
-from autokd_mm.space.checks import refuse_unknown
+from autokd_mm.space.checks import refuse_unknown, whole_number
 from autokd_mm.study.heartbeat import Heartbeat
 from autokd_mm.study.storage import check_storage
 from autokd_mm.study.time_limit import TimeLimit
@@ -60,6 +60,8 @@ class SearchSettings:
         max_hours: begin nothing that would end later, counted from the start of the process.
             Checked: a :class:`TimeLimit`.
         train_teacher: train the teacher first when no ``teacher_ckpt`` is given.
+        teacher_epochs: of that training, along the student's curve of the learning rate; ``None``:
+            as many as the student's.
         resume: go on with the study in the work dir.
         dry_run: print what would be searched and stop.
         seed: of the sampler.
@@ -85,6 +87,7 @@ class SearchSettings:
     dry_run: bool = False
     seed: int = 0
     full_epochs: Optional[int] = None
+    teacher_epochs: Optional[int] = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], loader_batch_size: int,
@@ -106,6 +109,8 @@ class SearchSettings:
         given = cls(**config)
         if not isinstance(given.trials, int) or given.trials < 1:
             raise ConfigError(f'train_cfg.trials={given.trials!r}: must be at least 1')
+        if given.teacher_epochs is not None:
+            whole_number('train_cfg.teacher_epochs', given.teacher_epochs, 1)
         if given.metric is not None and not isinstance(given.metric, str):
             raise ConfigError(f'train_cfg.metric={given.metric!r}: must be the name of a value of '
                               "val_evaluator, such as 'coco/bbox_mAP_50'")

@@ -14,9 +14,12 @@ _COUNTED = ('begin', 'end', 'T_max', 'step_size', 'total_iters', 'T', 'period')
 _LISTED = ('milestones', 'periods')
 
 
-def stretch(config: Config, full_training: Mapping[str, Any],
-            epochs: Optional[int]) -> Tuple[Config, Dict[str, Any]]:
+def stretch(config: Config, full_training: Mapping[str, Any], epochs: Optional[int],
+            key: str = 'full_epochs') -> Tuple[Config, Dict[str, Any]]:
     """A config and its ``train_cfg`` for another number of epochs; the same ones for ``None``.
+
+    Args:
+        key: of ``train_cfg`` that asks for it, for errors.
 
     Raises:
         ConfigError: of :func:`stretched`.
@@ -24,12 +27,13 @@ def stretch(config: Config, full_training: Mapping[str, Any],
     if epochs is None:
         return config, dict(full_training)
     result = copy.deepcopy(config)
-    result.param_scheduler, longer = stretched(config.get('param_scheduler'), full_training, epochs)
+    result.param_scheduler, longer = stretched(config.get('param_scheduler'), full_training, epochs,
+                                               key)
     return result, longer
 
 
 def stretched(param_scheduler: Any, full_training: Mapping[str, Any],
-              epochs: int) -> Tuple[Any, Dict[str, Any]]:
+              epochs: int, key: str = 'full_epochs') -> Tuple[Any, Dict[str, Any]]:
     """Schedulers and ``train_cfg`` of a training of another length.
 
     Whatever is counted in epochs is multiplied; a warm-up that counts iterations, and hooks, stay.
@@ -38,15 +42,16 @@ def stretched(param_scheduler: Any, full_training: Mapping[str, Any],
         param_scheduler: as the config has it.
         full_training: the ``train_cfg``, of a loop that counts epochs.
         epochs: of the training that is asked for.
+        key: as above.
 
     Raises:
         ConfigError: a loop that counts iterations, or no number of epochs.
     """
     if isinstance(epochs, bool) or not isinstance(epochs, int) or epochs < 1:
-        raise ConfigError(f'train_cfg.full_epochs={epochs!r}: must be a whole number, at least 1')
+        raise ConfigError(f'train_cfg.{key}={epochs!r}: must be a whole number, at least 1')
     before = full_training.get('max_epochs')
     if not before:
-        raise ConfigError('train_cfg.full_epochs: train_cfg.full_training counts iterations '
+        raise ConfigError(f'train_cfg.{key}: train_cfg.full_training counts iterations '
                           f'(max_iters={full_training.get("max_iters")}); set that instead')
     result = dict(copy.deepcopy(dict(full_training)), max_epochs=epochs)
     if result.get('val_begin', 1) > epochs:

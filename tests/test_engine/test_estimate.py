@@ -48,6 +48,7 @@ def test_parts(told):
 def test_teacher_is_trained_first(told):
     found = told(None, **NO_MORE)
     assert found.teacher == 6 * 12 * 4 + 3 * 200 * 0.125  # validated twice, and behind it
+    assert told(None, teacher_epochs=24, **NO_MORE).teacher == 24 * 12 * 4 + 9 * 200 * 0.125
     found = told(None, full_training=dict(max_iters=100, val_interval=40), **NO_MORE)
     assert found.teacher == 100 * 4 + (3 + 1) * 200 * 0.125
 

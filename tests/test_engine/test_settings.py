@@ -13,7 +13,7 @@ from autokd_mm.search import MCTSSampler
 NEEDED = dict(full_training=dict(max_epochs=2), layers=dict(student='a', teacher='b'))
 KEYS = ('full_training layers trials space sampler reward metric proxy rejection pruner '
         'final_round warm_start storage heartbeat ranks_per_trial max_hours train_teacher resume '
-        'dry_run seed full_epochs')
+        'dry_run seed full_epochs teacher_epochs')
 
 
 def read(batch_size=64, world=1, **config):
@@ -48,6 +48,7 @@ def test_what_the_keys_stand_for():
     (dict(metric=0.5), "train_cfg.metric=0.5: must be the name of a value of val_evaluator"),
     (dict(proxy=dict(epoch=1)), "proxy: 'epoch' is unknown, did you mean 'epochs'"),
     (dict(final_round=dict(reward=dict(gap=-1))), 'final_round.reward.gap: -1 is not a weight'),
+    (dict(teacher_epochs=0), 'train_cfg.teacher_epochs=0: must be a whole number, at least 1'),
     (dict(heartbeat=0), 'heartbeat=0: must be'), (dict(max_hours=-1), 'max_hours=-1: must be'),
     (dict(ranks_per_trial=2), 'ranks_per_trial=2, but the launcher has started 1'),
     (dict(world=3, ranks_per_trial=3), 'proxy.batch_size=64: must be a multiple'),

@@ -59,3 +59,5 @@ def test_the_config_itself_stays():
 def test_mistakes(loop, epochs, words):
     with pytest.raises(ConfigError, match=words):
         stretched(None, loop, epochs)
+    with pytest.raises(ConfigError, match=words.replace('full_', 'teacher_')):
+        stretch(Config(), loop, epochs, 'teacher_epochs')

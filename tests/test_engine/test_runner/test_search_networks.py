@@ -44,7 +44,8 @@ def two_teachers(search_config):
 def test_two_teachers_from_their_training_to_the_found_distiller(tool, two_teachers, tmp_path):
     folder = tmp_path / 'work'
     tool('search', two_teachers, '--work-dir', folder, '--trials', '2', '--cfg-options',
-         "train_cfg.warm_start=[KD,AT]")
+         "train_cfg.warm_start=[KD,AT]", 'train_cfg.teacher_epochs=2')
+    assert (folder / 'teacher_0' / 'epoch_2.pth').is_file()  # the student learns for one
     assert {'teacher_0.pth', 'teacher_1.pth', 'best_distiller.py'} <= {
         path.name for path in folder.iterdir()}
     config = Config.fromfile(str(folder / 'best_distiller.py'))

@@ -1,0 +1,7 @@
+# AT: Zagoruyko and Komodakis, ICLR 2017, on the map that the classes are read from.
+_base_ = './fitnet_digit_scenes_deeplabv3_room.py'
+
+model = dict(
+    distiller=dict(
+        distill_losses=dict(
+            loss_feature=dict(transform='spatial_attention', loss_weight=5))))
