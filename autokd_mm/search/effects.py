@@ -1,7 +1,7 @@
 """What each option is worth, with an interval, as the sampler's model of options sees it."""
 import math
 from statistics import NormalDist
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from optuna.study import StudyDirection
@@ -17,7 +17,8 @@ _SURE = 0.05  # so often some pair would stand out by chance alone
 
 
 class Effect(NamedTuple):
-    """An option against the mean of the options of its level.
+    """An option against the mean of the options of its level, with what comes of the questions
+    that are asked behind it alone.
 
     Attributes:
         level: of the space, as ``shared_name`` calls it. option: as Python writes it.
@@ -42,6 +43,11 @@ class Pair(NamedTuple):
     trials: int
 
 
+def beyond(effect: Effect) -> float:
+    """How much of an effect is left beyond its spread; below 0 it does not stand out."""
+    return abs(effect.mean) - effect.spread
+
+
 class Effects:
     """Of the options of a study, and of pairs that follow each other.
 
@@ -59,7 +65,8 @@ class Effects:
         self._width = tree.value_of(1.0) - tree.value_of(0.0)
 
     def by_level(self) -> List[List[Effect]]:
-        """The level whose options differ most first; in a level the best option first.
+        """The level first in which an option is furthest beyond its spread; in a level the best
+        option first.
 
         The model is linear and knows no pairs here; what was rejected or failed counts in it as a
         poor value, not as a disaster.
@@ -71,18 +78,37 @@ class Effects:
         for place, feature in enumerate(known):
             if len(keys[feature]) == 2 and sums[feature].visits:
                 levels.setdefault(keys[feature][0], []).append(place)
+        worth = self._worth(known, levels)
         found = []
-        for level, places in levels.items():
+        for places in levels.values():
             if len(places) < 2 or not self._width:
                 continue
-            contrast = np.eye(len(places)) - 1 / len(places)
-            variances = np.diag(contrast @ covariance[np.ix_(places, places)] @ contrast)
+            contrast = worth[places] - worth[places].mean(0)
+            spreads = _INSIDE * np.sqrt(np.diag(contrast @ covariance @ contrast.T))
             found.append(sorted(
-                (Effect(level, keys[known[place]][1], self._width * one,
-                        _INSIDE * self._width * math.sqrt(variance), sums[known[place]].visits)
-                 for place, one, variance in zip(places, contrast @ mean[places], variances)),
+                (Effect(*keys[known[place]], self._width * float(one), self._width * float(spread),
+                        sums[known[place]].visits)
+                 for place, one, spread in zip(places, contrast @ mean, spreads)),
                 key=lambda effect: -effect.mean))
-        return sorted(found, key=lambda options: options[-1].mean - options[0].mean)
+        return sorted(found, key=lambda options: -max(map(beyond, options)))
+
+    def _worth(self, known: Sequence[int], levels: Mapping[str, Sequence[int]]) -> np.ndarray:
+        """By option, what its worth is made of: its own effect, and of each other level the mean
+        effect of what trials answered there, as often as it was asked along with the option.
+
+        Without the latter, an option that ends the questions, such as no logits, would be compared
+        with others as if nothing came of the temperatures and weights that only they ask for.
+        """
+        worth = np.eye(len(known))
+        gram, visits = self._model._gram, [self._model._sums[feature].visits for feature in known]
+        for places in levels.values():
+            answers = np.array([visits[place] for place in places], float)
+            answers /= answers.sum()
+            features = [known[place] for place in places]
+            for option in (place for own in levels.values() if own is not places for place in own):
+                asked = gram[known[option], features].sum() / visits[option]
+                worth[option, places] += asked * answers
+        return worth
 
     def pairs(self) -> Tuple[List[Pair], int]:
         """The pairs of options that follow each other and stand out of the noise, strongest first,

@@ -5,7 +5,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 
-from autokd_mm.search.effects import Effects
+from autokd_mm.search.effects import Effects, beyond
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.study_tree import StudyTree
 
@@ -85,3 +85,37 @@ def test_shared_names():
     assert [(one.level, one.option, one.trials) for one in levels[0]] == [
         ('d', "'q'", 4), ('d', "'p'", 4)]
     assert len(Effects(study.get_trials()).by_level()) == 2
+
+
+def asked(params, value):
+    choices = dict(CHOICES, a=('x', 'only'), rare=tuple('stuv'))
+    return create_trial(value=value, params=params, distributions={
+        name: CategoricalDistribution(choices[name]) for name in params})
+
+
+def numbered(trials):
+    study = optuna.create_study(direction='maximize')
+    study.add_trials(trials)
+    return study.get_trials()
+
+
+def test_what_is_asked_behind_an_option_alone_counts_as_its_own():
+    """An option that ends the questions is not as good as one whose answers are good."""
+    rng = np.random.RandomState(0)
+    found = numbered([asked(dict(a='x', b=b), .4 * (b == 2) + .02 * rng.randn())
+                      for b in (2, 2, 2, 1) * 10]
+                     + [asked(dict(a='only'), .02 * rng.randn()) for _ in range(5)])
+    effects = {one.option: one.mean for level in Effects(found).by_level() for one in level}
+    assert effects["'x'"] == -effects["'only'"] == pytest.approx(.15, abs=.04)
+    assert effects['2'] == pytest.approx(.2, abs=.04)
+
+
+def test_what_is_beyond_its_spread_comes_before_what_differs_most():
+    rng = np.random.RandomState(0)
+    found = numbered([asked(dict(b=b), .2 * (b == 2) + .2 * rng.randn()) for b in (1, 2) * 40]
+                     + [asked(dict(b=2, rare=one), .2 + value) for one, value in
+                        (('s', .4), ('t', -.4), ('u', .2), ('v', -.2))])
+    first, second = Effects(found).by_level()
+    assert (first[0].level, second[0].level) == ('b', 'rare')
+    assert second[0].mean - second[-1].mean > first[0].mean - first[-1].mean
+    assert max(map(beyond, first)) > 0
