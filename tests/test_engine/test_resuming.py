@@ -39,7 +39,8 @@ def test_a_copy_goes_on_with_its_own_and_other_storages_are_believed(work, tmp_p
 
 
 def test_a_torn_checkpoint_is_not_the_last_one(work):
-    note, last, before = (work / name for name in ('last_checkpoint', 'epoch_10.pth', 'epoch_9.pth'))
+    note, last, before = (work / name
+                          for name in ('last_checkpoint', 'epoch_10.pth', 'epoch_9.pth'))
     note.write_text(str(last))
     torch.save(dict(weights=torch.zeros(3)), str(before))
     torch.save(dict(weights=torch.zeros(3)), str(last))
