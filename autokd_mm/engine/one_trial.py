@@ -93,7 +93,9 @@ class TrialRunner:
             raise
 
     def _evaluate(self, trial: optuna.Trial, spec: Spec) -> None:
-        reason = self.rejection and self.rejection.reason(self.trainer.first_step(spec))
+        # Without a loss of the distiller there is none that could do nothing.
+        reason = self.rejection and spec.distils and self.rejection.reason(
+            self.trainer.first_step(spec))
         if reason:
             # Pruned without a value: the tree counts it as the worst seen, Optuna's samplers put
             # it behind all others. (They overlook failed ones and would ask again.)

@@ -142,7 +142,7 @@ def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, A
     task.layers = ranks.same(task.layers)
     trainer = ProxyTrainer(task.fresh_student, task.layers, banks['train'], banks['held_out'],
                            task.proxy, task.config.optim_wrapper, curve, task.device, ranks,
-                           task.loss_mode, task.own_metric)
+                           task.loss_mode, task.own_metric, task.parts, task.model.teacher)
     trainer.held_out.try_out(task.student)
     return trainer
 

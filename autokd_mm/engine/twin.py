@@ -10,6 +10,7 @@ from mmengine.hooks import Hook
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
+from autokd_mm.optim import without_start_rate
 from autokd_mm.optim.config import name_of
 from autokd_mm.optim.of_student import PREFIX
 from autokd_mm.pairs.images import student_alone
@@ -51,6 +52,7 @@ def twin_of(config: Config, seed: Optional[int]) -> Config:
     if (config.get('visualizer') or {}).get('name'):
         # A name is looked up: the twin would draw into the files of the distillation.
         twin.visualizer.name = f'{config.visualizer.name}_{FOLDER}'
+    without_start_rate(twin.optim_wrapper)  # the twin starts as initialised
     paramwise = twin.optim_wrapper.get('paramwise_cfg') or {}
     if paramwise.get('custom_keys'):
         paramwise['custom_keys'] = {

@@ -3,6 +3,8 @@ from autokd_mm.optim.building import refusing, unmatched
 from autokd_mm.optim.cpu_amp import CpuAmpOptimWrapper
 from autokd_mm.optim.of_student import StudentOptimWrapperConstructor
 from autokd_mm.optim.config import usable
+from autokd_mm.optim.start_rates import (rates_fault, start_rate_in, with_start_rate,
+                                         without_start_rate)
 
-__all__ = ['CpuAmpOptimWrapper', 'StudentOptimWrapperConstructor', 'refusing', 'unmatched',
-           'usable']
+__all__ = ['CpuAmpOptimWrapper', 'StudentOptimWrapperConstructor', 'rates_fault', 'refusing',
+           'start_rate_in', 'unmatched', 'usable', 'with_start_rate', 'without_start_rate']

@@ -7,6 +7,7 @@ from autokd_mm.space import Spec
 from autokd_mm.space.layerwise_spec import LayerwiseSpec
 from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.spec import LOGITS_LEVELS
+from autokd_mm.space.start import START_LEVELS
 
 # Level -> what it is called on a page, and what it asks.
 LEVELS: Dict[str, Tuple[str, str]] = dict(
@@ -32,7 +33,9 @@ LEVELS: Dict[str, Tuple[str, str]] = dict(
     box_by=('what a box counts', ''),
     box_weight=('weight of the boxes', 'beside the task loss, which has 1'),
     quality=('centerness or objectness', 'distance between the two'),
-    quality_weight=('weight of that', 'beside the task loss, which has 1'))
+    quality_weight=('weight of that', 'beside the task loss, which has 1'),
+    start=("the teacher's part", 'with which the student begins'),
+    start_lr=('learning rate of that part', 'times that of the others'))
 
 
 # Level -> option -> what it does; numbers say it themselves. docs/search_space.md has the formulas.
@@ -76,7 +79,11 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
     box_by=dict(confidence='as much as the teacher is sure of its class',
                 difference='as much as the two differ in its classes',
                 foreground='where the middle of its cell lies in a true box'),
-    quality=dict(bce='binary cross-entropy'))
+    quality=dict(bce='binary cross-entropy'),
+    start=dict(own='as initialised', head="the head begins as the teacher's",
+               neck_head="neck and head begin as the teacher's",
+               classifier="the classifier begins as the teacher's"),
+    start_lr={'0': 'frozen'})
 
 # Options that do nothing; a transform that does nothing is worth saying.
 _NOTHING = {'intra': 'none', 'inter': 'none', 'connector': 'identity'}
@@ -106,7 +113,10 @@ def recipe(spec: Spec) -> List[Tuple[str, List[Setting]]]:
                                  logits.to_dict().items() if level.startswith('logits')]))
     said = [_setting(level, value) for level, value in logits.to_dict().items()
             if level in PREDICTION_LEVELS]
-    return found + ([('predictions', said)] if said else [])
+    begun = [_setting(level, value) for level, value in logits.to_dict().items()
+             if level in START_LEVELS]
+    return (found + ([('predictions', said)] if said else [])
+            + ([("the student's start", begun)] if begun else []))
 
 
 def name_of(level: str) -> str:

@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Optional, Sequence
 
 import torch
 from torch import nn
 
+from autokd_mm.models.algorithms.inherited import Parts, copy_part, freeze_part
 from autokd_mm.models.distillers import (Layers, disable_inplace, distiller_config, for_bank,
                                          loss_schedules)
 from autokd_mm.proxy.candidate import Candidate
+from autokd_mm.proxy.failures import CandidateFailed
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.proxy.sparse import SparseMasks
 from autokd_mm.registry import MODELS
@@ -25,12 +27,16 @@ class CandidateBuilder:
         layers: where the distiller listens.
         settings: of the proxy.
         device: where to compute.
+        parts: of the teacher, from which students may start.
+        teacher: that has them, trained by the time a candidate is built.
     """
 
     def __init__(self, fresh_student: Callable[[int], nn.Module], layers: Layers,
-                 settings: ProxySettings, device: torch.device) -> None:
+                 settings: ProxySettings, device: torch.device, parts: Optional[Parts] = None,
+                 teacher: Optional[nn.Module] = None) -> None:
         self.fresh_student, self.layers = fresh_student, layers
         self.settings, self.device = settings, device
+        self.parts, self.teacher = parts, teacher
         self._students: Dict[int, nn.Module] = {}
 
     def initial(self, seed: int) -> nn.Module:
@@ -50,16 +56,30 @@ class CandidateBuilder:
         config = (for_bank(distiller_config(spec, self.layers)) if spec is not None else
                   dict(type='mmrazor.ConfigurableDistiller'))
         student = copy.deepcopy(student)
+        inherited = self._start(student, spec)
         disable_inplace(student)
         distiller = MODELS.build(config)
         distiller.init_weights()
         distiller.prepare_from_student(student)
         student.to(self.device)  # its data_preprocessor hears of it only so
         schedules = loss_schedules(spec, self.layers) if spec is not None else {}
-        candidate = Candidate(student, distiller, schedules).to(self.device)
+        rate = 1 if spec is None or spec.start_lr is None else spec.start_lr
+        candidate = Candidate(student, distiller, schedules, inherited, rate).to(self.device)
         if self.settings.channels_last:
             candidate.student.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return candidate
+
+    def _start(self, student: nn.Module, spec: Optional[Spec]) -> Sequence[str]:
+        """Give a copy of the student what ``spec`` lets it begin with; returns the modules."""
+        if spec is None or spec.start is None:
+            return ()
+        if self.parts is None or spec.start not in self.parts.fitting or self.teacher is None:
+            raise CandidateFailed(f'start={spec.start}: no such part of the teacher fits')
+        modules = self.parts.fitting[spec.start].modules
+        copy_part(student, self.teacher, modules)
+        if spec.start_lr == 0:
+            freeze_part(student, modules)
+        return modules
 
     def masks(self, candidate: Candidate, seed: int, steps: int) -> Optional[SparseMasks]:
         """Masks on the student for a training of so many steps; ``None`` where it is dense."""

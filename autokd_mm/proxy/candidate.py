@@ -1,12 +1,13 @@
 """What is trained in one trial."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
 
 from autokd_mm.measure.losses import total_loss
+from autokd_mm.models.algorithms.inherited import keep_statistics
 from autokd_mm.models.distillers import (RecordGuard, clear_records, distill_losses, fade,
                                          feed_teacher, show_samples)
 
@@ -20,20 +21,30 @@ class Candidate(nn.Module):
     Args:
         distiller: a built ``ConfigurableDistiller``.
         schedules: how the weights of its losses change (see :func:`loss_schedules`).
+        inherited: names of the student's modules that have begun as the teacher's.
+        start_lr: factor of their learning rate; at 0 they are frozen.
     """
 
     def __init__(self, student: nn.Module, distiller: Any,
-                 schedules: Optional[Mapping[str, str]] = None) -> None:
+                 schedules: Optional[Mapping[str, str]] = None,
+                 inherited: Sequence[str] = (), start_lr: float = 1) -> None:
         super().__init__()
         self.architecture = student
         self.distiller = distiller
         self.schedules = dict(schedules or {})
+        self.inherited, self.start_lr = tuple(inherited), start_lr
         self.guard = RecordGuard(distiller.student_recorders).watch(student)
 
     @property
     def student(self) -> nn.Module:
         """The network that is trained."""
         return self.architecture
+
+    def train(self, mode: bool = True) -> 'Candidate':
+        super().train(mode)
+        if self.start_lr == 0:
+            keep_statistics(self.student, self.inherited)
+        return self
 
     def fade(self, share: float) -> None:
         """Give the losses the weights that they have at this share of the training."""

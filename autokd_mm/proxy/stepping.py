@@ -9,7 +9,7 @@ import torch
 from mmengine.logging import MMLogger
 from mmengine.optim import build_optim_wrapper
 
-from autokd_mm.optim import usable
+from autokd_mm.optim import usable, with_start_rate
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.failures import CandidateFailed
 from autokd_mm.proxy.ranks import Ranks
@@ -38,6 +38,9 @@ class Stepper:
         self.candidate, self.curve, self.steps = candidate, curve, steps
         self.masks, self.ranks = masks, ranks
         with quiet():
+            if candidate.inherited and candidate.start_lr not in (0, 1):
+                optim_wrapper = with_start_rate(optim_wrapper, candidate, candidate.inherited,
+                                                candidate.start_lr)
             self.optim = build_optim_wrapper(candidate, usable(optim_wrapper, distills=True))
             self.optim.initialize_count_status(candidate, 0, steps)
         self.optim.step = self._averaged(self.optim.step)

@@ -14,6 +14,7 @@ from torch import nn
 from autokd_mm.bank import FeatureBank
 from autokd_mm.measure.dense_metrics import DenseMetric
 from autokd_mm.measure.losses import EVALUATION, NONE
+from autokd_mm.models.algorithms.inherited import Parts
 from autokd_mm.models.distillers import Layers
 from autokd_mm.proxy.batches import ProxyBatches, training_rows
 from autokd_mm.proxy.building import CandidateBuilder
@@ -65,6 +66,7 @@ class ProxyTrainer:
         device: where to compute.
         ranks: that call the same methods at the same time; by default those of this process.
         loss_mode, own_metric: of :class:`HeldOut`.
+        parts, teacher: of :class:`CandidateBuilder`.
 
     Attributes:
         builder: of the candidates.
@@ -78,9 +80,10 @@ class ProxyTrainer:
                  optim_wrapper: Dict[str, Any], curve: List[float],
                  device: torch.device, ranks: Optional[Ranks] = None,
                  loss_mode: str = EVALUATION,
-                 own_metric: Optional[Callable[[], DenseMetric]] = None) -> None:
+                 own_metric: Optional[Callable[[], DenseMetric]] = None,
+                 parts: Optional[Parts] = None, teacher: Optional[nn.Module] = None) -> None:
         self.layers, self.settings = layers, settings
-        self.builder = CandidateBuilder(fresh_student, layers, settings, device)
+        self.builder = CandidateBuilder(fresh_student, layers, settings, device, parts, teacher)
         self.optim_wrapper, self.curve, self.device = optim_wrapper, curve, device
         self.train_images = ProxyBatches(train, device, settings.channels_last)
         self.images = len(self.train_images) // settings.views

@@ -73,6 +73,7 @@ def best_config(config: Config, distiller: Dict[str, Any], full_training: Dict[s
     for key in ('work_dir', 'experiment_name'):
         result.pop(key, None)
     result.load_from = start
+    result.model.pop('start', None)
     _set_schedules(result, schedules or {})
     _set_save_best(result, (config.get('train_cfg') or {}).get('metric'))
     result.resume, result.launcher = False, 'none'

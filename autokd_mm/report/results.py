@@ -10,8 +10,10 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial
 
 from autokd_mm.errors import AutoKDWarning
+from autokd_mm.models.algorithms.inherited import Parts
 from autokd_mm.models.distillers import Layers, distiller_config, loss_schedules
 from autokd_mm.report import export, words
+from autokd_mm.report.start import set_start
 from autokd_mm.study.patience import is_away
 from autokd_mm.study.ranking import Standing, best, spec_of
 from autokd_mm.study.view import VIEW_JOURNAL, View
@@ -29,11 +31,13 @@ class Results:
         sampler: its name.
         baseline: the undistilled student on the proxy.
         differences: between the proxy and the full training, in words.
+        parts: of the teacher, from which students may start.
     """
 
     def __init__(self, work_dir: str, config: Any, full_training: Dict[str, Any], layers: Layers,
                  teacher_ckpt: Union[str, List[str]], sampler: str,
-                 baseline: Mapping[str, Any], differences: Sequence[str] = ()) -> None:
+                 baseline: Mapping[str, Any], differences: Sequence[str] = (),
+                 parts: Optional[Parts] = None) -> None:
         self.leaderboard = os.path.join(work_dir, export.LEADERBOARD)
         self.best = os.path.join(work_dir, export.BEST)
         self.config, self.full_training, self.layers = config, full_training, layers
@@ -42,6 +46,7 @@ class Results:
         self.start = start and export.beside(str(start), work_dir)
         self.sampler, self.baseline = sampler, dict(baseline)
         self.differences = list(differences)
+        self.parts = parts
         self._view: Optional[View] = View(os.path.join(work_dir, VIEW_JOURNAL))
         self._cost = 0.0
 
@@ -100,6 +105,7 @@ class Results:
         config = export.best_config(self.config, distiller_config(spec, self.layers),
                                     self.full_training, self.teacher_ckpt, self.start,
                                     loss_schedules(spec, self.layers))
+        set_start(config, spec, self.parts)
         export.write_best(self.best, config, words.header(
             top, spec, len(trials), self.sampler, self.baseline, about_final, self.differences))
         return top

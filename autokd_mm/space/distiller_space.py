@@ -14,10 +14,11 @@ from autokd_mm.space.predictions import (FIRST_LEVELS, PREDICTION_LEVELS, levels
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
+from autokd_mm.space.start import OWN, START_LEVELS, check_start
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # What the levels are asked that are None in a spec of this option.
-_UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all',
+_UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all', start=OWN,
                 **dict.fromkeys(FIRST_LEVELS, 'none'))
 
 
@@ -32,7 +33,9 @@ class DistillerSpace:
     per parameter name. A level with a single option left is not asked. Without boxes the space
     knows nothing of regions: neither their levels nor the transform that is offered for one only.
     Schedules of the weights are offered where ``options`` names them, and the levels of
-    predictions are asked where two dense heads have something in common.
+    predictions are asked where two dense heads have something in common. A start with a part of
+    the teacher is offered where ``shapes`` says that it fits; it may be all that there is, without
+    a loss.
 
     Args:
         options: replaces the option list of any level, e.g. ``dict(temperature=(1, 2, 4))``.
@@ -57,8 +60,17 @@ class DistillerSpace:
             raise ConfigError(f"space.region: {list(self.options['region'])} need boxes, which "
                               "this task has not; did you mean 'all'?")
         refuse_unmet(options or {}, self.shapes)
+        self._leave_out_starts()
         self._offers = Offers(self.options, self.shapes,
                               log if log is not None else logging.getLogger(__name__).debug)
+
+    def _leave_out_starts(self) -> None:
+        """Those of which no part of the teacher fits; a study knows its space without them."""
+        given, fitting = self.options['start'], (OWN, *(self.shapes.starts or ()))
+        self.options['start'] = tuple(start for start in given if start in fitting)
+        if not self.options['start']:
+            raise ConfigError(f"space.start: no part of the teacher fits the student in "
+                              f"{list(given)}; did you mean '{OWN}'?")
 
     # -- the space itself ---------------------------------------------------------------------
     def suggest(self, trial: Any) -> DistillerSpec:
@@ -97,6 +109,8 @@ class DistillerSpace:
             self._ask(trial, 'logits_weight', chosen)
             self._ask(trial, 'logits_schedule', chosen)
         suggest_predictions(lambda level: self._ask(trial, level, chosen), self.shapes)
+        if self._ask(trial, 'start', chosen) != OWN:
+            self._ask(trial, 'start_lr', chosen)
         del chosen['transform']
         return chosen
 
@@ -110,8 +124,8 @@ class DistillerSpace:
     def count(self) -> int:
         """Number of distillers: the leaves of the walk over :meth:`suggest`.
 
-        The logits levels depend on the feature levels through ``transform`` only, so the two
-        halves are walked apart.
+        The levels of the logits and of the start depend on those of the feature through
+        ``transform`` only, so the two halves are walked apart.
         """
         leaves: Dict[str, int] = {}
         for values in walk(self._suggest_feature):
@@ -137,6 +151,11 @@ class DistillerSpace:
                               'layers of this space have the same options')
         for level in SCHEDULE_LEVELS:
             check_schedule(getattr(spec, level), f'distiller option {level}')
+        check_start(spec.start, 'distiller option start')
+        if spec.start is not None and spec.start not in self.options['start']:
+            raise ConfigError(f'distiller option start={spec.start!r} is not offered here (that '
+                              'part of the teacher does not fit, or space.start leaves it out). '
+                              f'Valid: {", ".join(self.options["start"])}')
         guided = GuidedTrial(dict(_UNNAMED, **spec.to_dict()))
         try:
             reached = self.suggest(guided)
@@ -169,10 +188,12 @@ class DistillerSpace:
     def levels(self) -> List[Tuple[str, Tuple[Any, ...]]]:
         """The levels with their options, in the order in which they are asked.
 
-        Without those of schedules where all weights are constant: a study knows its space by them.
+        Without those of schedules where all weights are constant, and of starts where there is but
+        the student's own: a study knows its space by them.
         """
         return [(level, self.options[level]) for level in LEVELS
                 if (self.shapes.boxes or level not in BOX_LEVELS)
                 and (level not in PREDICTION_LEVELS or level in levels_of(self.shapes))
-                and not (level in SCHEDULE_LEVELS and self.options[level] == (CONSTANT, ))]
+                and not (level in SCHEDULE_LEVELS and self.options[level] == (CONSTANT, ))
+                and not (level in START_LEVELS and self.options['start'] == (OWN, ))]
 

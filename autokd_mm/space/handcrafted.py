@@ -8,12 +8,14 @@ teacher have the same shape, a 1x1 convolution elsewhere.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, Mapping, Union
+from typing import Any, Dict, Mapping, Tuple, Union
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_space import LayerwiseSpace, Space
 from autokd_mm.space.layerwise_spec import Spec, spec_from_dict
 from autokd_mm.space.spec import DistillerSpec
+from autokd_mm.space.start import START_LEVELS
 
 
 def _feature(distance: str, weight: float, transform: str = 'none', intra: str = 'none',
@@ -77,6 +79,13 @@ WITH_HEADS: Dict[str, DistillerSpec] = dict(
                        box_by='difference', box_weight=4),
 )
 
+# The same for classifiers as wide as their teacher.
+WITH_CLASSIFIER: Dict[str, DistillerSpec] = {
+    # Chen et al. 2022, eq. 3, beside the student's own loss and without the projector, which has
+    # nothing to fit; the layer that is compared should be the last before the classifier
+    'SimKD-direct': _feature('l2', 1, start='classifier', start_lr=0),
+}
+
 # Methods the seeds name that are more than a point of the space, and why.
 NOT_IN_SPACE: Dict[str, str] = dict(
     CRD='contrasts every sample with a memory bank of others that lives across batches',
@@ -86,6 +95,9 @@ NOT_IN_SPACE: Dict[str, str] = dict(
         'the feature loss alone is FGD-focal',
     CrossKD="runs the student's features through the last convolutions of the teacher's head; its "
             'losses are those of BCKD',
+    SimKD='puts a projector of three convolutions between the student and the frozen classifier, '
+          "and leaves the student's own loss out; for equal widths the same without the projector, "
+          'beside that loss, is SimKD-direct',
 )
 
 
@@ -93,7 +105,8 @@ def handcrafted(name: str, same_shape: bool = True) -> DistillerSpec:
     """The point of the space that is the method ``name``.
 
     Args:
-        name: a key of :data:`HANDCRAFTED`, :data:`WITH_BOXES` or :data:`WITH_HEADS`.
+        name: a key of :data:`HANDCRAFTED`, :data:`WITH_BOXES`, :data:`WITH_HEADS` or
+            :data:`WITH_CLASSIFIER`.
         same_shape: student and teacher features have the same shape.
 
     Raises:
@@ -101,7 +114,7 @@ def handcrafted(name: str, same_shape: bool = True) -> DistillerSpec:
     """
     if name in NOT_IN_SPACE:
         raise ConfigError(f'warm_start: {name} is not in the space: it {NOT_IN_SPACE[name]}')
-    known = {**HANDCRAFTED, **WITH_BOXES, **WITH_HEADS}
+    known = {**HANDCRAFTED, **WITH_BOXES, **WITH_HEADS, **WITH_CLASSIFIER}
     if name not in known:
         raise ConfigError(f'warm_start: {nearest(name, known)}')
     spec = known[name]
@@ -114,20 +127,35 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
     """A distiller of ``warm_start``.
 
     Args:
-        item: the name of a method, or options by level. Where every layer has its own options and
-            ``item`` names no layer, all layers get the same ones; those that do not offer them
-            are left out.
+        item: the name of a method, options by level, or ``method`` with a start of its own
+            (``dict(method='FGD-focal', start='head', start_lr=0.1)``). Where every layer has its
+            own options and ``item`` names no layer, all layers get the same ones; those that do
+            not offer them are left out.
         space: that the search is about.
 
     Raises:
         ValueError: as :func:`handcrafted`; or an unknown level; or no layer offers the options.
     """
+    if isinstance(item, str) or 'method' in item:
+        method, start = _method(item)
+        if isinstance(space, DistillerSpace):
+            return replace(handcrafted(method, space.shapes.same), **start)
+        return space.spread([replace(handcrafted(method, one.same), **start)
+                             for one in space.shapes.values()])
     if isinstance(space, LayerwiseSpace):
-        shapes = space.shapes.values()
-        if isinstance(item, str):
-            return space.spread([handcrafted(item, one.same) for one in shapes])
         spec = spec_from_dict(item)
-        return space.spread([spec] * len(shapes)) if isinstance(spec, DistillerSpec) else spec
-    if isinstance(item, str):
-        return handcrafted(item, space.shapes.same)
+        return space.spread([spec] * len(space.shapes)) if isinstance(spec, DistillerSpec) else spec
     return DistillerSpec.from_dict(dict(item))
+
+
+def _method(item: Union[str, Mapping[str, Any]]) -> Tuple[str, Dict[str, Any]]:
+    """The name of a method, and the start that it is given."""
+    if isinstance(item, str):
+        return item, {}
+    start = dict(item)
+    method = start.pop('method')
+    for level in start:
+        if level not in START_LEVELS:
+            raise ConfigError(f'warm_start: beside method={method!r} '
+                              f'{nearest(level, START_LEVELS)}')
+    return method, start

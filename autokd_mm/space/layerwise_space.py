@@ -14,6 +14,7 @@ from autokd_mm.space.offers import Offers
 from autokd_mm.space.predictions import without_predictions
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS, DistillerSpec
+from autokd_mm.space.start import OWN
 
 Options = Mapping[str, Sequence[Any]]
 
@@ -26,7 +27,7 @@ class LayerwiseSpace:
     distiller of logits alone is here a layer that is left out, so ``transform`` offers
     ``'left_out'`` where the option list has ``'logits_only'``. Something is always distilled:
     where there are no logits the last layer that can be compared is, if all before it are left
-    out. Layers are asked in their order, and the logits behind the last.
+    out. Layers are asked in their order, and the logits and the start behind the last.
 
     Args:
         options: replaces the option list of any level, for all layers.
@@ -158,7 +159,7 @@ class _LayerSpace(DistillerSpace):
         shapes = self.shapes
         self.options['transform'] = tuple(LEFT_OUT if option == 'logits_only' else option
                                           for option in self.options['transform'])
-        self.options['logits'] = ('none', )
+        self.options['logits'], self.options['start'] = ('none', ), (OWN, )
         self.name = name
         self._offers = Offers(self.options, shapes, lambda line: log(f'{name}: {line}'),
                               (LEFT_OUT, ) if must else ())

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Set, Tuple, Union
 
 from autokd_mm.errors import ConfigError, nearest
-from autokd_mm.space.predictions import PREDICTION_LEVELS, without_none
-from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
+from autokd_mm.space.predictions import PREDICTION_LEVELS
+from autokd_mm.space.schedules import SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.spec import LEFT_OUT, LEVELS, LOGITS_LEVELS, DistillerSpec
+from autokd_mm.space.start import START_LEVELS, check_start
 
-_RARE = (*SCHEDULE_LEVELS, *PREDICTION_LEVELS)
+_RARE = (*SCHEDULE_LEVELS, *PREDICTION_LEVELS, *START_LEVELS)
 FEATURE_LEVELS = tuple(level for level in LEVELS if level not in LOGITS_LEVELS)
 
 
@@ -20,7 +21,7 @@ class LayerwiseSpec:
     Attributes:
         layers: name of each pair of layers, with its feature branch; ``transform='left_out'``
             where the pair is not compared.
-        logits, logits_temperature ... quality_weight: as in :class:`DistillerSpec`.
+        logits, logits_temperature ... start_lr: as in :class:`DistillerSpec`.
     """
     layers: Tuple[Tuple[str, DistillerSpec], ...]
     logits: str = 'none'
@@ -34,11 +35,13 @@ class LayerwiseSpec:
     box_weight: Optional[float] = None
     quality: Optional[str] = None
     quality_weight: Optional[float] = None
+    start: Optional[str] = None
+    start_lr: Optional[float] = None
 
     def __post_init__(self) -> None:
-        if self.logits_schedule == CONSTANT:  # as in a DistillerSpec
-            object.__setattr__(self, 'logits_schedule', None)
-        without_none(self)
+        rest = self.logits_branch
+        for level in LOGITS_LEVELS:  # the one name that a DistillerSpec has for it
+            object.__setattr__(self, level, getattr(rest, level))
 
     @property
     def has_feature(self) -> bool:
@@ -49,13 +52,19 @@ class LayerwiseSpec:
         return self.logits != 'none'
 
     @property
+    def distils(self) -> bool:
+        """There is a loss."""
+        return self.has_feature or self.logits_branch.distils
+
+    @property
     def names(self) -> Tuple[str, ...]:
         """Of the pairs of layers, in order."""
         return tuple(name for name, _ in self.layers)
 
     @property
     def logits_branch(self) -> DistillerSpec:
-        """The logits as a distiller: one of logits alone where no layer is compared."""
+        """The logits and the start as a distiller: one of logits alone where no layer is compared.
+        """
         return DistillerSpec(LEFT_OUT if self.has_feature else 'logits_only',
                              **{level: getattr(self, level) for level in LOGITS_LEVELS})
 
@@ -74,7 +83,7 @@ class LayerwiseSpec:
 
         Raises:
             ConfigError: a name is not a level of the space, a layer has no ``transform``, or there
-                is no such schedule.
+                is no such schedule or start.
         """
         layers: Dict[str, Dict[str, Any]] = {}
         logits = {}
@@ -89,6 +98,7 @@ class LayerwiseSpec:
                 layers.setdefault(name, {})[level] = value
             else:
                 logits[level] = value
+        check_start(logits.get('start'), 'distiller option start')
         for name, options in layers.items():
             if 'transform' not in options:
                 raise ConfigError(f'distiller option {name}/transform is missing; {LEFT_OUT!r} '
@@ -126,8 +136,8 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
 def columns(specs: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
     """The levels of distillers of one search, given by their ``to_dict``, as columns of a table.
 
-    A schedule or a prediction has one only where some distiller has it: most searches offer none,
-    and their tables are those from before there were any.
+    A schedule, a prediction or a start has one only where some distiller has it: most searches
+    offer none, and their tables are those from before there were any.
     """
     names: List[str] = []
     chosen: Set[str] = set()

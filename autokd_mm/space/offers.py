@@ -8,6 +8,7 @@ from autokd_mm.space import rules
 from autokd_mm.space.predictions import EVERYTHING, PREDICTION_LEVELS, asked, prediction_fault
 from autokd_mm.space.shapes import Shapes, region_view
 from autokd_mm.space.spec import LEVELS, NO_FEATURE
+from autokd_mm.space.start import OWN
 
 # The earlier levels that decide what a level offers.
 _FEATURE_PATH = ('transform', 'region', 'intra', 'patch_grid', 'inter')
@@ -15,7 +16,7 @@ _RULED_BY: Dict[str, Tuple[str, ...]] = dict(
     dict.fromkeys(LEVELS, ()), region=_FEATURE_PATH[:1], intra=_FEATURE_PATH[:2],
     patch_grid=_FEATURE_PATH[:3], inter=_FEATURE_PATH[:4], distance=_FEATURE_PATH,
     logits=_FEATURE_PATH[:1], prediction=('transform', 'logits'),
-    box=('transform', 'logits', 'prediction'))
+    box=('transform', 'logits', 'prediction'), start=('transform', 'logits', 'prediction', 'box'))
 
 
 class Offers:
@@ -96,6 +97,8 @@ class Offers:
             if option in self._refused:
                 return rules.CANNOT + 'nothing would be distilled'
             below = 'logits' if option in NO_FEATURE else 'region'
+            if below == 'logits' and self._copies:  # which is enough, also without logits
+                return None
             return (rules.transform_fault(option, shapes)
                     or self._none_left(below, dict(transform=option), shapes))
         if level == 'connector':
@@ -118,13 +121,27 @@ class Offers:
             return rules.distance_fault(option, transform, chosen['intra'],
                                         chosen.get('patch_grid'), chosen['inter'], shapes, region)
         if level == 'logits':
+            if option == 'none' and self._copies:
+                return None
             return rules.logits_fault(option, transform, shapes)
         if level in PREDICTION_LEVELS:
+            if option == 'none' and self._copies:
+                return None
             fault = prediction_fault(level, option, chosen, shapes)
             if fault is None and level == 'prediction' and 'box' in asked(shapes):
                 fault = self._none_left('box', dict(chosen, prediction=option), shapes)
             return fault
+        if level == 'start':
+            said = [chosen.get(name, 'none') for name in ('logits', 'prediction', 'box')]
+            nothing = transform == 'logits_only' and set(said) == {'none'}
+            return rules.CANNOT + 'nothing would be distilled' if nothing and option == OWN \
+                else None
         return None
+
+    @property
+    def _copies(self) -> bool:
+        """Some start takes a part of the teacher."""
+        return any(start != OWN for start in self._options['start'])
 
     def _none_left(self, level: str, chosen: Mapping[str, Any],
                    shapes: Shapes) -> Optional[str]:

@@ -7,6 +7,7 @@ from typing import Any, Dict, Mapping, Sequence, Tuple
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.space import predictions
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, SCHEDULES
+from autokd_mm.space.start import STARTS
 
 # Raised when an option comes to mean something else: what earlier searches say then counts no more.
 SPACE_VERSION = 1
@@ -31,6 +32,8 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     logits_weight=(0.1, 0.5, 1, 5),
     logits_schedule=(CONSTANT, ),
     **predictions.OPTIONS,
+    start=STARTS,
+    start_lr=(1, 0.1, 0),
 )
 
 # The relation options that docs/search_space.md calls extras: without them and with one connector
@@ -43,7 +46,8 @@ BOX_TRANSFORMS = ('teacher_attention_mask', )
 
 # Levels whose options are numbers a user may choose freely; the others name an operation.
 NUMERIC_LEVELS = ('mask_ratio', 'background_weight', 'patch_grid', 'temperature',
-                  'feature_weight', 'logits_temperature', 'logits_weight', *predictions.NUMBERS)
+                  'feature_weight', 'logits_temperature', 'logits_weight', *predictions.NUMBERS,
+                  'start_lr')
 
 
 def checked_options(options: Mapping[str, Sequence[Any]]) -> Dict[str, Tuple[Any, ...]]:
@@ -85,7 +89,7 @@ def _check_number(level: str, value: Any) -> None:
     elif level == 'patch_grid':
         wanted, fits = 'a whole number of at least 2', number and isinstance(value, int) \
             and value >= 2
-    elif level == 'background_weight':
+    elif level in ('background_weight', 'start_lr'):
         wanted, fits = 'a number of at least 0', number and value >= 0
     else:
         wanted, fits = 'a number above 0', number and value > 0

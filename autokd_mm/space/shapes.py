@@ -28,6 +28,8 @@ class Shapes:
         logits_positions: H W of dense logits, whose positions count as samples.
         predictions: what two dense heads have in common, see :mod:`autokd_mm.space.predictions`;
             ``None`` where none are compared.
+        starts: of :data:`~autokd_mm.space.start.STARTS`, those whose part of the teacher fits the
+            student; ``None`` where none does.
     """
     batch: int = 64
     channels: int = 64
@@ -40,6 +42,7 @@ class Shapes:
     boxes: Optional[bool] = None
     logits_positions: Optional[int] = None
     predictions: Optional[Tuple[str, ...]] = None
+    starts: Optional[Tuple[str, ...]] = None
 
     @property
     def positions(self) -> int:

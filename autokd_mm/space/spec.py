@@ -5,8 +5,10 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Dict, Optional
 
 from autokd_mm.space import predictions, schedules
-from autokd_mm.space.predictions import PREDICTION_LEVELS, without_none
+from autokd_mm.space import start as starts
+from autokd_mm.space.predictions import FIRST_LEVELS, PREDICTION_LEVELS, without_none
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
+from autokd_mm.space.start import OWN
 
 LEFT_OUT = 'left_out'
 NO_FEATURE = ('logits_only', LEFT_OUT)  # in the place of a global transform
@@ -14,7 +16,8 @@ NO_FEATURE = ('logits_only', LEFT_OUT)  # in the place of a global transform
 
 @dataclass(frozen=True)
 class DistillerSpec:
-    """A distiller as plain values: one feature branch, and one for what the heads say.
+    """A distiller as plain values: one feature branch, one for what the heads say, and where the
+    student starts.
 
     A field is ``None`` where the option has no meaning (a temperature without KL, a patch grid
     without patches); :meth:`DistillerSpace.validate` enforces that. The names of the fields are
@@ -50,6 +53,9 @@ class DistillerSpec:
         box_weight: weight of the boxes' loss.
         quality: distance between their centerness or objectness, as ``prediction``.
         quality_weight: weight of that loss.
+        start: which part of the student begins as the teacher's, one of
+            :data:`~autokd_mm.space.start.STARTS`; ``None`` for none, which ``'own'`` says as well.
+        start_lr: factor of that part's learning rate; at 0 it is frozen.
     """
     transform: str
     mask_ratio: Optional[float] = None
@@ -74,16 +80,22 @@ class DistillerSpec:
     box_weight: Optional[float] = None
     quality: Optional[str] = None
     quality_weight: Optional[float] = None
+    start: Optional[str] = None
+    start_lr: Optional[float] = None
 
     def __post_init__(self) -> None:
-        # One name for one distiller: that of all spaces in which a region, or a schedule, is not
-        # asked.
+        # One name for one distiller: that of all spaces in which a region, a schedule, or a start
+        # is not asked.
         if self.region == 'all':
             object.__setattr__(self, 'region', None)
         for level in SCHEDULE_LEVELS:
             if getattr(self, level) == CONSTANT:
                 object.__setattr__(self, level, None)
         without_none(self)
+        if self.start == OWN:
+            object.__setattr__(self, 'start', None)
+        if self.start is not None and self.start_lr is None:
+            object.__setattr__(self, 'start_lr', 1)
 
     @property
     def has_feature(self) -> bool:
@@ -94,8 +106,14 @@ class DistillerSpec:
         return self.logits != 'none'
 
     @property
+    def distils(self) -> bool:
+        """There is a loss; without one, all that it takes from the teacher is its start."""
+        return self.has_feature or self.has_logits or any(
+            getattr(self, level) is not None for level in FIRST_LEVELS)
+
+    @property
     def feature_branch(self) -> 'DistillerSpec':
-        """The distiller without its logits; ``left_out`` where there is nothing else."""
+        """The distiller without its logits and start; ``left_out`` where there is nothing else."""
         if not self.has_feature:
             return DistillerSpec(LEFT_OUT)
         nothing: Dict[str, Any] = dict(dict.fromkeys(LOGITS_LEVELS), logits='none')
@@ -111,7 +129,7 @@ class DistillerSpec:
 
         Raises:
             ValueError: a name is not a level of the space, ``transform`` is missing, or there is no
-                such schedule.
+                such schedule or start.
         """
         from autokd_mm.errors import ConfigError, nearest
         for name in values:
@@ -119,6 +137,7 @@ class DistillerSpec:
                 raise ConfigError(f'distiller option {nearest(name, LEVELS)}')
             if name in SCHEDULE_LEVELS:  # other options are checked where their losses are built
                 schedules.check_schedule(values[name], f'distiller option {name}')
+        starts.check_start(values.get('start'), 'distiller option start')
         if 'transform' not in values:
             raise ConfigError("distiller option transform is missing; 'logits_only' distils no "
                               'feature')
@@ -149,10 +168,14 @@ class DistillerSpec:
         if self.has_logits:
             parts.append(f'logits {self.logits} (T={self.logits_temperature:g}) '
                          f'x{self.logits_weight:g}{schedules.in_words(self.logits_schedule)}')
-        return ' + '.join([*parts, *predictions.in_words(self)])
+        parts += predictions.in_words(self)
+        if self.start is not None:
+            alone = ' alone' if not parts and self.transform == 'logits_only' else ''
+            parts.append(starts.in_words(self.start, self.start_lr) + alone)
+        return ' + '.join(parts)
 
 
 LEVELS = tuple(field.name for field in fields(DistillerSpec))
-# What is said of the heads, once for all layers.
+# What is said once for all layers, of the heads and of the student.
 LOGITS_LEVELS = ('logits', 'logits_temperature', 'logits_weight', 'logits_schedule',
-                 *PREDICTION_LEVELS)
+                 *PREDICTION_LEVELS, *starts.START_LEVELS)

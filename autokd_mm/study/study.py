@@ -69,6 +69,24 @@ def check_study(work_dir: str, resume: bool, join: bool = False,
                          '--resume to go on with it or name another --work-dir')
 
 
+def space_of(work_dir: str, storage: Optional[str] = None) -> Optional[Dict[str, Any]]:
+    """The option lists, by level, of the search whose study is in ``work_dir``; ``None`` where
+    there is no study that has found out anything.
+
+    Args:
+        storage: as for :func:`check_study`.
+    """
+    path, name = journal_path(work_dir), study_name(work_dir, storage)
+    if storage is None and (not os.path.isfile(path) or not os.path.getsize(path)):
+        return None
+    opened = open_storage(work_dir, storage)
+    if name not in [study.study_name for study in opened.get_all_studies()]:
+        return None
+    attrs = optuna.load_study(storage=opened, study_name=name).user_attrs
+    found = (attrs.get(_SEARCH) or {}).get('space')
+    return found if attrs.get(_BASELINE) is not None and isinstance(found, dict) else None
+
+
 def open_study(work_dir: str, sampler: BaseSampler, description: Mapping[str, Any],
                pruner: Optional[BasePruner] = None, storage: Optional[str] = None) -> Study:
     """The search's study in ``work_dir``, which :func:`check_study` has found fit.

@@ -35,7 +35,7 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
 
 def _plain(shapes: Shapes) -> Dict[str, Any]:
     values = dict(vars(shapes))
-    for name in ('logits_positions', 'predictions'):
+    for name in ('logits_positions', 'predictions', 'starts'):
         if values[name] is None:  # as in studies from before there were any
             del values[name]
     return values

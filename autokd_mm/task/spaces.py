@@ -5,6 +5,7 @@ import math
 from typing import Any, Callable, Mapping, Optional, Tuple
 
 from autokd_mm.datasets.annotations import BOXES
+from autokd_mm.models.algorithms.inherited import Parts
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
 from autokd_mm.space.predictions import BOXES as BOXES_TOO
@@ -12,7 +13,7 @@ from autokd_mm.space.predictions import CENTERNESS, DISTRIBUTIONS, OBJECTNESS, S
 
 
 def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str, Any],
-               say: Callable[[str], None]) -> Space:
+               say: Callable[[str], None], parts: Optional[Parts] = None) -> Space:
     """One distiller for all pairs of layers, or one for each where they do not share it.
 
     Args:
@@ -21,6 +22,7 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
         batch_size: of the proxy.
         options: lists that replace the default ones, by level.
         say: told how large the space is and which options are left out.
+        parts: of the teacher, from which students may start.
 
     Raises:
         ConfigError: unknown level or option, or none that fits.
@@ -35,7 +37,8 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
                       student_positions=math.prod(own[1:]),
                       boxes=True if kind == BOXES else None,
                       logits_positions=_logits_positions(layers),
-                      predictions=_predictions(layers))
+                      predictions=_predictions(layers),
+                      starts=tuple(parts.fitting) or None if parts else None)
 
     space: Space
     if layers.shared:

@@ -34,6 +34,7 @@ from autokd_mm.task.classes import check_heads, check_teachers
 from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
 from autokd_mm.task.held_out_loss import find_loss
+from autokd_mm.task.inheriting import fitting_parts, with_usable_rates
 from autokd_mm.task.own_metric import own_metric
 from autokd_mm.task.probe import probe, refuse_unfit
 from autokd_mm.task.spaces import space_over
@@ -64,6 +65,7 @@ class Task:
         loss_mode: how the student's loss is measured, see :mod:`autokd_mm.measure.losses`.
         own_metric: makes the metric that the config asks for; ``None``: it asks for none.
         frozen: modules of the student that take no gradient.
+        parts: of the teacher, from which candidates may start.
         space: what can be searched for these tensors.
         first: parameters of the trials that come first.
 
@@ -101,7 +103,9 @@ class Task:
         self.frozen = first_stages(self.student, proxy.frozen,
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))
-        self.space = space_over(self.layers, self.kind, proxy.batch_size, space, say)
+        self.parts = fitting_parts(self.student, model.teacher, self.kind, space, say)
+        space = with_usable_rates(space, config.optim_wrapper, self.parts, say)
+        self.space = space_over(self.layers, self.kind, proxy.batch_size, space, say, self.parts)
         self.first = [self.space.params(starting_point(item, self.space)) for item in warm_start]
 
     def _leave_out_mixing(self) -> None:

@@ -57,6 +57,8 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
     if spec.has_feature and spec.has_logits and not choice.layers.logits:
         spec = spec.feature_branch
         said += ' (without its logits, of which this pair has none that can be compared)'
+    if config.model.get('start'):
+        said += " (without the teacher's part that its student begins with)"
     fault = _fault(spec, looked, choice)
     if fault:
         raise ConfigError(f'--distiller: {path} ({spec.in_words()}) does not fit this pair: '

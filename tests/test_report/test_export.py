@@ -11,9 +11,12 @@ from autokd_mm.engine.hooks import DistillScheduleHook
 from autokd_mm.report import export
 from autokd_mm.space import LEVELS, DistillerSpec, LayerwiseSpec
 from autokd_mm.space.handcrafted import HANDCRAFTED
+from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
+from autokd_mm.space.start import START_LEVELS
 from autokd_mm.study.ranking import Standing, best, ranked, spec_of
 
+RARE = SCHEDULE_LEVELS + PREDICTION_LEVELS + START_LEVELS
 HOOK = dict(type='mmrazor.DistillScheduleHook', schedules=dict(loss_feature='cosine'))
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 
@@ -83,7 +86,7 @@ def test_leaderboard(trials, tmp_path):
     rows = list(csv.DictReader(path.open(newline='')))
     assert list(rows[0])[:5] == ['trial', 'state', 'reward', 'final_reward', 'final_length']
     assert list(rows[0])[5 + len(export._MEASURED) + 1:] == [
-        level for level in LEVELS if level not in SCHEDULE_LEVELS]
+        level for level in LEVELS if level not in RARE]
     assert [row['trial'] for row in rows] == ['2', '4', '0', '3', '1']
     assert rows[0]['held_out_loss'] == '1.5' and rows[0]['gap'] == '0.5'
     assert rows[0]['metric'] == '0.75' and rows[0]['seconds'] == '2'

@@ -8,10 +8,13 @@ from autokd_mm.search import MCTSSampler
 from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec, Shapes
 from autokd_mm.space.handcrafted import HANDCRAFTED, WITH_BOXES
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS
+from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
+from autokd_mm.space.start import START_LEVELS
 from autokd_mm.space.walk import walk
 
 BOX_TRANSFORM, = BOX_TRANSFORMS
+RARE = SCHEDULE_LEVELS + PREDICTION_LEVELS + START_LEVELS  # asked where something is there
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SAMPLERS = dict(random=RandomSampler, tpe=TPESampler, mcts=MCTSSampler)
@@ -124,7 +127,7 @@ def test_the_default_space():
     space = DistillerSpace()
     assert space.count() == 506_544
     assert [level for level, _ in space.levels()] == [
-        level for level in LEVELS if level not in BOX_LEVELS + SCHEDULE_LEVELS]
+        level for level in LEVELS if level not in BOX_LEVELS + RARE]
 
 
 def questions(space):
@@ -193,7 +196,7 @@ def test_the_space_with_boxes_counted_by_hand(with_boxes):
     weighted = ((1 + 1 + 1 + 3) * plain + spatial) * 4 * 4 * logits
     assert with_boxes.count() == whole + instances + weighted + logits - 1 == 1_109_744
     assert [level for level, _ in with_boxes.levels()] == [
-        level for level in LEVELS if level not in SCHEDULE_LEVELS]
+        level for level in LEVELS if level not in RARE]
 
 
 def test_a_spec_of_the_whole_map_is_the_same_with_and_without_boxes(small):

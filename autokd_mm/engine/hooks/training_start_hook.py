@@ -21,9 +21,9 @@ class TrainingStartHook(Hook):
 
     - ``load_from`` may name a training checkpoint, of a distillation or not, or a student alone,
       whatever prefix its names have; a line says what of it fits. The averaged weights are taken
-      where there are such.
+      where there are such. What ``model.start`` copies from the teacher stays.
     - A head for another number of classes than the data set has is refused, and so is a teacher
-      whose classes have another order, where its head is listened to.
+      whose classes have another order, where its head is listened to or copied.
     - Hooks that check a config, such as mmdet's ``NumClassCheckHook``, are asked.
 
     - A checkpoint that has seen more than the training is long is not gone on with.
@@ -45,6 +45,9 @@ class TrainingStartHook(Hook):
                     if name in own and value.shape == own[name].shape}
         found = start(student.state_dict(), weights, 'load_from', path)
         fits.update({prefix + name: value for name, value in found.fits.items()})
+        for module in getattr(model, 'inherited', ()):
+            copied = f'{PREFIX}{module}.'
+            fits = {name: value for name, value in fits.items() if not name.startswith(copied)}
         averaged = f', {AVERAGED}' if checkpoint.pop('ema_state_dict', None) else ''
         say = runner.logger.warning if found.differ or found.missing else runner.logger.info
         say(f'load_from: {found.in_words(path)}{averaged}')
@@ -67,7 +70,8 @@ class TrainingStartHook(Hook):
                             model.distiller.teacher_recorders.recorders.values()]
         for teacher, _ in each_teacher(model):
             differs = other_order(teacher, dataset)
-            if differs and any('head' in source or 'logits' in source for source in heard):
+            if differs and (model.inherited or any('head' in source or 'logits' in source
+                                                   for source in heard)):
                 raise CheckpointError(f'teacher_ckpt: {differs}')
             if differs:
                 runner.logger.warning(f'teacher_ckpt: {differs}')

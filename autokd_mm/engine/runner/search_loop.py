@@ -1,7 +1,7 @@
 """The search as a train loop of MMEngine's Runner."""
 from __future__ import annotations
 
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import optuna
 import torch
@@ -32,6 +32,7 @@ from autokd_mm.report.progress import Display
 from autokd_mm.report.results import Results
 from autokd_mm.report.stretch import stretch
 from autokd_mm.report.words import differing
+from autokd_mm.space.start import OWN
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
 from autokd_mm.study.about import set_about
@@ -138,7 +139,7 @@ class SearchLoop(BaseLoop):
         """
         settings = self.settings
         task = Task(self.runner.cfg, self.dataloader, self.model, settings.layers, settings.proxy,
-                    settings.space or {}, settings.warm_start, self.say, settings.metric)
+                    self._options(), settings.warm_start, self.say, settings.metric)
         self.reward, self.final_reward = settings.rewards(task.has_metric, task.loss_mode != NONE)
         ask(self.full_hooks, self.runner)
         check_optimiser(task, self.runner.logger.warning)
@@ -147,6 +148,15 @@ class SearchLoop(BaseLoop):
         for line in differing(self.differences):
             self.say(line)
         return task
+
+    def _options(self) -> Dict[str, Any]:
+        """Option lists of the space; a study from before students could start from the teacher goes
+        on without that."""
+        options = dict(self.settings.space or {})
+        begun = studies.space_of(self.work_dir.path, self.settings.storage)
+        if begun is not None and 'start' not in begun:
+            options.setdefault('start', (OWN, ))
+        return options
 
     def say(self, line: str) -> None:
         """Log a line."""
@@ -182,7 +192,8 @@ class SearchLoop(BaseLoop):
                                                     self.weights.keep)
         sampler = type(settings.sampler).__name__
         results = Results(self.work_dir.path, *self.full, task.layers,
-                          prepared.teacher_ckpt, sampler, baseline.to_dict(), self.differences)
+                          prepared.teacher_ckpt, sampler, baseline.to_dict(), self.differences,
+                          task.parts)
         studies.set_plan(study, settings.trials, settings.free_rejections,
                          final.expected_length() if final else 0)
         set_about(study, about(self.runner.cfg, task.layers, final or None, self._length(),

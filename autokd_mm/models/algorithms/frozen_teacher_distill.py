@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.model import BaseModel
@@ -15,6 +15,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.bare_teacher import with_body
 from autokd_mm.models.algorithms.held_teacher import HeldTeacher
+from autokd_mm.models.algorithms.inherited import StartFromTeacher, copy_part, keep_statistics
 from autokd_mm.models.algorithms.seen_as_student import SeenAsStudent
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
@@ -79,11 +80,15 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         shared_boxes: of two detectors with RoI heads, how many of the teacher's proposals in an
             image the student's head judges, too; their logits are heard at
             ``roi_head.shared_logits`` of both. ``None``: none.
+        start: ``dict(part=...)``, a part of the student that begins as the teacher's: ``'head'``,
+            ``'neck_head'`` or ``'classifier'``; ``init_weights`` copies it, so a training that is
+            resumed goes on with its own. With ``frozen=True`` it stays the teacher's. Checkpoints
+            are those of any student. ``None``: it begins as initialised.
         kwargs: ``architecture`` and the other arguments of ``SingleTeacherDistill``.
 
     Raises:
         ConfigError: ``teacher_trainable``; a checkpoint or a bank that does not fit; a recorder of
-            what is not there.
+            what is not there; a part that does not fit.
     """
 
     def __init__(self,
@@ -93,6 +98,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
                  teacher_input: Any = None,
                  bank: Optional[Dict[str, Any]] = None,
                  shared_boxes: Optional[int] = None,
+                 start: Optional[Dict[str, Any]] = None,
                  **kwargs: Any) -> None:
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
@@ -113,6 +119,9 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         self._hold_teacher()
         disable_inplace(self.architecture)
         self._weigh_teacher(isinstance(teacher, dict), teacher_ckpt)
+        self._start = None if start is None else StartFromTeacher(
+            start, self.architecture, self.teacher)
+        self._start_is_due = self._start is not None
         self.to_teacher = self._way_to_teacher(speaks_of_images(teacher), teacher_input)
         self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
         self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
@@ -153,11 +162,26 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
                               built['teacher']) or error
 
     def init_weights(self) -> None:
-        """Initialise the student and the connectors; the teacher if nobody has given it weights."""
+        """Initialise the student and the connectors; the teacher if nobody has given it weights.
+        The first time the student gets the part of the teacher that it starts from."""
         super().init_weights()
         if self._teacher_needs_init:
             self.teacher.init_weights()
             self._teacher_needs_init = False
+        if self._start_is_due:
+            copy_part(self.architecture, self.teacher, self.inherited)
+            self._start_is_due = False
+
+    @property
+    def inherited(self) -> Tuple[str, ...]:
+        """Modules of the student that begin as the teacher's."""
+        return () if self._start is None else self._start.modules
+
+    def train(self, mode: bool = True) -> 'FrozenTeacherDistill':
+        super().train(mode)
+        if self._start is not None and self._start.frozen:
+            keep_statistics(self.architecture, self._start.modules)
+        return self
 
     def loss(self,
              batch_inputs: torch.Tensor,

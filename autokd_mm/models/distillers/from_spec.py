@@ -138,13 +138,16 @@ def for_bank(config: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def spec_from_config(config: Dict[str, Any], layers: Optional[Layers] = None,
-                     schedules: Optional[Mapping[str, str]] = None) -> Spec:
+                     schedules: Optional[Mapping[str, str]] = None,
+                     start: Optional[Mapping[str, Any]] = None) -> Spec:
     """Inverse of :func:`distiller_config`; the weight of a branch is the sum of its losses'.
 
     Args:
         layers: that the config was made for. Needed where each has its own options: the weight of
             a layer is that of its loss, over the layer's factor.
         schedules: of :func:`loss_schedules`, by name of the loss.
+        start: options of the student's start by level, of
+            :func:`~autokd_mm.report.start.start_levels`.
 
     Raises:
         ConfigError: the config has losses or connectors that are not of the space, or the losses
@@ -154,8 +157,8 @@ def spec_from_config(config: Dict[str, Any], layers: Optional[Layers] = None,
     config = dict(config, distill_losses={
         name: dict(loss, schedule=(schedules or {}).get(name)) for name, loss in losses.items()})
     if layers is not None and not layers.shared:
-        return _layerwise_from_config(config, layers)
-    return _shared_from_config(config)
+        return replace(_layerwise_from_config(config, layers), **dict(start or {}))
+    return replace(_shared_from_config(config), **dict(start or {}))
 
 
 def _layerwise_from_config(config: Dict[str, Any], layers: Layers) -> LayerwiseSpec:

@@ -10,8 +10,12 @@ from functools import lru_cache
 import numpy as np
 
 from autokd_mm.space import LEVELS, DistillerSpace
+from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
+from autokd_mm.space.start import START_LEVELS
 
+# Levels that are asked where there is something to be asked.
+RARE = SCHEDULE_LEVELS + PREDICTION_LEVELS + START_LEVELS
 # One connector, no mask extras: 126,684 distillers.
 SPACE = dict(connector=('identity', ))
 
@@ -19,10 +23,11 @@ SPACE = dict(connector=('identity', ))
 @lru_cache(maxsize=2)
 def coded(space):
     """Every distiller of ``space`` as a row of option numbers, 0 where a level is not asked, or is
-    a constant schedule. Schedules that are not offered have no column, so that landscapes are those
-    from before there were any."""
+    a constant schedule or the student's own start. What is not offered of these has no column, so
+    that landscapes are those from before there were any."""
     asked = [level for level, _ in space.levels()]
-    levels = [level for level in LEVELS if level in asked or level not in SCHEDULE_LEVELS]
+    levels = [level for level in LEVELS
+              if level in asked or level not in RARE]
     numbers = [{None: 0, **{option: i + 1 for i, option in enumerate(space.options[level])}}
                for level in levels]
     rows = [[number[getattr(spec, level)] for level, number in zip(levels, numbers)]

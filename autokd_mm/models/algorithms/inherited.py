@@ -1,0 +1,178 @@
+"""Parts of the student that begin as the teacher's: which of them fit, and how they are given."""
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import torch
+from torch import nn
+
+from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.models.algorithms.teachers import Teachers
+from autokd_mm.space.start import CLASSIFIER, HEAD, NECK_HEAD, OWN, STARTS
+
+# Running statistics, which a frozen part keeps.
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
+_PARTS = tuple(start for start in STARTS if start != OWN)
+KEY = 'model.start'
+
+
+class Part(NamedTuple):
+    """A part of a student that fits its teacher's.
+
+    Attributes:
+        modules: names of its modules, the same in both.
+        tensors: so many are copied.
+    """
+    modules: Tuple[str, ...]
+    tensors: int
+
+
+class Parts(NamedTuple):
+    """What a student can take of its teacher.
+
+    Attributes:
+        student: as built.
+        fitting: by start, see :mod:`autokd_mm.space.start`.
+        faults: of the others why they do not fit.
+    """
+    student: nn.Module
+    fitting: Dict[str, Part]
+    faults: Dict[str, str]
+
+    def in_words(self) -> List[str]:
+        """A line for each that fits, and one that says why others do not."""
+        lines = [f'start={start}: {" and ".join(part.modules)} as the teacher\'s ({part.tensors} '
+                 'tensors)' for start, part in self.fitting.items()]
+        reasons = dict.fromkeys(self.faults.values())
+        if reasons:
+            lines.append(f'start={" and ".join(self.faults)} left out: {"; ".join(reasons)}')
+        return lines
+
+
+def parts_of(student: nn.Module, teacher: nn.Module, starts: Sequence[str]) -> Parts:
+    """Which of ``starts`` fit. Every tensor of a part must be in the teacher, in its shape; an
+    auxiliary head that does not fit is left out, as it says nothing of a finished student.
+
+    Args:
+        teacher: of several the first is asked.
+    """
+    fitting, faults = {}, {}
+    for start in starts:
+        modules, fault = _fits(student, first_of(teacher), start)
+        if fault is None:
+            fitting[start] = Part(modules, sum(
+                len(getattr(student, name).state_dict()) for name in modules))
+        else:
+            faults[start] = fault
+    return Parts(student, fitting, faults)
+
+
+def first_of(teacher: nn.Module) -> nn.Module:
+    """The teacher that parts are taken of."""
+    return teacher.networks()[0] if isinstance(teacher, Teachers) else teacher
+
+
+def starts_of(classifies: bool) -> Tuple[str, ...]:
+    """The starts that mean something for a classifier, or for a detector or segmentor."""
+    return (CLASSIFIER, ) if classifies else (HEAD, NECK_HEAD)
+
+
+def copy_part(student: nn.Module, teacher: nn.Module, modules: Sequence[str]) -> None:
+    """Give the student's modules the weights and buffers of the teacher's."""
+    for name in modules:
+        own = getattr(student, name).state_dict()
+        with torch.no_grad():
+            for key, value in getattr(first_of(teacher), name).state_dict().items():
+                own[key].copy_(value)
+
+
+def freeze_part(student: nn.Module, modules: Sequence[str]) -> None:
+    """Take the gradient from the modules' parameters; see :func:`keep_statistics`, too."""
+    for name in modules:
+        getattr(student, name).requires_grad_(False)
+
+
+def keep_statistics(student: nn.Module, modules: Sequence[str]) -> None:
+    """Let the normalisations of frozen modules normalise by the statistics that were copied, as the
+    teacher's do: those of a batch of the student's features would make another head of it, and
+    running ones would be the one thing of it that still changes. To be called behind ``train``."""
+    for name in modules:
+        for module in getattr(student, name).modules():
+            if isinstance(module, _NORMS):
+                module.eval()
+
+
+class StartFromTeacher:
+    """What ``model.start`` of a :class:`FrozenTeacherDistill` asks for.
+
+    Args:
+        config: ``dict(part=...)``, one of :mod:`autokd_mm.space.start`; with ``frozen=True`` it is
+            not trained.
+        student: whose part it is; it is frozen here, before an optimiser or a wrapper sees it.
+        teacher: that the part is copied from.
+
+    Raises:
+        ConfigError: another key or part, or one that does not fit; with the shapes.
+    """
+
+    def __init__(self, config: Any, student: nn.Module, teacher: nn.Module) -> None:
+        if not isinstance(config, Mapping) or 'part' not in config:
+            raise ConfigError(f"{KEY}={config!r}: must be a dict such as dict(part='{HEAD}')")
+        for key in config:
+            if key not in ('part', 'frozen'):
+                raise ConfigError(f'{KEY}: {nearest(key, ("part", "frozen"))}')
+        part, self.frozen = config['part'], bool(config.get('frozen'))
+        if part not in _PARTS:
+            raise ConfigError(f'{KEY}.part: {nearest(part, _PARTS)}')
+        parts = parts_of(student, teacher, (part, ))
+        if part not in parts.fitting:
+            raise ConfigError(f'{KEY}.part={part!r} cannot be copied: {parts.faults[part]}')
+        self.modules = parts.fitting[part].modules
+        if self.frozen:
+            freeze_part(student, self.modules)
+
+
+def _fits(student: nn.Module, teacher: nn.Module,
+          start: str) -> Tuple[Tuple[str, ...], Optional[str]]:
+    """The modules that are copied, or why they are not."""
+    names = [name for name, module in student.named_children() if module.state_dict()]
+    heads = [name for name in names if name.endswith(('head', 'heads'))]
+    necks = [name for name in names if name.endswith(('neck', 'necks'))]
+    if not heads:
+        return (), f'the student ({type(student).__name__}) has no head with weights'
+    if start == NECK_HEAD and not necks:
+        return (), f'the student ({type(student).__name__}) has no neck with weights'
+    found = []
+    for name in (necks if start == NECK_HEAD else []) + heads:
+        fault = _differs(student, teacher, name)
+        if fault is None:
+            found.append(name)
+        elif not name.startswith('aux'):
+            return (), fault
+    return tuple(found), None
+
+
+def _differs(student: nn.Module, teacher: nn.Module, name: str) -> Optional[str]:
+    """The first thing in which a module of both differs."""
+    other = dict(teacher.named_children()).get(name)
+    if other is None:
+        return f'the teacher ({type(teacher).__name__}) has no {name}'
+    here, there = (module.state_dict(keep_vars=True)
+                   for module in (getattr(student, name), other))
+    for key in [*there, *here]:
+        if key not in here or key not in there:
+            who = 'teacher' if key in there else 'student'
+            return f'{name}.{key} is in the {who} alone'
+        if here[key].shape != there[key].shape:
+            return (f'{name}.{key} is {_sides(there[key])} in the teacher and {_sides(here[key])} '
+                    'in the student')
+    first: Dict[int, str] = {}
+    for key, tensor in here.items():
+        twin = first.setdefault(id(tensor), key)
+        if there[key] is not there[twin]:
+            return f'{name}.{key} and {name}.{twin} are one tensor in the student alone'
+    return None
+
+
+def _sides(tensor: torch.Tensor) -> str:
+    return ' x '.join(map(str, tensor.shape)) or 'a number'
