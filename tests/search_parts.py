@@ -51,11 +51,12 @@ def parts(tmp_path_factory, tiny_config, tiny_teacher):
         return open_banks(str(folder), chosen, datasets, choose_images(chosen, datasets['train']),
                           model, made_from(teacher, config), layers, warn, progress)
 
-    def trainer(banks, optim_wrapper=config.optim_wrapper, curve=(1.0, ), fresh=None, **values):
+    def trainer(banks, optim_wrapper=config.optim_wrapper, curve=(1.0, ), fresh=None,
+                device='cpu', **values):
         chosen = replace(settings, **{**dict(epochs=2, batch_size=32), **values})
         return ProxyTrainer(fresh or (lambda seed: student), layers, banks['train'],
                             banks['held_out'], chosen, optim_wrapper, list(curve),
-                            torch.device('cpu'))
+                            torch.device(device))
 
     return SimpleNamespace(config=config, settings=settings, model=model, student=student,
                            teacher=teacher, datasets=datasets, layers=layers,

@@ -80,8 +80,10 @@ def softmax_focal_loss_backward(input: Tensor, target: Tensor, weight: Tensor, b
     buff.copy_(alpha * share * (gamma * (1 - p).pow(gamma - 1) * p * _log(p)
                                 - (1 - p).pow(gamma)))
     grad_input.copy_(input).mul_(-buff[:, None])
-    known = ((target >= 0) & (target < input.shape[1])).nonzero()[:, 0]
-    grad_input[known, target[known]] += buff[known]
+    classes = input.shape[1]
+    unknown = (target < 0) | (target >= classes)
+    grad_input.scatter_add_(1, target.clamp(0, classes - 1)[:, None],
+                            buff.masked_fill(unknown, 0).to(grad_input.dtype)[:, None])
 
 
 def _some(input: Tensor) -> Iterator[slice]:
@@ -95,8 +97,8 @@ def _signed(input: Tensor, target: Tensor, weight: Tensor,
     x = counted_in(input)[0]
     classes = x.shape[1]
     hit = target[:, None] == torch.arange(classes, device=x.device)
-    sign = torch.where(hit, x.new_tensor(1), x.new_tensor(-1))
-    share = torch.where(hit, x.new_tensor(alpha), x.new_tensor(1 - alpha))
+    sign, share = (torch.where(hit, x.new_full((), own), x.new_full((), other))
+                   for own, other in ((1, -1), (alpha, 1 - alpha)))
     if weight.numel():
         share *= _weights(target, weight, classes)[0].to(x)[:, None]
     return x * sign, sign, share

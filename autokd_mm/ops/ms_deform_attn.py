@@ -25,7 +25,7 @@ def ms_deform_attn_forward(value: Tensor, value_spatial_shapes: Tensor,
     Args:
         value: (B, keys of all levels, heads, D).
         value_spatial_shapes: height and width of each level, (L, 2).
-        value_level_start_index: first key of each level, (L, ).
+        value_level_start_index: first key of each level, (L, ); they follow each other.
         sampling_locations: (B, Q, heads, L, P, 2), x before y.
         attention_weights: (B, Q, heads, L, P).
         im2col_step: not used.
@@ -35,7 +35,7 @@ def ms_deform_attn_forward(value: Tensor, value_spatial_shapes: Tensor,
     """
     maps, points, weights = counted_in(value, sampling_locations, attention_weights)
     total = torch.zeros((), device=value.device)
-    for level, keys, shape in _levels(value_spatial_shapes, value_level_start_index):
+    for level, keys, shape in _levels(value_spatial_shapes):
         total = total + _read(maps[:, keys], points[:, :, :, level], weights[:, :, :, level],
                               shape)
     return total.to(value.dtype)
@@ -50,7 +50,7 @@ def ms_deform_attn_backward(value: Tensor, value_spatial_shapes: Tensor,
     """Write the gradients of value, points and weights; each level is read again for that."""
     maps, points, weights, grad = counted_in(value, sampling_locations, attention_weights,
                                              grad_output)
-    for level, keys, shape in _levels(value_spatial_shapes, value_level_start_index):
+    for level, keys, shape in _levels(value_spatial_shapes):
         inputs = [part.detach().requires_grad_() for part in
                   (maps[:, keys], points[:, :, :, level], weights[:, :, :, level])]
         with torch.enable_grad():
@@ -61,9 +61,12 @@ def ms_deform_attn_backward(value: Tensor, value_spatial_shapes: Tensor,
         grad_attn_weight[:, :, :, level] = grads[2].to(grad_attn_weight.dtype)
 
 
-def _levels(shapes: Tensor, starts: Tensor) -> Iterator[Tuple[int, slice, List[int]]]:
-    for level, (shape, start) in enumerate(zip(shapes.tolist(), starts.tolist())):
-        yield level, slice(start, start + shape[0] * shape[1]), shape
+def _levels(shapes: Tensor) -> Iterator[Tuple[int, slice, List[int]]]:
+    start = 0  # a level begins where the one before ends; one question to a GPU is enough
+    for level, shape in enumerate(shapes.tolist()):
+        end = start + shape[0] * shape[1]
+        yield level, slice(start, end), shape
+        start = end
 
 
 def _read(value: Tensor, points: Tensor, weights: Tensor, shape: List[int]) -> Tensor:

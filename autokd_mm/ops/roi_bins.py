@@ -7,7 +7,7 @@ of them, which differs from region to region::
 
     y = y1 + (bin + (point + 1/2) / points) bin_height
 """
-from typing import Iterator, Tuple
+from typing import Iterator, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -30,19 +30,27 @@ class Bins:
         self.start = corners[:, :2]
         size = corners[:, 2:] - self.start
         self.size = size if aligned else size.clamp(min=1)  # (N, 2), x before y
-        cells = rois.new_tensor(bins[::-1])
+        # Not new_tensor, whose numbers would come from the CPU while a GPU is waited for.
+        cells = torch.stack([rois.new_full((), count) for count in bins[::-1]])
         self.step = self.size / cells
+        self._given = sampling_ratio
         self.points = (torch.full_like(self.size, sampling_ratio) if sampling_ratio > 0
                        else (self.size / cells).ceil())
 
     def __iter__(self) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
         """One point of each bin after the other: y, x (N, 1, bins) and whether it exists
         (N, 1, 1)."""
-        across, down = (self.points.max(0).values.int().tolist() if len(self.points) else (0, 0))
+        across, down = self._most()
         for row in range(down):
             for column in range(across):
                 exists = (self.points[:, 0] > column) & (self.points[:, 1] > row)
                 yield (*self._at(row, column), exists[:, None, None])
+
+    def _most(self) -> Sequence[int]:
+        """Points across and down of the bins that have most of them."""
+        if self._given > 0 or not len(self.points):
+            return [self._given if len(self.points) else 0] * 2
+        return self.points.max(0).values.int().tolist()
 
     def _at(self, row: int, column: int) -> Tuple[Tensor, Tensor]:
         def along(axis: int, number: int, bins: int) -> Tensor:

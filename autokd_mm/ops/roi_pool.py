@@ -37,8 +37,10 @@ def roi_pool_forward(input: Tensor, rois: Tensor, output: Tensor, argmax: Tensor
     planes = planes_of(maps, rois[:, 0])[..., None]
     best = maps.new_full(output.shape, float('-inf'))
     where = torch.full_like(argmax, -1)
-    for row in range(int((bottom - top).max())):
-        for column in range(int((right - left).max())):
+    # Asked together: a GPU is waited for.
+    rows, columns = torch.stack([(bottom - top).max(), (right - left).max()]).tolist()
+    for row in range(rows):
+        for column in range(columns):
             y, x = (top + row)[:, :, None], (left + column)[:, None, :]
             exists = ((y < bottom[:, :, None]) & (x < right[:, None, :]))[:, None]
             pixel = (y.clamp(max=height - 1) * width + x.clamp(max=width - 1))[:, None]

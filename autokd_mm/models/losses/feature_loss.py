@@ -13,7 +13,7 @@ from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentio
                                          ForegroundBackgroundTransform, InstancesTransform,
                                          LocalTransform, MultiScaleTransform, RandomMaskTransform,
                                          SpatialAttentionTransform, TeacherAttentionMaskTransform)
-from autokd_mm.models.transforms.padding import SeesSizes, put_together
+from autokd_mm.models.transforms.padding import SeesSizes, on_device, put_together
 from autokd_mm.models.transforms.tensors import checked_pair
 from autokd_mm.registry import MODELS
 from autokd_mm.space import rules
@@ -172,7 +172,7 @@ class FeatureLoss(SeesSizes, nn.Module):
             return self._compare(*self._transformed(student, teacher), weights)
         crops = []
         for places, (rows, columns) in groups:
-            part = (places, slice(None), slice(rows), slice(columns))
+            part = (on_device(places, student), slice(None), slice(rows), slice(columns))
             # Weights are relative to their mean over the whole map.
             share = rows * columns / math.prod(student.shape[-2:])
             crops.append((student[part], teacher[part],

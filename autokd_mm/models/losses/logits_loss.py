@@ -63,7 +63,7 @@ class LogitsLoss(SeesSizes, nn.Module):
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         vectors = student.dim() == 2
         student, teacher = map(two_classes, checked_pair(student, teacher, 'LogitsLoss'))
-        inside = None if self.sizes is None or vectors else self.sizes.mask(student)
+        inside = None if self.sizes is None or vectors else self.sizes.positions(student)
         if inside is not None:
             student, teacher = (logits.permute(0, 2, 3, 1)[inside][:, :, None, None]
                                 for logits in (student, teacher))

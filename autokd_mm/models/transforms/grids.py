@@ -57,7 +57,8 @@ def averaged(feature: Tensor, strides: Tuple[int, int], images: Optional[Sequenc
     if feature.dtype in (torch.float16, torch.bfloat16):
         feature = feature.float()
     rows, columns = (_shares([image[axis] for image in images], strides, feature.shape[axis - 2],
-                             -(-batch[axis] // coarse)).to(feature)[:, None] for axis in (0, 1))
+                             -(-batch[axis] // coarse)).to(feature, non_blocking=True)[:, None]
+                     for axis in (0, 1))
     with full_precision(feature):
         return rows @ feature @ columns.transpose(-1, -2)
 

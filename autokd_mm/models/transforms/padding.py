@@ -9,7 +9,7 @@ the image has alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -63,16 +63,16 @@ class BatchSizes:
         batch = (size[0] * stride, size[1] * stride) if stride else self.batch
         return [cells_of(image, batch, size) for image in self.images]
 
-    def mask(self, feature: Tensor) -> Optional[Tensor]:
-        """True in the cells of the images, N x H x W; ``None`` where all are."""
+    def positions(self, feature: Tensor) -> Optional[Tuple[Tensor, ...]]:
+        """Image, row and column of each cell that belongs to an image; ``None``: all do."""
         groups = self.groups(feature)
         if groups is None:
             return None
-        mask = torch.zeros((len(feature), *feature.shape[-2:]), dtype=torch.bool,
-                           device=feature.device)
+        mask = torch.zeros((len(feature), *feature.shape[-2:]), dtype=torch.bool)
         for places, (rows, columns) in groups:
             mask[places, :rows, :columns] = True
-        return mask
+        # Found on the CPU: a GPU would be waited for to know how many they are.
+        return tuple(on_device(places, feature) for places in mask.nonzero().unbind(1))
 
 
 class SeesSizes:
@@ -95,5 +95,9 @@ def put_together(parts: Sequence[Tensor], groups: Sequence[Tuple[List[int], Size
     padded = [F.pad(part, (0, size[1] - part.shape[-1], 0, size[0] - part.shape[-2]))
               for part in parts]
     order = [place for places, _ in groups for place in places]
-    back = torch.tensor(order, device=parts[0].device).argsort()
-    return torch.cat(padded)[back]
+    return torch.cat(padded)[on_device(torch.tensor(order).argsort(), padded[0])]
+
+
+def on_device(places: Union[Tensor, List[int]], like: Tensor) -> Tensor:
+    """An index, brought to where ``like`` is without a wait for it (a list would be)."""
+    return torch.as_tensor(places).to(like.device, non_blocking=True)

@@ -5,6 +5,7 @@ W / batch width and H / batch height; cell (i, j) of the map covers [j, j + 1] x
 """
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import List, Optional, Tuple
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.transforms.padding import Size, cells_of
+from autokd_mm.models.transforms.padding import Size, cells_of, on_device
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
 from autokd_mm.space.shapes import INSTANCE_SIDE
@@ -43,14 +44,31 @@ class BatchBoxes:
             R x 4 (float64: cells are found by rounding), and R booleans: False for what lies
             outside the image or is no box (x2 < x1, NaN).
         """
+        boxes = self.boxes[index].detach().to(device, torch.float64, non_blocking=True)
+        # Multiplied before it is divided, so that what lies on the edge of a cell stays there; and
+        # divided by a tensor, for a GPU multiplies by the rounded inverse of a number. (It waits
+        # for new_tensor, not for new_full.)
+        x, y = (boxes[:, axis::2].clamp(0, side) * cells / boxes.new_full((), whole)
+                for axis, side, cells, whole in
+                zip((0, 1), self.images[index][::-1], size[::-1], self.batch[::-1]))
+        return torch.stack((x, y), 2).flatten(1), self._there(boxes, index)
+
+    def _there(self, boxes: Tensor, index: int) -> Tensor:
         height, width = self.images[index]
-        boxes = self.boxes[index].detach().to(device, torch.float64)
         x1, y1, x2, y2 = boxes.unbind(1)
-        there = ((x1 <= x2) & (y1 <= y2) & (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height))
-        clipped = torch.minimum(boxes.clamp(min=0), boxes.new_tensor((width, height) * 2))
-        # Multiplied before it is divided, so that what lies on the edge of a cell stays there.
-        return clipped * boxes.new_tensor(size[::-1] * 2) / boxes.new_tensor(
-            self.batch[::-1] * 2), there
+        return (x1 <= x2) & (y1 <= y2) & (x2 > 0) & (y2 > 0) & (x1 < width) & (y1 < height)
+
+    @cached_property
+    def places(self) -> Tuple[Tensor, ...]:
+        """Of each image the places of the boxes that are there, on the CPU.
+
+        How many there are decides the shapes of what follows, so the program waits for a GPU here:
+        once for all images, maps and losses of the batch.
+        """
+        found = [self._there(boxes.detach().double(), index)
+                 for index, boxes in enumerate(self.boxes)]
+        together = torch.cat(found).cpu()
+        return tuple(part.nonzero()[:, 0] for part in together.split([len(one) for one in found]))
 
 
 @torch.no_grad()
@@ -202,12 +220,13 @@ class InstancesTransform(Region):
 
     @staticmethod
     def _at_least_a_cell(boxes: BatchBoxes, index: int, size: Size, feature: Tensor) -> Tensor:
-        cells, there = boxes.boxes_on(index, size, feature.device)
-        cells = cells[there]
+        cells, _ = boxes.boxes_on(index, size, feature.device)
+        cells = cells[on_device(boxes.places[index], cells)]
         length = (cells[:, 2:] - cells[:, :2]).clamp(min=1)
-        limit = cells.new_tensor(boxes.image_on(index, size)[::-1])
+        rows, columns = boxes.image_on(index, size)
+        last = torch.stack((columns - length[:, 0], rows - length[:, 1]), 1).clamp(min=0)
         start = ((cells[:, :2] + cells[:, 2:] - length) / 2).clamp(min=0)
-        start = torch.minimum(start, (limit - length).clamp(min=0))
+        start = torch.minimum(start, last)
         return torch.cat((start, start + length), 1).to(feature.dtype)
 
     def extra_repr(self) -> str:

@@ -1,0 +1,317 @@
+"""A GPU that is not there: tensors that say they are on 'cuda', and compute on the CPU.
+
+``with pretend_cuda() as device:`` inside, ``tensor.to('cuda')``, ``torch.zeros(2, device='cuda')``
+and modules that are moved give :class:`PretendTensor`. As on a GPU, tensors of two devices do not
+meet (:class:`DeviceFault`), but for a number on the CPU (0 dimensions) and for indices; and what
+makes the program wait for the GPU is counted with the line that asked for it (``device.waits``).
+
+How: C++ takes them for tensors of 'meta' that have a GPU's dispatch keys, as torch's FakeTensor
+does; autograd then needs no threads of a GPU. Python is told 'cuda:0'. Numbers are drawn from the
+CPU's generator, and autocast leaves all as it is. Compiled extensions other than torchvision's
+would look for numbers that are not there.
+"""
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from unittest import mock
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OURS = os.path.join(ROOT, 'autokd_mm') + os.sep
+_NOT_SHOWN = (os.path.dirname(torch.__file__) + os.sep, os.path.abspath(__file__), '<')
+CUDA, META, CPU = torch.device('cuda', 0), torch.device('meta'), torch.device('cpu')
+aten = torch.ops.aten
+
+# What a GPU's queue is waited for, as its result has a size or a value that the program needs.
+_WAITS = {'_local_scalar_dense': 'item', 'nonzero': 'nonzero', 'masked_select': 'masked_select',
+          '_unique2': 'unique', 'unique_dim': 'unique', 'unique_consecutive': 'unique',
+          'equal': 'equal', 'bincount': 'bincount', 'nms': 'nms', 'repeat_interleave': 'repeat'}
+_TWO_DEVICES = ('copy_', '_to_copy', '_foreach_copy_')
+# Not set_ and resize_, which are for memory that is used again: nobody asks for its shape.
+_NEW_SHAPE = ('squeeze_', 'unsqueeze_', 'transpose_', 't_', 'as_strided_', 'resize_as_')
+_ALIKE = ('cat', 'stack', 'mm', 'bmm', 'convolution')  # not even a number of another device
+
+
+class DeviceFault(RuntimeError):
+    """What torch raises when tensors of two devices meet."""
+
+
+class Wait(NamedTuple):
+    """The program waits for the GPU.
+
+    Attributes:
+        kind: such as 'item' or 'nonzero'.
+        line: ``file:line`` of the innermost frame outside of torch; of the project's own files
+            from the project's root on.
+    """
+    kind: str
+    line: str
+
+    @property
+    def ours(self) -> bool:
+        return self.line.startswith('autokd_mm' + os.sep)
+
+
+class PretendTensor(torch.Tensor):
+    """On 'cuda:0', with its numbers on the CPU in ``held``."""
+    held: torch.Tensor
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @staticmethod
+    def __new__(cls, held: torch.Tensor) -> 'PretendTensor':
+        shape = torch.empty_strided(held.shape, held.stride(), dtype=held.dtype, device=META)
+        made = torch.Tensor._make_subclass(cls, shape, False, device_for_backend_keys=CUDA)
+        made.held = held
+        return made
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _on_cuda(func, args, kwargs or {})
+
+    @property
+    def device(self) -> torch.device:
+        return CUDA
+
+    is_cuda = property(lambda self: True)
+    is_cpu = is_meta = property(lambda self: False)
+
+    def get_device(self) -> int:
+        return 0
+
+    def type(self, dtype: Any = None, **kwargs: Any) -> Any:
+        return self.to(dtype) if dtype is not None else f'torch.cuda.{self.held.type()[6:]}'
+
+    def new_tensor(self, data: Any, dtype: Any = None, device: Any = None,
+                   requires_grad: bool = False) -> torch.Tensor:
+        made = torch.tensor(data, dtype=dtype or self.dtype)
+        made = made if device is not None and torch.device(device) == CPU else made.to(CUDA)
+        return made.requires_grad_(requires_grad)
+
+    def numpy(self, *args: Any, **kwargs: Any) -> Any:
+        raise TypeError("can't convert cuda:0 device type tensor to numpy")
+
+    def tolist(self) -> Any:
+        return self.cpu().tolist()
+
+    def data_ptr(self) -> int:
+        return self.held.data_ptr()
+
+    def __deepcopy__(self, memo: Any) -> 'PretendTensor':
+        if id(self) not in memo:
+            if not self.is_leaf:
+                raise RuntimeError('only leaves can be deep-copied')
+            with torch.no_grad():
+                made = self.detach().clone()
+            for name, value in vars(self).items():
+                if name != 'held':
+                    setattr(made, name, value)
+            memo[id(self)] = made.requires_grad_(self.requires_grad)
+        return memo[id(self)]
+
+    def __getitem__(self, index: Any) -> torch.Tensor:
+        return super().__getitem__(_tensors_for_lists(index))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        super().__setitem__(_tensors_for_lists(index), value)
+
+    def __repr__(self, **kwargs: Any) -> str:
+        return f'pretended on cuda:0: {self.held!r}'
+
+    __format__ = object.__format__
+
+
+class Pretended(TorchDispatchMode):
+    """What has been waited for.
+
+    Attributes:
+        waits: in the order in which they happened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: List[Wait] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return _on_cuda(func, args, kwargs or {}, self.waits)
+
+    @contextlib.contextmanager
+    def counted(self) -> Iterator[List[Wait]]:
+        """The waits of the block, in a list that is filled at its end."""
+        before, found = len(self.waits), []  # type: Tuple[int, List[Wait]]
+        yield found
+        found.extend(self.waits[before:])
+
+
+def _on_cuda(func: Any, args: Any, kwargs: Any, waits: Optional[List[Wait]] = None) -> Any:
+    """Run an operation on what its tensors hold, or raise what a GPU would."""
+    name, schema = func._schema.name.split('::')[1], func._schema
+    tensors = [item for item in tree_flatten((args, kwargs))[0] if isinstance(item, torch.Tensor)]
+    there = [tensor for tensor in tensors if isinstance(tensor, PretendTensor)]
+    device = kwargs.get('device')
+    on_cuda = bool(there) if device is None else device.type in ('cuda', 'meta')
+
+    def wait(kind: str) -> None:
+        if waits is not None:
+            waits.append(Wait(kind, _line()))
+
+    if there and name not in _TWO_DEVICES:
+        _refuse_two_devices(name, schema, args, kwargs, tensors)
+    if on_cuda and kwargs.get('generator') is not None:
+        raise DeviceFault(f'{name}: a generator of the CPU for numbers on cuda:0')
+    if there and name in _WAITS:
+        wait(_WAITS[name])
+    elif there and name.startswith(('index', '_index_put_impl', '_unsafe_index')):
+        for kind in _waits_of_index(name, args):
+            wait(kind)
+    elif name == '_to_copy' and bool(there) != on_cuda or (
+            name == 'copy_' and isinstance(args[0], PretendTensor)
+            != isinstance(args[1], PretendTensor)):
+        if not (kwargs.get('non_blocking') or len(args) > 2 and args[2]):
+            wait('copied over')
+    elif not there and not on_cuda:
+        return func(*args, **kwargs)
+    if device is not None:
+        kwargs = dict(kwargs, device=CPU)
+    if there and name in _NEW_SHAPE:
+        raise NotImplementedError(f'{name} changes the shape of a tensor in place')
+    args_held, kwargs_held = tree_map(_held, (args, kwargs))
+    return _as_returned(schema, args, kwargs, func(*args_held, **kwargs_held), on_cuda)
+
+
+def _held(item: Any) -> Any:
+    return item.held if isinstance(item, PretendTensor) else item
+
+
+def _as_returned(schema: Any, args: Any, kwargs: Any, made: Any, on_cuda: bool) -> Any:
+    """What an operation returns: of one that works in place the tensor that was given."""
+    written = _written(schema, args, kwargs)
+    if written and schema.returns and schema.returns[0].alias_info is not None:
+        return written[0] if len(schema.returns) == 1 else tuple(written)
+    if not on_cuda:
+        return made
+    return tree_map(lambda item: PretendTensor(item) if isinstance(item, torch.Tensor) else item,
+                    made)
+
+
+def _written(schema: Any, args: Any, kwargs: Any) -> List[torch.Tensor]:
+    found = []
+    for place, argument in enumerate(schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[place] if place < len(args) else kwargs.get(argument.name)
+            found += [item for item in tree_flatten(value)[0] if isinstance(item, torch.Tensor)]
+    return found
+
+
+def _refuse_two_devices(name: str, schema: Any, args: Any, kwargs: Any,
+                        tensors: List[torch.Tensor]) -> None:
+    indices = list(tree_flatten(args[1])[0]) if name.startswith(
+        ('index.', 'index_put', '_index_put_impl', '_unsafe_index')) or name == 'index' else []
+    if indices and not isinstance(args[0], PretendTensor):
+        raise DeviceFault('indices should be either on cpu or on the same device as the indexed '
+                          'tensor (cpu)')
+    strangers = [tensor for tensor in tensors if not isinstance(tensor, PretendTensor)
+                 and not any(tensor is index for index in indices)]
+    written = _written(schema, args, kwargs)
+    for tensor in strangers:
+        if tensor.dim() or name in _ALIKE or any(tensor is one for one in written):
+            raise DeviceFault(f'{name}: expected all tensors to be on the same device, but found '
+                              f'at least two devices, cuda:0 and cpu ({tuple(tensor.shape)})')
+
+
+def _waits_of_index(name: str, args: Any) -> List[str]:
+    if not isinstance(args[0], PretendTensor) or not isinstance(args[1], (list, tuple)):
+        return []
+    indices = [index for index in args[1] if isinstance(index, torch.Tensor)]
+    found = ['index copied over' for index in indices if not isinstance(index, PretendTensor)]
+    masks = [index for index in indices if index.dtype in (torch.bool, torch.uint8)]
+    filled = 'put' in name and args[2].numel() == 1 and len(indices) == 1
+    return found + ['boolean index'] * (len(masks) if not filled else 0)
+
+
+def _line() -> str:
+    """``file:line`` of who has asked, outside of torch."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_NOT_SHOWN):
+        frame = frame.f_back
+    file = frame.f_code.co_filename
+    return f'{os.path.relpath(file, ROOT) if file.startswith(ROOT) else file}:{frame.f_lineno}'
+
+
+def _tensors_for_lists(index: Any) -> Any:
+    if isinstance(index, tuple):
+        return tuple(map(_tensors_for_lists, index))
+    return torch.tensor(index) if isinstance(index, list) else index
+
+
+def _is_cuda(device: Any) -> bool:
+    return device is not None and torch.device(device).type == 'cuda'
+
+
+def _meta_for_cuda(args: Any, kwargs: Any) -> Tuple[Any, Any]:
+    """C++ takes a :class:`PretendTensor` for one of 'meta'."""
+    def other(item: Any) -> Any:
+        cuda = isinstance(item, (str, torch.device)) and _is_cuda(item)
+        return META if cuda else item
+
+    return tuple(map(other, args)), {name: other(value) for name, value in kwargs.items()}
+
+
+def _made_on_cpu(make: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """``torch.tensor`` and the like: on the CPU first, and then copied over."""
+    def made(*args: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        if not _is_cuda(device) or args and isinstance(args[0], PretendTensor):
+            return make(*args, device=None if _is_cuda(device) else device, **kwargs)
+        return make(*args, **kwargs).to(CUDA)
+    return made
+
+
+def _to(move: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """``Tensor.to``, which would ask CUDA for its current device."""
+    def to(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        args, kwargs = _meta_for_cuda(args, kwargs)
+        return move(tensor, *args, **kwargs)
+    return to
+
+
+def _always(value: Any) -> Callable[..., Any]:
+    return lambda *args, **kwargs: value
+
+
+def _answers() -> Dict[str, Callable[..., Any]]:
+    """Of ``torch.cuda``. Each is a function of its own, as torch keeps tables of them."""
+    fixed = dict(is_available=True, device_count=1, current_device=0, is_initialized=True,
+                 get_device_name='a pretended GPU', is_bf16_supported=True, memory_allocated=0,
+                 max_memory_allocated=0)
+    silent = ('_lazy_init', 'synchronize', 'set_device', 'empty_cache', 'manual_seed',
+              'reset_peak_memory_stats', 'manual_seed_all')
+    return dict({name: _always(value) for name, value in fixed.items()},
+                **{name: _always(None) for name in silent},
+                get_rng_state=lambda *args: torch.get_rng_state(),
+                set_rng_state=lambda state, *args: torch.set_rng_state(state))
+
+
+@contextlib.contextmanager
+def pretend_cuda() -> Iterator[Pretended]:
+    """Inside there is a GPU."""
+    from autokd_mm.registration import register_all_modules
+    register_all_modules()  # torch.jit compiles parts of it, and reads what is patched here
+    from mmengine.device import utils
+    overwrites = torch.__future__.get_overwrite_module_params_on_conversion()
+    with contextlib.ExitStack() as stack:
+        for name, answer in _answers().items():
+            stack.enter_context(mock.patch.object(torch.cuda, name, answer))
+        for name in ('tensor', 'as_tensor'):
+            stack.enter_context(mock.patch.object(torch, name, _made_on_cpu(getattr(torch, name))))
+        stack.enter_context(mock.patch.object(torch.Tensor, 'to', _to(torch.Tensor.to)))
+        stack.enter_context(mock.patch.object(torch.Tensor, 'cuda', lambda self, *args, **kwargs:
+                                              self.to(CUDA)))
+        stack.enter_context(mock.patch.object(utils, 'DEVICE', 'cuda'))
+        stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwrites)
+        torch.__future__.set_overwrite_module_params_on_conversion(True)
+        yield stack.enter_context(Pretended())
