@@ -10,13 +10,13 @@ import torch
 from autokd_mm.engine.expectation import FullLength
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.installed import OPENMMLAB, distributions_by_name
-from autokd_mm.models.distillers import Layers
+from autokd_mm.task import Task
 from autokd_mm.version import __version__
 
 _PACKAGES = ('torch', 'torchvision', 'numpy', 'optuna', 'mmrazor', *OPENMMLAB)
 
 
-def about(config: Any, layers: Layers, final: Optional[FinalRound], length: Optional[FullLength],
+def about(config: Any, task: Task, final: Optional[FinalRound], length: Optional[FullLength],
           samples: int, differences: List[str], sampler: str) -> Dict[str, Any]:
     """JSON values for :func:`~autokd_mm.study.about.set_about`.
 
@@ -35,10 +35,26 @@ def about(config: Any, layers: Layers, final: Optional[FinalRound], length: Opti
         full=length and dict(samples=length.samples, words=length.words), samples=samples,
         layers=[dict(name=pair.name, student=pair.student, teacher=pair.teacher,
                      student_shape=list(pair.student_shape),
-                     teacher_shape=list(pair.teacher_shape)) for pair in layers.all],
+                     teacher_shape=list(pair.teacher_shape)) for pair in task.layers.all],
+        networks=dict(student=_network(task.student), teacher=_network(task.model.teacher)),
+        data=_data(task.dataloader.dataset),
         differences=list(differences), sampler=sampler,
         config=os.path.basename(config.filename) if config.filename else None,
         packages=_packages(), machine=_machine())
+
+
+def _network(model: torch.nn.Module) -> Dict[str, Any]:
+    """Name and size; several teachers are told as one."""
+    backbone = getattr(model, 'backbone', model)
+    depth = getattr(backbone, 'depth', None)
+    return dict(name=type(backbone).__name__ + (f' of depth {depth}' if depth else ''),
+                parameters=sum(parameter.numel() for parameter in model.parameters()))
+
+
+def _data(dataset: Any) -> str:
+    while not hasattr(dataset, 'metainfo') and hasattr(dataset, 'dataset'):
+        dataset = dataset.dataset
+    return f'{type(dataset).__name__}, {len(dataset):,} training images'
 
 
 def _packages() -> Dict[str, str]:

@@ -22,7 +22,8 @@ class Branch:
     Attributes:
         label: the last option of it, such as ``'logits = kl'``.
         visits: finished trials below. pruned, rejected, failed: of these.
-        mean, best: of the values below, None without any.
+        mean, best: of the trials below that ran to their end, None without any: what was measured
+            behind a shorter run is no value of the same kind.
         winner: the winner is below.
         trials: of these, where they are drawn one by one.
         below: the most visited first. hidden: trials on paths below that are not drawn.
@@ -53,7 +54,7 @@ class Branch:
         self.failed += trial.state == TrialState.FAIL
         self.winner |= trial.number == winner
         value = value_of(trial, 1)
-        if value is not None:
+        if value is not None and trial.state == TrialState.COMPLETE:
             self.total += value
             self.valued += 1
             self.best = value if self.best is None else max(self.best, value)

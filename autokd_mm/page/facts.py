@@ -20,6 +20,12 @@ from autokd_mm.study.rungs import BASELINE, Run, Rungs
 from autokd_mm.study.status import FINAL, SEARCHING, STOPPED, Status, status_in
 
 
+class Measured(NamedTuple):
+    """Of a student, the mean over the seeds; the metric is NaN where there is none."""
+    metric: float
+    gap: float
+
+
 class Entrant(NamedTuple):
     """Of the final round.
 
@@ -29,7 +35,10 @@ class Entrant(NamedTuple):
         rewards: of these, by seed, ``mean`` their mean.
         spread: nine of ten means lie within ``mean`` +- ``spread`` if the seeds alone decided;
             None: not known from one seed.
-        metric: mean over the seeds, NaN where there is none.
+        measured: of its longest runs.
+        gains: what ``mean`` is the weighted mean of, by term of the reward.
+        before: reward of its trial; None: pruned there.
+        seconds: of one of its longest runs.
         handcrafted: made by hand; None: not known.
     """
     number: int
@@ -37,7 +46,10 @@ class Entrant(NamedTuple):
     rewards: List[float]
     mean: float
     spread: Optional[float]
-    metric: float
+    measured: Measured
+    gains: Mapping[str, float]
+    before: Optional[float]
+    seconds: float
     handcrafted: Optional[bool]
 
 
@@ -52,6 +64,9 @@ class Facts:
         baseline: the undistilled student on the proxy.
         search: what identifies the search. about, spent: see :mod:`autokd_mm.study.about`.
         entrants: of the final round, best first.
+        undistilled: the student alone in runs as long as the winner's longest.
+        metric_spread: nine of ten leads of the winner over it in the metric lie within the lead
+            +- this, if the seeds alone decided; None: not known.
         metrics: mean metric there by length, by number of the trial or :data:`BASELINE`.
         final_seconds: of all its runs.
         prior: what the sampler believed before the first trial. believed: how far the trials bear
@@ -68,6 +83,8 @@ class Facts:
     spent: Mapping[str, float] = field(default_factory=dict)
     teacher_metrics: Mapping[str, float] = field(default_factory=dict)
     entrants: List[Entrant] = field(default_factory=list)
+    undistilled: Optional[Measured] = None
+    metric_spread: Optional[float] = None
     metrics: Mapping[int, Mapping[int, float]] = field(default_factory=dict)
     final_seconds: float = 0.0
     prior: Optional[Prior] = None
@@ -76,6 +93,14 @@ class Facts:
     @property
     def proxy(self) -> Mapping[str, Any]:
         return self.search.get('proxy') or {}
+
+    @property
+    def seconds_of_a_trial(self) -> float:
+        """That ran to its end, in the mean."""
+        known = [outcome.seconds for outcome in
+                 (outcome_of(trial) for trial in self.done if trial.state == TrialState.COMPLETE)
+                 if outcome]
+        return _mean(known) if known else 0.0
 
     @property
     def epochs(self) -> int:
@@ -148,20 +173,50 @@ def _read_final(found: Facts, final: Study) -> Dict[int, Standing]:
 
 def _entrants(found: Facts, standings: Mapping[int, Standing], outcomes: Mapping[Run, Outcome],
               seeds: List[int], reward: Reward) -> List[Entrant]:
-    first = (found.about.get('final') or {}).get('handcrafted')
-    params = {trial.number: trial.params for trial in found.done}
     order = in_order(standings)
-    rewards = {number: [reward(outcomes[Run(number, seed, standings[number].length)],
-                               outcomes[Run(BASELINE, seed, standings[number].length)])
-                        for seed in seeds] for number in order}
+    if not order:
+        return []
+    first = (found.about.get('final') or {}).get('handcrafted')
+    trials = {trial.number: trial for trial in found.done}
+
+    def runs(number: int, length: int) -> List[Outcome]:
+        return [outcomes[Run(number, seed, length)] for seed in seeds]
+
+    def rewards(number: int, of: Reward) -> List[float]:
+        length = standings[number].length
+        return [of(*pair) for pair in zip(runs(number, length), runs(BASELINE, length))]
+
+    longest = standings[order[0]].length
+    level = [number for number in order if standings[number].length == longest]
     # The undistilled student, with which all are compared, has 0 with each seed.
-    deviation = luck([[0.0] * len(seeds)] + [rewards[number] for number in order if
-                     standings[number].length == standings[order[0]].length]) if order else None
-    return [Entrant(number, standings[number].length, rewards[number], standings[number].reward,
-                    None if deviation is None else deviation / math.sqrt(len(seeds)),
-                    found.metrics[number].get(standings[number].length, math.nan),
-                    None if first is None else params.get(number) in first)
-            for number in order]
+    spread = _of_mean([[0.0] * len(seeds), *(rewards(number, reward) for number in level)])
+    lead = _of_mean([[one.metric for one in runs(number, longest)]
+                     for number in (BASELINE, *level)])
+    found.metric_spread = None if lead is None or math.isnan(lead) else math.sqrt(2) * lead
+    found.undistilled = _measured(runs(BASELINE, longest))
+    terms = {term: Reward({term: 1.0}) for term, weight in reward.weights.items() if weight}
+    result = []
+    for number in order:
+        trial, own = trials.get(number), runs(number, standings[number].length)
+        whole = trial is not None and trial.state == TrialState.COMPLETE
+        result.append(Entrant(
+            number, standings[number].length, rewards(number, reward), standings[number].reward,
+            spread, _measured(own),
+            {term: _mean(rewards(number, one)) for term, one in terms.items()},
+            trial.value if trial is not None and whole else None,
+            _mean([one.seconds for one in own]),
+            None if first is None else trial is not None and trial.params in first))
+    return result
+
+
+def _measured(runs: List[Outcome]) -> Measured:
+    return Measured(*(_mean([one.term(name) for one in runs]) for name in Measured._fields))
+
+
+def _of_mean(values: List[List[float]]) -> Optional[float]:
+    """How far the mean over the seeds lies from the truth, nine times of ten."""
+    found = luck(values)
+    return None if found is None else found / math.sqrt(len(values[0]))
 
 
 # Student's t for 90 %, by degrees of freedom; between them the one below.

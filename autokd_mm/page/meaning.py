@@ -44,8 +44,8 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
         none='feature maps are compared as they are',
         spatial_attention='where in the image activations are strong',
         channel_attention='how active each channel is in the mean',
-        attention_mask='maps weighted by the attention of both networks',
-        teacher_attention_mask="maps weighted by the teacher's attention",
+        attention_mask='positions and channels count as both networks are active there',
+        teacher_attention_mask='positions and channels count as the teacher is active there',
         random_mask="some of the student's positions are hidden, and filled in from the others"),
     connector=dict(
         conv1x1="a 1x1 convolution gives the student's feature the teacher's channels",
@@ -55,7 +55,7 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
                 instances='the boxes alone'),
     intra=dict(multi_scale='at full size and averaged over coarser grids',
                local='patch by patch'),
-    inter=dict(sample='over the images of a batch', channel='channel by channel'),
+    inter=dict(sample='between the images of a batch', channel='channel by channel'),
     distance=dict(
         l2='squared difference', cosine='angle between features',
         pearson='1 - correlation', kl='KL divergence of softmaxes',
@@ -85,6 +85,15 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
                classifier="the classifier begins as the teacher's"),
     start_lr={'0': 'frozen'})
 
+# The same of `inter`, where it is the distance that decides what it does.
+_ALONG: Dict[Tuple[str, str], str] = {
+    ('sample', 'l2'): 'each value is divided by its root mean square over the images of a batch',
+    ('sample', 'pearson'): 'each value, over the images of a batch',
+    ('sample', 'kl'): 'all values of an image',
+    ('channel', 'l2'): 'each channel is divided by its root mean square over positions and images',
+    ('channel', 'pearson'): 'each channel, over positions and images',
+    ('channel', 'kl'): 'the positions of each channel'}
+
 # Options that do nothing; a transform that does nothing is worth saying.
 _NOTHING = {'intra': 'none', 'inter': 'none', 'connector': 'identity'}
 
@@ -105,9 +114,10 @@ def recipe(spec: Spec) -> List[Tuple[str, List[Setting]]]:
     else:
         parts = [('features', spec)] if spec.has_feature else []
         logits = spec
-    found = [(name, [_setting(level, value) for level, value in branch.feature_branch.to_dict()
-                     .items() if level not in LOGITS_LEVELS
-                     and _NOTHING.get(level) != value]) for name, branch in parts]
+    found = [(name, [_setting(level, value, branch.distance)
+                     for level, value in branch.feature_branch.to_dict().items()
+                     if level not in LOGITS_LEVELS and _NOTHING.get(level) != value])
+             for name, branch in parts]
     if spec.has_logits:
         found.append(('logits', [_setting(level, value) for level, value in
                                  logits.to_dict().items() if level.startswith('logits')]))
@@ -135,6 +145,9 @@ def option_text(value: Any) -> str:
     return text.strip("'").replace('_', ' ')
 
 
-def _setting(level: str, value: Any) -> Setting:
-    does = OPTIONS.get(level.rpartition('/')[2], {}).get(str(value))
+def _setting(level: str, value: Any, distance: Any = None) -> Setting:
+    own = level.rpartition('/')[2]
+    does = OPTIONS.get(own, {}).get(str(value))
+    if own == 'inter':
+        does = _ALONG.get((str(value), str(distance)), does)
     return Setting(name_of(level), option_text(value), does or about(level))

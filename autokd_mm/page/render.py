@@ -2,18 +2,18 @@
 from __future__ import annotations
 
 import base64
-import math
 import os
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional, Sequence
 
 from optuna.study import Study
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.page import meaning, plots, sections
+from autokd_mm.page import commands, meaning, plots, sections
 from autokd_mm.page.branches import grow
 from autokd_mm.page.facts import Facts, facts_of
+from autokd_mm.page.numbers import duration, number, percent, signed
 from autokd_mm.version import __version__
 from autokd_mm.whole_file import whole_file
 
@@ -58,7 +58,8 @@ def page(facts: Facts) -> str:
     loader = Environment(loader=FileSystemLoader(str(_TEMPLATES)), autoescape=True,
                          undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     loader.filters.update(signed=signed, number=number, percent=percent, duration=duration,
-                          option=meaning.option_text, level=meaning.name_of)
+                          option=meaning.option_text, level=meaning.name_of,
+                          command=command)
     drawn = plots.installed()
     pictures = {name: draw(facts) if drawn else None
                 for name, draw in (('course', plots.course), ('curves', plots.curves))}
@@ -72,36 +73,16 @@ def page(facts: Facts) -> str:
         pictures={name: found and (Markup(found[0]), found[1])
                   for name, found in pictures.items()},
         missing='' if drawn else plots.MISSING, rows=rows, rows_left=left,
-        cost=sections.cost(facts), repeat=sections.repeat(facts), maps=_picture(facts),
+        cost=sections.cost(facts), repeat=commands.repeat(facts), maps=_picture(facts),
+        here=os.getcwd(), best=sections.best_so_far(facts),
         version=__version__, now=datetime.now().strftime('%Y-%m-%d %H:%M'))
 
 
-def signed(value: Any, digits: int = 3) -> str:
-    """``+0.264``, with a minus as wide as the plus, and 0 without either."""
-    zero = value is not None and round(value, digits) == 0
-    return number(0.0, f'.{digits}f') if zero else number(value, f'+.{digits}f')
-
-
-def number(value: Any, form: str = '.4g') -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return '–'
-    return f'{value:{form}}'.replace('-', '−')
-
-
-def percent(value: Any, form: str = '.2f') -> str:
-    """A share as percent."""
-    return number(None if value is None else 100 * value, form)
-
-
-def duration(seconds: Optional[float]) -> str:
-    if seconds is None:
-        return '–'
-    if seconds < 60:
-        return f'{seconds:.0f} s'
-    if seconds < 600:
-        return f'{int(seconds) // 60} min {int(seconds) % 60} s'
-    minutes = round(seconds / 60)
-    return f'{minutes // 60} h {minutes % 60} min' if minutes >= 60 else f'{minutes} min'
+def command(words: Sequence[str]) -> str:
+    """A command whose lines break between its words alone, as it is drawn; copied it is one."""
+    from markupsafe import Markup
+    return Markup('<pre>{}</pre>').format(Markup(' ').join(
+        Markup('<span>{}</span>').format(word) for word in words))
 
 
 def maps_of(work_dir: str, number: int) -> str:

@@ -80,14 +80,14 @@ class Effects:
                 levels.setdefault(keys[feature][0], []).append(place)
         worth = self._worth(known, levels)
         found = []
-        for places in levels.values():
+        for level, places in levels.items():
             if len(places) < 2 or not self._width:
                 continue
             contrast = worth[places] - worth[places].mean(0)
             spreads = _INSIDE * np.sqrt(np.diag(contrast @ covariance @ contrast.T))
             found.append(sorted(
-                (Effect(*keys[known[place]], self._width * float(one), self._width * float(spread),
-                        sums[known[place]].visits)
+                (Effect(level, keys[known[place]][1], self._width * float(one),
+                        self._width * float(spread), sums[known[place]].visits)
                  for place, one, spread in zip(places, contrast @ mean, spreads)),
                 key=lambda effect: -effect.mean))
         return sorted(found, key=lambda options: -max(map(beyond, options)))

@@ -18,9 +18,10 @@ def set_about(study: Study, about: Mapping[str, Any]) -> None:
         about: JSON values. ``final``: weights of its ``reward``, ``seeds``, parameters of the
             ``handcrafted``. ``full``: ``samples`` and ``words`` of the full training, None where it
             has no length. ``samples`` of a run on the proxy. ``layers``: ``name``, ``student``,
-            ``teacher`` and their shapes. ``differences`` between proxy and full training.
-            ``sampler``. ``config``: its file in the work dir. ``packages``: versions by name.
-            ``machine``: in words.
+            ``teacher`` and their shapes. ``networks``: ``name`` and ``parameters`` of ``student``
+            and ``teacher``. ``data``: the training images, in words. ``differences`` between proxy
+            and full training. ``sampler``. ``config``: its file in the work dir. ``packages``:
+            versions by name. ``machine``: in words.
     """
     if study.user_attrs.get(_ABOUT) != about:
         study.set_user_attr(_ABOUT, dict(about))

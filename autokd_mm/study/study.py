@@ -16,7 +16,7 @@ from autokd_mm.errors import StudyError
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import open_storage, study_name
 
-_SEARCH, _BASELINE, _QUEUED, _PLAN = 'search', 'baseline', 'warm_start', 'plan'
+_SEARCH, _BASELINE, _PLAN = 'search', 'baseline', 'plan'
 # User attributes of a trial. 'interrupted' is also what the tree search looks for.
 INTERRUPTED, RETRY_OF, WORKER, REASON = 'interrupted', 'retry_of', 'worker', 'reason'
 SPEC, OUTCOME = 'spec', 'outcome'  # what was tried, what came out
@@ -105,11 +105,10 @@ def open_study(work_dir: str, sampler: BaseSampler, description: Mapping[str, An
 
 
 def enqueue_once(study: Study, params: Sequence[Mapping[str, Any]]) -> None:
-    """Queue the distillers that are tried first, also if an earlier attempt got half way."""
-    if study.user_attrs.get(_QUEUED) is None:
-        for item in params:
-            study.enqueue_trial(dict(item), skip_if_exists=True)
-        study.set_user_attr(_QUEUED, len(params))
+    """Queue the distillers that are tried first, those that are there already left out: an earlier
+    attempt may have got half way, and who goes on with a search may name more."""
+    for item in params:
+        study.enqueue_trial(dict(item), skip_if_exists=True)
 
 
 def worker_name() -> str:

@@ -29,7 +29,8 @@ def test_counts_and_values():
                            trial(None, TrialState.FAIL, a='l2', b=2)]), winner=1)
     root, = [drawn.root]
     assert (root.visits, root.pruned, root.rejected, root.failed) == (6, 1, 1, 1)
-    assert drawn.hidden == 0 and root.best == .5 and root.mean == (.5 + .25 + .1 - 1) / 4
+    # Pruned ones were measured behind less: they are told apart, not averaged with the others.
+    assert drawn.hidden == 0 and root.best == .5 and root.mean == (.5 + .25 - 1) / 3
     first, second = root.below
     assert (first.label, first.visits, first.winner) == ('a = kl', 3, True)
     assert (second.label, second.visits, second.winner) == ('a = l2', 3, False)

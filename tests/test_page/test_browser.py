@@ -73,8 +73,12 @@ def test_folds_and_links(look):
 
 def test_a_command_is_selected_by_a_click(look):
     page = look(375)
-    page.locator('pre').first.click()
-    assert page.evaluate('getSelection().toString()').startswith('autokd train ')
+    told = page.locator('pre')
+    told.last.click()
+    assert page.evaluate('getSelection().toString()').split()[:2] == ['autokd', 'search']
+    # Lines break between words alone: each word is one box.
+    assert told.evaluate_all('all => all.every(one => [...one.querySelectorAll("span")].every('
+                             'word => word.getClientRects().length == 1))')
 
 
 def test_by_night_and_on_paper(look):

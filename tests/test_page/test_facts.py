@@ -24,10 +24,15 @@ def test_final_round(facts):
     # .02 x run + .1, and .05 more; the reward is the mean of two gains that are each as large.
     assert first.rewards == pytest.approx([.17, .19]) and first.mean == pytest.approx(.18)
     assert [round(one.mean, 6) for one in facts.entrants[1:]] == [.13, .13]
-    assert first.metric == pytest.approx(.7 * 1.18) and first.handcrafted is False
+    assert first.measured == pytest.approx((.7 * 1.18, .5 * .82)) and first.handcrafted is False
+    assert first.gains == pytest.approx(dict(metric=.18, gap=.18)) and first.seconds == 8
+    assert first.before == facts.top.value and facts.undistilled == pytest.approx((.7, .5))
+    # That of the rewards, which are 0 without a teacher, in units of the metric; of a difference.
+    assert facts.metric_spread == pytest.approx(.7 * math.sqrt(2) * first.spread)
     assert facts.metrics[-1] == {4: pytest.approx(.7)} and facts.final_seconds == 64
-    assert facts.expected == expected_gain({4 * 5120: first.metric, 5120: facts.top.user_attrs[
-        'outcome']['metric']}, {5120: .7, 4 * 5120: .7}, 40000, 360)
+    assert facts.expected == expected_gain(
+        {4 * 5120: first.measured.metric, 5120: facts.top.user_attrs['outcome']['metric']},
+        {5120: .7, 4 * 5120: .7}, 40000, 360)
 
 
 def test_luck_of_seeds():

@@ -1,4 +1,5 @@
 """Pages of good and of odd studies."""
+import html
 import re
 import sys
 from html.parser import HTMLParser
@@ -16,8 +17,10 @@ from autokd_mm.search import MCTSSampler
 from autokd_mm.search.extrapolation import Expected
 from autokd_mm.search.prior import Belief, Prior
 from autokd_mm.search.remembered import PRIOR
+from autokd_mm.space import DistillerSpec
 from autokd_mm.space.options import DEFAULT_OPTIONS, NUMERIC_LEVELS
 from autokd_mm.study import study as studies
+from autokd_mm.study.about import add_spent
 from autokd_mm.study.status import open_studies
 from autokd_mm.study.study import open_study
 
@@ -62,17 +65,28 @@ def of(folder, *opened):
     return checked(page(facts_of(str(folder), *opened)))
 
 
+def commands(text):
+    """As they are copied."""
+    return [html.unescape(re.sub('<[^>]*>', '', one))
+            for one in re.findall('<pre>(.*?)</pre>', text)]
+
+
 def test_a_finished_search(tmp_path):
     folder = tmp_path / 'my digits'
     folder.mkdir()
     text = of(folder, *make_search(folder))
-    assert '+12.6 points' in text and 'expected in the full training of 30 epochs' in text
-    assert f"autokd train &#39;{folder}/best_distiller.py&#39;" in text
-    assert f"autokd search &#39;{folder}/digits.py&#39; --work-dir &#39;{folder}_again&#39;" in text
-    assert 'clearly better than the same student' in text and 'No hand-crafted method' in text
+    assert '+12.6 ± 1.2 points' in text and 'expected in the full training of 30 epochs' in text
+    assert commands(text) == [
+        f"autokd search '{folder}/digits.py' --work-dir '{folder}' --resume --trials 42 "
+        "--cfg-options 'train_cfg.warm_start=[KD,AT]'",
+        f"autokd train '{folder}/best_distiller.py'",
+        f"autokd search '{folder}/digits.py' --work-dir '{folder}_again'"]
+    assert 'clearly better than the same student' in text and '(none took part)' in text
+    assert 'the mean gain in accuracy (+0.18) and gap (+0.18)' in text
+    assert 'accuracy 82.6 % · gap 0.410' in text and 'seeds +0.17, +0.19' in text
     assert 'All 40 trials' in text and 'rejected' in text and text.count('<svg viewBox') == 2
     assert 'not over' not in text and '16 × 2 × 2' in text
-    assert re.search(r'<td>teacher</td>.*20 s</td>', text)
+    assert re.search(r'<td>teacher: its training</td>.*20 s</td>', text)
 
 
 def test_what_stands_out_and_what_the_winner_has(tmp_path):
@@ -89,11 +103,74 @@ def test_what_stands_out_and_what_the_winner_has(tmp_path):
 
 def test_an_expected_gain_that_may_be_none(tmp_path, monkeypatch):
     opened = make_search(tmp_path)
-    assert 'it may still gain nothing' not in of(tmp_path, *opened)
+    text = of(tmp_path, *opened)
+    assert 'it may lose' not in text and '--twin' not in commands(text)[1]
     monkeypatch.setattr(facts, 'expected_gain', lambda *_: Expected(.01, .02, 2.))
-    assert 'it may still gain nothing' in of(tmp_path, *opened)
+    text = of(tmp_path, *opened)
+    assert 'it may lose: what is expected there reaches down to −1.0 points' in text
+    assert commands(text)[0].endswith(' train_cfg.final_round.seeds=4')
+    assert commands(text)[1].endswith('best_distiller.py --twin')
     monkeypatch.setattr(facts, 'expected_gain', lambda *_: Expected(-.01, .02, 2.))
     assert 'In the full training no gain is expected.' in of(tmp_path, *opened)
+
+
+def test_what_trials_and_final_round_say(tmp_path):
+    """The best of three trials ends behind another one."""
+    study, final = make_search(tmp_path)
+    rejected = sum(studies.is_rejected(trial) for trial in study.get_trials())
+    studies.set_plan(study, 40 - rejected, rejected, 16)
+    text = of(tmp_path, study, final)
+    best = sorted((trial.value, -trial.number) for trial in study.get_trials()
+                  if trial.value is not None)[-3:]
+    assert f'these 3 gained {best[0][0]:+.3f} to {best[2][0]:+.3f}; here 3 of them gain.' in text
+    assert '1 of 3 pairs stand in the same order as there (1.5 would be chance)' in text
+    assert f'({best[2][0]:+.3f}); none of the {39 + best[2][1]} behind it was better' in text
+    assert f'{40 - rejected} of {40 - rejected} trials, and {rejected} rejected ones' in text
+    groups = re.findall('class="group">([^<,:]*)', text)
+    assert groups == ['Final round', 'Ran to their end', 'Pruned', 'Rejected']
+
+
+def test_hand_crafted_methods_that_took_part_are_not_asked_for_again(tmp_path):
+    study, final = make_search(tmp_path)
+    found = facts_of(str(tmp_path), study, final)
+    study.set_user_attr('about', dict(study.user_attrs['about'], final=dict(
+        reward=dict(metric=1.), seeds=2, handcrafted=[found.top.params])))
+    text = of(tmp_path, study, final)
+    assert 'hand-crafted</span>' in text and not any('warm_start' in one for one in commands(text))
+
+
+def test_a_method_that_the_space_lacks_is_not_asked_for(tmp_path):
+    study, final = make_search(tmp_path)
+    study.set_user_attr('search', dict(study.user_attrs['search'], space=dict(
+        transform=['none', 'logits_only'], logits_weight=[.1, 1])))
+    assert "'train_cfg.warm_start=[KD]'" in commands(of(tmp_path, study, final))[0]
+
+
+def test_commands_for_where_one_is(tmp_path, monkeypatch):
+    (tmp_path / 'work').mkdir()
+    opened = make_search(tmp_path / 'work')
+    monkeypatch.chdir(tmp_path)
+    text = of(tmp_path / 'work', *opened)
+    assert 'autokd train work/best_distiller.py' in commands(text)
+    assert f'Run in <code>{tmp_path}</code>' in text
+
+
+def test_costs_add_up_as_they_are_told(tmp_path):
+    study, _ = make_search(tmp_path, final=False)
+    studies.set_baseline(study, dict(BASELINE, seconds=2.4))
+    add_spent(study, dict(teacher=.4, bank=.4))
+    costs = re.findall('<td class="n">(?:<b>)?(?:([0-9]+) min )?([0-9]+) s', of(
+        tmp_path, study, None).partition('id="cost"')[2].partition('</table>')[0])
+    *parts, total = [60 * int(minutes or 0) + int(seconds) for minutes, seconds in costs]
+    assert len(parts) == 5 and sum(parts) == total
+
+
+def test_what_a_distance_looks_along():
+    told = [{one.name: one.about for _, settings in meaning.recipe(
+        DistillerSpec(transform='none', connector='identity', intra='none', inter='sample',
+                      distance=distance, feature_weight=1)) for one in settings}['compared along']
+        for distance in ('l2', 'pearson', 'gram_l2')]
+    assert told[0].startswith('each value is divided') and len(set(told)) == 3
 
 
 def test_every_option_that_does_something_is_said_in_words():
@@ -105,12 +182,13 @@ def test_every_option_that_does_something_is_said_in_words():
 def test_what_was_believed(tmp_path):
     study, final = make_search(tmp_path)
     assert 'began without a prior' in of(tmp_path, study, final)
-    prior = Prior({('logits', "'kl'"): Belief(.3, 8.), ('logits', "'none'"): Belief(-.2, 8.)})
+    prior = Prior({('logits', "'kl'"): Belief(.3, 8.), ('logits', "'none'"): Belief(-.2, 8.),
+                   ('logits', "'of another search'"): Belief(.1, 8.)})
     study.set_user_attr(PRIOR, prior.to_json())
     text = of(tmp_path, study, final)
-    assert re.search('prior is of use with [0-9]+ % probability .before the first one it had 60 %',
-                     text)
-    assert re.search('kl \\+0.30.*none \u22120.20', text)
+    assert 'trials say little about that: it was believed to 60 % before the first one' in text
+    assert re.search('kl \\+0.30.*none \u22120.20', text) and 'of another search' not in text
+    assert 'The winner has what was thought best in 1 of 1 questions.' in text
     study.set_user_attr(PRIOR, 'of another version')
     assert 'began without a prior' in of(tmp_path, study, final)
 
@@ -131,7 +209,7 @@ def test_while_it_runs(tmp_path):
     study.ask()
     text = of(tmp_path, study, None)
     assert 'The search is not over' in text and 'No final round yet' in text
-    assert f'autokd search {tmp_path}/digits.py --work-dir {tmp_path} --resume' in text
+    assert f'autokd search {tmp_path}/digits.py --work-dir {tmp_path} --resume' in commands(text)
 
 
 def test_before_the_first_trial(tmp_path):

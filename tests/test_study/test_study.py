@@ -216,6 +216,8 @@ def test_first_distillers_are_queued_once_and_completely(open_):
     assert [trial.state for trial in study.trials] == [TrialState.WAITING] * 2
     study.optimize(objective, n_trials=2)
     assert params(study) == wanted
+    enqueue_once(study, [*wanted, dict(a=2, b=2, c=2)])  # who goes on names one more
+    assert [trial.state for trial in study.trials[2:]] == [TrialState.WAITING]
 
 
 def test_dead_workers_trials_are_ended_once(open_):

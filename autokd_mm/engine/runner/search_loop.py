@@ -196,7 +196,7 @@ class SearchLoop(BaseLoop):
                           task.parts)
         studies.set_plan(study, settings.trials, settings.free_rejections,
                          final.expected_length() if final else 0)
-        set_about(study, about(self.runner.cfg, task.layers, final or None, self._length(),
+        set_about(study, about(self.runner.cfg, task, final or None, self._length(),
                                prepared.trainer.samples, self.differences, sampler))
         page = Page(self.work_dir.path, study, final.study if final else None,
                     self.runner.logger.warning)
