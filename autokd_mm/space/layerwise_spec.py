@@ -21,7 +21,9 @@ class LayerwiseSpec:
     Attributes:
         layers: name of each pair of layers, with its feature branch; ``transform='left_out'``
             where the pair is not compared.
-        logits, logits_temperature ... start_lr: as in :class:`DistillerSpec`.
+        logits, logits_temperature, logits_weight, logits_schedule, prediction, prediction_weight,
+            box, box_by, box_weight, quality, quality_weight, start, start_lr: as in
+            :class:`DistillerSpec`.
     """
     layers: Tuple[Tuple[str, DistillerSpec], ...]
     logits: str = 'none'

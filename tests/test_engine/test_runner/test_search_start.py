@@ -48,6 +48,15 @@ def test_from_the_search_to_the_student(tool, config, tmp_path, study_of):
     student = MODELS.build(dict(found.model.architecture, _scope_='mmpretrain'))
     student.load_state_dict(load_weights(str(tmp_path / 'student.pth'))['state_dict'], strict=True)
 
+    # A study from before there were starts goes on in the space that it was begun in.
+    old, plain = tmp_path / 'old', 'train_cfg.warm_start=[KD]'
+    tool('search', config, '--work-dir', old, '--trials', 1, '--cfg-options', plain,
+         'train_cfg.space.start=[own]')
+    config.write_text(config.read_text() + "train_cfg['space'].pop('start')\n")
+    out = tool('search', config, '--work-dir', old, '--trials', 2, '--resume', '--cfg-options',
+               plain)
+    assert len(study_of(old).trials) == 2 and 'as the teacher' not in out
+
     (tmp_path / 'teacher.pth').unlink()
     with pytest.raises(tool.Ended) as info:
         tool('train', best, '--work-dir', tmp_path / 'again')
