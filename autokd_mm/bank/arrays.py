@@ -120,11 +120,13 @@ class RaggedArray:
         Raises:
             IndexError: there is no such row.
         """
-        found = []
+        found, opened = [], {}
         for row in _checked(rows, len(self)):
             shard, place = divmod(int(row), self._per_shard)
+            if shard not in opened:  # to open a file costs more than to copy a small row
+                opened[shard] = open_array(self._files[shard])
             start, stop = self._starts[shard][place:place + 2]
-            part = np.array(open_array(self._files[shard])[start:stop])
+            part = np.array(opened[shard][start:stop])
             found.append(decode(part, self._name).reshape(self.shapes[row]))
         return found
 

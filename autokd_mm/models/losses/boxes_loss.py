@@ -9,7 +9,8 @@ from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.losses.box_coding import BoxCoding, giou
 from autokd_mm.models.losses.class_maps_loss import checked_weight
 from autokd_mm.models.losses.levels import (BOXES, CLASSES, QUALITY, confidence, hears_levels,
-                                            in_images, joined, level_maps, over, probabilities)
+                                            in_images, joined, level_maps, over, probabilities,
+                                            settled)
 from autokd_mm.models.transforms.middles import MiddlesInBoxes
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
@@ -96,7 +97,11 @@ class BoxesLoss(SeesSizes, nn.Module):
         if inside is not None:
             count = count * inside
             weights = weights * inside
-        return over((self._distances(student, teacher) * weights).sum(), count) * self.loss_weight
+
+        def loss_of(student: Tensor) -> Tensor:
+            return over((self._distances(student, teacher) * weights).sum(), count)
+
+        return settled(loss_of, student) * self.loss_weight
 
     def _weights(self, maps: Mapping[str, Tensor]) -> Tuple[Tensor, Tensor]:
         """What each anchor counts, and what it adds to C: N x A x P each."""

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.losses.levels import (CLASSES, QUALITY, confidence, hears_levels, in_images,
-                                            joined, level_maps, over)
+                                            joined, level_maps, over, settled)
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
 
@@ -69,13 +69,16 @@ class ClassMapsLoss(SeesSizes, nn.Module):
         if self.objectness:
             objectness = joined(level_maps(maps, 'teacher', QUALITY, name), 1, QUALITY, name)
         sure = confidence(teacher, exclusive, objectness)
-        found = self._distances(student, teacher)
-        if objectness is not None:
-            found = found * objectness[:, :, 0].sigmoid()
+        weights = None if objectness is None else objectness[:, :, 0].sigmoid()
         inside = in_images(self.sizes, levels)
         if inside is not None:
-            found, sure = found * inside, sure * inside
-        return over(found.sum(), sure) * self.loss_weight
+            weights, sure = inside if weights is None else weights * inside, sure * inside
+
+        def loss_of(student: Tensor) -> Tensor:
+            found = self._distances(student, teacher)
+            return over((found if weights is None else found * weights).sum(), sure)
+
+        return settled(loss_of, student) * self.loss_weight
 
     def _distances(self, student: Tensor, teacher: Tensor) -> Tensor:
         """N x A x K x P logits -> N x A x P."""

@@ -10,7 +10,7 @@ waited for to know how many are picked.
 from __future__ import annotations
 
 from inspect import Parameter, Signature
-from typing import Callable, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Any, Callable, List, Mapping, Optional, Sequence, Tuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -121,6 +121,33 @@ def confidence(classes: Tensor, exclusive: bool, objectness: Optional[Tensor]) -
 def probabilities(classes: Tensor, exclusive: bool) -> Tensor:
     """Of the classes, of N x A x K x P logits."""
     return classes.softmax(2) if exclusive else classes.sigmoid()
+
+
+class _Settled(torch.autograd.Function):
+    """A loss whose gradient is known."""
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, loss: Tensor, gradient: Tensor) -> Tensor:
+        ctx.save_for_backward(gradient)
+        return loss.clone()
+
+    @staticmethod
+    def backward(ctx: Any, *above: Tensor) -> Tuple[Tensor, None, None]:
+        return ctx.saved_tensors[0] * above[0], None, None
+
+
+def settled(loss_of: Callable[[Tensor], Tensor], student: Tensor) -> Tensor:
+    """``loss_of(student)``, a scalar, with its gradient computed at once.
+
+    Class maps of many anchors are larger than the features. Of half a dozen tensors of their size,
+    which the backward pass would need, the gradient alone is kept until then.
+    """
+    if not (torch.is_grad_enabled() and student.requires_grad):
+        return loss_of(student)
+    own = student.detach().requires_grad_()
+    loss = loss_of(own)
+    gradient, = torch.autograd.grad(loss, own)
+    return _Settled.apply(student, loss.detach(), gradient)
 
 
 def over(total: Tensor, weights: Tensor) -> Tensor:

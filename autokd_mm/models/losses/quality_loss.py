@@ -1,12 +1,13 @@
 """Distillation of centerness and objectness."""
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autokd_mm.models.losses.class_maps_loss import checked_weight
 from autokd_mm.models.losses.levels import (CLASSES, QUALITY, confidence, hears_levels, in_images,
-                                            joined, level_maps, over)
+                                            joined, level_maps, over, settled)
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
 
@@ -51,16 +52,20 @@ class QualityLoss(SeesSizes, nn.Module):
         student = joined(levels, 1, QUALITY, name)[:, :, 0]
         target = joined(level_maps(maps, 'teacher', QUALITY, name), 1, QUALITY,
                         name)[:, :, 0].sigmoid()
-        found = F.binary_cross_entropy_with_logits(student, target, reduction='none')
-        count = target
+        count, weights = target, torch.ones_like(target)
         if not self.objectness:
             classes = level_maps(maps, 'teacher', CLASSES, name)
-            count = confidence(joined(classes, self.classes, CLASSES, name), self.exclusive, None)
-            found = found * count
+            weights = count = confidence(joined(classes, self.classes, CLASSES, name),
+                                         self.exclusive, None)
         inside = in_images(self.sizes, levels)
         if inside is not None:
-            found, count = found * inside, count * inside
-        return over(found.sum(), count) * self.loss_weight
+            weights, count = weights * inside, count * inside
+
+        def loss_of(student: Tensor) -> Tensor:
+            return over(F.binary_cross_entropy_with_logits(student, target, weights,
+                                                           reduction='sum'), count)
+
+        return settled(loss_of, student) * self.loss_weight
 
     def extra_repr(self) -> str:
         return f'objectness={self.objectness}, loss_weight={self.loss_weight}'

@@ -105,6 +105,19 @@ def test_the_formula_anchor_by_anchor(coding, distance, by):
     torch.testing.assert_close(loss(**found), torch.as_tensor(wanted), rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize('coding, distance', [(CODINGS[0], 'giou'), (CODINGS[0], 'l1'),
+                                              (CODINGS[3], 'kl'), (CODINGS[3], 'giou')], ids=str)
+def test_gradients_are_those_of_differences(coding, distance):
+    found = dense_levels.maps(anchors=1, numbers=numbers(coding))
+
+    def loss_of(*levels):
+        return BoxesLoss(3, coding, distance)(**dict(found, student_boxes_0=levels[0],
+                                                     student_boxes_1=levels[1]))
+
+    torch.autograd.gradcheck(loss_of, [found[f'student_boxes_{level}'].requires_grad_()
+                                       for level in (0, 1)], fast_mode=True)
+
+
 def test_decoding_is_that_of_mmdet():
     """With the same GIoU as between the boxes that it decodes with a real anchor."""
     pytest.importorskip('mmdet')

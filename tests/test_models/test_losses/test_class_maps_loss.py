@@ -1,4 +1,6 @@
 """Class maps of dense heads: against the formula anchor by anchor, and against the papers'."""
+import weakref
+
 import dense_levels
 import pytest
 import torch
@@ -62,6 +64,45 @@ def test_nothing_flows_to_the_teacher_and_nothing_from_the_padding():
     assert all(found[name].grad is None for name in found if name.startswith('teacher'))
     outside = found['student_classes_0'].grad[1, :, 3]
     assert (outside == 0).all() and (found['student_classes_0'].grad[1, :, :3] != 0).all()
+
+
+@pytest.mark.parametrize('distance', ('bce', 'weighted_bce', 'kl'))
+def test_gradients_are_those_of_differences(distance):
+    found = dense_levels.maps()
+    names = [name for name in found if name.startswith('student_classes')]
+
+    def loss_of(*levels):
+        return ClassMapsLoss(3, distance, loss_weight=3)(**dict(found, **dict(zip(names, levels))))
+
+    torch.autograd.gradcheck(loss_of, [found[name].requires_grad_() for name in names],
+                             fast_mode=True)
+
+
+class Box:
+    """Of a tensor that is kept for a backward pass."""
+
+
+def test_nothing_but_the_gradient_is_kept():
+    found = dense_levels.maps()
+    for level in (0, 1):
+        found[f'student_classes_{level}'].requires_grad_()
+    kept = weakref.WeakSet()
+
+    def pack(tensor):
+        box = Box()
+        box.tensor = tensor
+        kept.add(box)
+        return box
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda box: box.tensor):
+        loss = ClassMapsLoss(3)(**found)
+    assert [box.tensor.numel() for box in kept] == [2 * 26 * 2 * 3]
+    loss.backward()
+
+
+def test_without_gradients_there_is_none():
+    with torch.no_grad():
+        assert not ClassMapsLoss(3)(**dense_levels.maps()).requires_grad
 
 
 def test_an_image_that_the_teacher_sees_nothing_in_has_no_large_loss():
