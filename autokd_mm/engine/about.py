@@ -31,7 +31,7 @@ def about(config: Any, task: Task, final: Optional[FinalRound], length: Optional
     """
     return dict(
         final=final and dict(reward=final.reward.weights, seeds=final.settings.seeds,
-                             handcrafted=final.first),
+                             handcrafted=final.first, budget=final.settings.budget),
         full=length and dict(samples=length.samples, words=length.words), samples=samples,
         layers=[dict(name=pair.name, student=pair.student, teacher=pair.teacher,
                      student_shape=list(pair.student_shape),

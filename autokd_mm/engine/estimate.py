@@ -13,8 +13,6 @@ from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.engine.trial_run import Pace, pace_of
 from autokd_mm.errors import CandidateFailed, UserError
 from autokd_mm.proxy.choice import POOL
-from autokd_mm.search.reward import Reward
-from autokd_mm.study.rungs import Rungs
 from autokd_mm.task.task import Task
 
 
@@ -114,8 +112,7 @@ def _final_lengths(task: Task, settings: SearchSettings) -> int:
     if not final:
         return 0
     entrants = final.best + final.least_handcrafted(len(task.first))
-    rungs = Rungs(final.lengths, range(final.seeds), Reward({'gap': 1.0}))
-    return rungs.expected_length(min(entrants, settings.trials))
+    return final.expected_length(min(entrants, settings.trials))
 
 
 def _training(task: Task, runner: Any, settings: SearchSettings, pace: Pace) -> float:

@@ -13,6 +13,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.finalists import candidates, says_left_out, within_budget
 from autokd_mm.engine.one_trial import Trainer, look_on
 from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.proxy.ranks import RankLost
@@ -20,7 +21,7 @@ from autokd_mm.report import words
 from autokd_mm.report.export import OUTCOME
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.study import study as studies
-from autokd_mm.study.ranking import Standing, best, ranked, spec_of
+from autokd_mm.study.ranking import Standing, best, spec_of
 from autokd_mm.study.rungs import BASELINE, Run, Rungs
 
 _CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
@@ -40,15 +41,18 @@ class FinalRound:
         trainer: of the proxy; the runs have the seeds that follow on its own.
         reward: of an outcome over the undistilled student's with the same seed.
         first: parameters of the hand-crafted distillers.
+        always: those of them that a budget leaves out last.
         keep: given the number of a trial and its trained candidate, behind one run of each length.
     """
 
     def __init__(self, settings: FinalSettings, study: Study, trainer: Trainer,
                  reward: Reward, first: Sequence[Mapping[str, Any]],
-                 keep: Optional[Callable[[int, Any], None]] = None) -> None:
+                 keep: Optional[Callable[[int, Any], None]] = None,
+                 always: Sequence[Mapping[str, Any]] = ()) -> None:
         self.settings, self.search = settings, study
         self.trainer, self.reward, self.keep = trainer, reward, keep
         self.first = [dict(params) for params in first]
+        self.always = [dict(params) for params in always]
         self.seeds = [trainer.settings.seed + 1 + i for i in range(settings.seeds)]
         # The value of a run is its task loss: its reward is known when the undistilled student's
         # run with the same seed is, which another worker may be at.
@@ -62,20 +66,14 @@ class FinalRound:
         A hand-crafted distiller takes part also where it was pruned, so that there is something
         to compare the winner with.
         """
-        different: List[FrozenTrial] = []
-        for trial in ranked(trials):
-            if trial.value is not None and not any(trial.params == other.params
-                                                   for other in different):
-                different.append(trial)
-        chosen = [trial for trial in different if trial.state == TrialState.COMPLETE]
-        chosen = chosen[:self.settings.best]
-        if not chosen:
-            return []
-        missing = self.settings.least_handcrafted(len(self.first)) - sum(
-            self.is_handcrafted(trial) for trial in chosen)
-        others = [trial for trial in different
-                  if trial not in chosen and self.is_handcrafted(trial)]
-        return chosen + others[:max(0, missing)]
+        found = candidates(trials, self.settings, self.first)
+        return within_budget(found, self.settings, self.first, self.always)[0]
+
+    def left_out(self, trials: Sequence[FrozenTrial]) -> List[str]:
+        """Who would take part with a larger budget, in words; nobody without one."""
+        found = candidates(trials, self.settings, self.first)
+        left = within_budget(found, self.settings, self.first, self.always)[1]
+        return says_left_out(left, len(found), self.settings)
 
     def is_handcrafted(self, trial: FrozenTrial) -> bool:
         return trial.params in self.first
@@ -84,7 +82,9 @@ class FinalRound:
         """Every run that is known by now, see :class:`Rungs`; none without finalists."""
         done = self._runs()[0]
         crafted = {trial.number for trial in finalists if self.is_handcrafted(trial)}
-        rungs = self._rungs(crafted.__contains__ if self.settings.handcrafted else None)
+        rungs = Rungs(self.settings.steps(len(finalists)), self.seeds, self.reward,
+                      crafted.__contains__ if self.settings.handcrafted else None,
+                      self.settings.budget is not None)
         return rungs.runs([trial.number for trial in finalists], done, _outcomes(done))
 
     def expected_length(self, runs: Sequence[Run] = ()) -> int:
@@ -95,7 +95,7 @@ class FinalRound:
         """
         entrants = len({run.candidate for run in runs} - {BASELINE})
         most = self.settings.best + self.settings.least_handcrafted(len(self.first))
-        return self._rungs().expected_length(entrants or most)
+        return self.settings.expected_length(entrants or most)
 
     def take(self, runs: Sequence[Run], silent: Collection[int] = ()) -> Optional[Trial]:
         """A run that nobody has taken, signed by this worker; ``None`` when there is none left.
@@ -128,7 +128,8 @@ class FinalRound:
         """
         number, seed, length = _run_of(trial)
         about = f'final round: {f"trial {number}" if number >= 0 else "undistilled student"}, ' \
-                f'seed {seed}' + (f', length {length}' if self.settings.rungs > 1 else '')
+                f'seed {seed}' + (f', length {length}' if len(self.settings.possible_steps) > 1
+                                  else '')
         try:
             spec = None
             if number != BASELINE:
@@ -182,10 +183,10 @@ class FinalRound:
         if top is None:
             return []
         handcrafted = [trial for trial in trials if self.is_handcrafted(trial)]
-        return words.final_round(top, standings, len(self.seeds), handcrafted)
+        return words.final_round(top, standings, handcrafted) + self.left_out(trials)
 
-    def _rungs(self, is_handcrafted: Optional[Callable[[int], bool]] = None) -> Rungs:
-        return Rungs(self.settings.lengths, self.seeds, self.reward, is_handcrafted)
+    def _rungs(self) -> Rungs:
+        return Rungs(self.settings.possible_steps, self.seeds, self.reward)
 
     def _deaths(self, run: Run) -> int:
         """How many workers have died of a run."""

@@ -79,7 +79,10 @@ class Phases:
         if self.final is None:
             return
         self._write_leaderboard(now=True)  # complete, whatever becomes of the final round
-        longest = _longest(studies.finished(self.study)) * self.final.settings.length
+        done = studies.finished(self.study)
+        for line in self.final.left_out(done):
+            self.say(line)
+        longest = _longest(done) * self.final.settings.length
         while not self.limit.reached(longest):
             with self.turn(), one_look(self.study):
                 done = studies.finished(self.study)

@@ -15,6 +15,7 @@ from autokd_mm.search.reward import DEFAULT, Outcome, Reward
 from autokd_mm.space import level_of
 from autokd_mm.study import study as studies
 from autokd_mm.study.about import get_about, get_spent
+from autokd_mm.study.ladder import Step, possible
 from autokd_mm.study.ranking import Standing, best, in_order
 from autokd_mm.study.rungs import BASELINE, Run, Rungs
 from autokd_mm.study.status import FINAL, SEARCHING, STOPPED, Status, status_in
@@ -161,10 +162,12 @@ def _read_final(found: Facts, final: Study) -> Dict[int, Standing]:
     found.final_seconds = math.fsum(outcome.seconds for outcome in outcomes.values())
     about = found.about.get('final') or {}
     seeds = sorted({run.seed for run in outcomes})
-    if len(seeds) < about.get('seeds', 1):
+    if not outcomes or (len(seeds) < about.get('seeds', 1) and not about.get('budget')):
         return {}
     reward = Reward(about.get('reward') or found.search.get('reward') or DEFAULT)
-    rungs = Rungs(sorted({run.length for run in outcomes}), seeds, reward)
+    lengths = sorted({run.length for run in outcomes})
+    rungs = Rungs(possible(lengths, len(seeds)) if about.get('budget') else
+                  [Step(length, len(seeds)) for length in lengths], seeds, reward)
     standings = rungs.standings(outcomes)
     found.metrics = {number: rungs.metrics(number, outcomes) for number in [BASELINE, *standings]}
     found.entrants = _entrants(found, standings, outcomes, seeds, reward)
@@ -179,29 +182,30 @@ def _entrants(found: Facts, standings: Mapping[int, Standing], outcomes: Mapping
     first = (found.about.get('final') or {}).get('handcrafted')
     trials = {trial.number: trial for trial in found.done}
 
-    def runs(number: int, length: int) -> List[Outcome]:
-        return [outcomes[Run(number, seed, length)] for seed in seeds]
+    def runs(number: int, at: Standing) -> List[Outcome]:
+        return [outcomes[Run(number, seed, at.length)] for seed in seeds[:at.seeds]]
 
     def rewards(number: int, of: Reward) -> List[float]:
-        length = standings[number].length
-        return [of(*pair) for pair in zip(runs(number, length), runs(BASELINE, length))]
+        at = standings[number]
+        return [of(*pair) for pair in zip(runs(number, at), runs(BASELINE, at))]
 
-    longest = standings[order[0]].length
-    level = [number for number in order if standings[number].length == longest]
+    top = standings[order[0]]
+    level = [number for number in order
+             if standings[number]._replace(reward=top.reward) == top]
     # The undistilled student, with which all are compared, has 0 with each seed.
-    spread = _of_mean([[0.0] * len(seeds), *(rewards(number, reward) for number in level)])
-    lead = _of_mean([[one.metric for one in runs(number, longest)]
+    spread = _of_mean([[0.0] * top.seeds, *(rewards(number, reward) for number in level)])
+    lead = _of_mean([[one.metric for one in runs(number, top)]
                      for number in (BASELINE, *level)])
     found.metric_spread = None if lead is None or math.isnan(lead) else math.sqrt(2) * lead
-    found.undistilled = _measured(runs(BASELINE, longest))
+    found.undistilled = _measured(runs(BASELINE, top))
     terms = {term: Reward({term: 1.0}) for term, weight in reward.weights.items() if weight}
     result = []
     for number in order:
-        trial, own = trials.get(number), runs(number, standings[number].length)
+        trial, own = trials.get(number), runs(number, standings[number])
         whole = trial is not None and trial.state == TrialState.COMPLETE
         result.append(Entrant(
             number, standings[number].length, rewards(number, reward), standings[number].reward,
-            spread, _measured(own),
+            None if spread is None else spread * math.sqrt(top.seeds / len(own)), _measured(own),
             {term: _mean(rewards(number, one)) for term, one in terms.items()},
             trial.value if trial is not None and whole else None,
             _mean([one.seconds for one in own]),

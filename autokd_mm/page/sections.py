@@ -117,7 +117,8 @@ def _ahead(rows: Sequence[Entrant]) -> List[Tuple[str, float, float]]:
     if spread is None:
         return []
     top, found = rows[0], [('the student without a teacher', rows[0].mean)]
-    level = [row for row in rows[1:] if row.length == top.length]
+    level = [row for row in rows[1:] if row.length == top.length
+             and len(row.rewards) == len(top.rewards)]
     crafted = next((row for row in level if row.handcrafted), None)
     if level and level[0] is not crafted:
         found.append(('the next one', top.mean - level[0].mean))

@@ -20,7 +20,8 @@ from autokd_mm.whole_file import whole_file
 LEADERBOARD, BEST = 'leaderboard.csv', 'best_distiller.py'
 SCHEDULE_HOOK = 'mmrazor.DistillScheduleHook'
 _MEASURED = MEASURED + ('seconds', )
-_COLUMNS = ('trial', 'state', 'reward', 'final_reward', 'final_length') + _MEASURED + ('reason', )
+_COLUMNS = ('trial', 'state', 'reward', 'final_reward', 'final_length',
+            'final_seeds') + _MEASURED + ('reason', )
 _STATES = {TrialState.COMPLETE: 'complete', TrialState.FAIL: 'failed',
            TrialState.PRUNED: 'pruned', TrialState.RUNNING: 'running'}
 
@@ -125,7 +126,8 @@ def write_best(path: str, config: Config, header: List[str]) -> None:
 
 
 def _standing(reached: Optional[Standing]) -> List[str]:
-    return ['', ''] if reached is None else [_number(reached.reward), str(reached.length)]
+    return [''] * 3 if reached is None else [
+        _number(reached.reward), str(reached.length), str(reached.seeds or '')]
 
 
 def _number(value: Optional[float]) -> str:

@@ -12,7 +12,7 @@ from autokd_mm.models.distillers import Layers
 from autokd_mm.report.export import OUTCOME
 from autokd_mm.search import believed
 from autokd_mm.space import Space, Spec, level_of
-from autokd_mm.study.ranking import Standing, spec_of
+from autokd_mm.study.ranking import Standing, ranked, spec_of
 from autokd_mm.study.study import is_rejected
 
 _MEASURED = ('held-out loss {held_out_loss:.4f}, calibrated {calibrated_loss:.4f}, '
@@ -98,13 +98,12 @@ def experience(study: Study) -> List[str]:
             f'{found.factor:.1f} times as large']
 
 
-def final_round(top: FrozenTrial, standings: Mapping[int, Standing], seeds: int,
+def final_round(top: FrozenTrial, standings: Mapping[int, Standing],
                 handcrafted: Sequence[FrozenTrial]) -> List[str]:
     """How the winner was chosen.
 
     Args:
         top: the winner. standings: by trial number.
-        seeds: of the final round.
         handcrafted: trials whose distiller was made by hand.
     """
     if top.number not in standings:
@@ -113,9 +112,9 @@ def final_round(top: FrozenTrial, standings: Mapping[int, Standing], seeds: int,
     reached = standings[top.number]
     among = [trial for trial in handcrafted if trial.number in standings]
     lines = [f'  final round: reward {reached.reward:+.4f}, best of {len(standings)} distillers '
-             f'(mean of {seeds} seeds on a proxy {reached.length} times as long)']
+             f'(mean of {reached.seeds} seeds on a proxy {reached.length} times as long)']
     if among:
-        best = max(among, key=lambda trial: standings[trial.number])
+        best = ranked(among, standings)[0]
         if best.number == top.number:
             lines.append('  which is the best hand-crafted one there')
         else:
@@ -123,6 +122,8 @@ def final_round(top: FrozenTrial, standings: Mapping[int, Standing], seeds: int,
             assert spec is not None
             other = standings[best.number]
             shorter = f' at length {other.length}' if other.length < reached.length else ''
+            if other.seeds < reached.seeds:
+                shorter += f' with {other.seeds} seed' + 's' * (other.seeds > 1)
             lines.append(f'  best hand-crafted there: {spec.in_words()}, reward '
                          f'{other.reward:+.4f}{shorter}')
     return lines

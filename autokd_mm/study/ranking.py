@@ -14,11 +14,13 @@ class Standing(NamedTuple):
 
     Attributes:
         length: of its longest runs there, in lengths of the proxy. Who came further is better:
-            the others were left behind at a shorter one, which all had run.
+            the others were left behind at a shorter one, which all had run, or with fewer seeds.
         reward: mean over the seeds at that length.
+        seeds: so many; 0: not known, as many as all others.
     """
     length: int
     reward: float
+    seeds: int = 0
 
 
 def ranked(trials: Iterable[FrozenTrial],
@@ -33,8 +35,8 @@ def ranked(trials: Iterable[FrozenTrial],
     final = final or {}
 
     def key(trial: FrozenTrial) -> Any:
-        length, reward = final.get(trial.number, (0, 0.0))
-        return (-length, -reward, trial.value is None, trial.state != TrialState.COMPLETE,
+        length, reward, seeds = final.get(trial.number, Standing(0, 0.0))
+        return (-length, -seeds, -reward, trial.value is None, trial.state != TrialState.COMPLETE,
                 -(trial.value or 0.0), trial.number)
 
     return sorted(trials, key=key)
@@ -43,7 +45,7 @@ def ranked(trials: Iterable[FrozenTrial],
 def in_order(standings: Mapping[int, Standing]) -> List[int]:
     """Numbers of the trials of a final round, best first."""
     return sorted(standings, key=lambda number: (
-        -standings[number].length, -standings[number].reward, number))
+        -standings[number].length, -standings[number].seeds, -standings[number].reward, number))
 
 
 def best(trials: Iterable[FrozenTrial],

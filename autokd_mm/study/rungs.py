@@ -6,6 +6,7 @@ from typing import (Callable, Collection, Dict, Iterable, List, Mapping, NamedTu
                     Sequence)
 
 from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.study.ladder import Step, kept
 from autokd_mm.study.ranking import Standing
 
 BASELINE = -1  # in the place of a trial's number: the undistilled student
@@ -31,17 +32,20 @@ class Rungs:
     student runs on every rung, since only equal lengths can be compared.
 
     Args:
-        lengths: of the rungs, rising.
-        seeds: with which everybody runs on every rung.
+        steps: the rungs, rising.
+        seeds: of them all; a rung has the first ones.
         reward: of an outcome over the undistilled student's with the same seed.
         is_handcrafted: of a trial's number. The best hand-crafted one stays on every rung, so that
             there is something to compare the winner with; ``None``: it has to earn it.
+        within: how many go on is limited: two to the last rung, and a hand-crafted one that stays
+            takes another's place.
     """
 
-    def __init__(self, lengths: Sequence[int], seeds: Sequence[int], reward: Reward,
-                 is_handcrafted: Optional[Callable[[int], bool]] = None) -> None:
-        self.lengths, self.seeds, self.reward = list(lengths), list(seeds), reward
-        self.is_handcrafted = is_handcrafted
+    def __init__(self, steps: Sequence[Step], seeds: Sequence[int], reward: Reward,
+                 is_handcrafted: Optional[Callable[[int], bool]] = None,
+                 within: bool = False) -> None:
+        self.steps, self.seeds, self.reward = list(steps), list(seeds), reward
+        self.is_handcrafted, self.within = is_handcrafted, within
 
     def runs(self, entrants: Sequence[int], done: Collection[Run],
              outcomes: Mapping[Run, Outcome]) -> List[Run]:
@@ -54,70 +58,70 @@ class Rungs:
             outcomes: of those that have one.
         """
         found: List[Run] = []
-        for length in self.lengths:
+        for place, step in enumerate(self.steps):
+            if place:
+                last = place == len(self.steps) - 1
+                entrants = self._better(entrants, self._rewards(self.steps[place - 1], outcomes),
+                                        last)
             if not entrants:
                 break
-            rung = [Run(candidate, seed, length) for candidate in [BASELINE, *entrants]
-                    for seed in self.seeds]
-            found += rung
+            rung = [Run(candidate, seed, step.length) for candidate in [BASELINE, *entrants]
+                    for seed in self.seeds[:step.seeds]]
+            found += [run for run in rung if run not in found]
             if not all(run in done for run in rung):
                 break
-            entrants = self._better_half(entrants, self._rewards(length, outcomes))
         return found
 
     def standings(self, outcomes: Mapping[Run, Outcome]) -> Dict[int, Standing]:
-        """Of every trial that has run with all seeds on some rung: how far it came.
+        """Of every trial that has run with all seeds of some rung: how far it came.
 
         A trial that failed with one of the seeds, or whose reward is not finite, stands where it
         stood before.
         """
         found = {}
-        for length in self.lengths:
-            for number, reward in self._rewards(length, outcomes).items():
-                found[number] = Standing(length, reward)
+        for step in self.steps:
+            for number, reward in self._rewards(step, outcomes).items():
+                found[number] = Standing(step.length, reward, step.seeds)
         return found
 
     def metrics(self, number: int, outcomes: Mapping[Run, Outcome]) -> Dict[int, float]:
         """Mean metric over the seeds by length, of a trial or of :data:`BASELINE`."""
         found = {}
-        for length in self.lengths:
+        for length, seeds in self.steps:
             values = [outcomes[run].metric for run in
-                      (Run(number, seed, length) for seed in self.seeds) if run in outcomes]
-            if len(values) == len(self.seeds):
+                      (Run(number, seed, length) for seed in self.seeds[:seeds])
+                      if run in outcomes]
+            if len(values) == seeds:
                 found[length] = math.fsum(values) / len(values)
         return found
 
-    def expected_length(self, entrants: int) -> int:
-        """Of all runs together, in lengths of the proxy."""
-        total = 0
-        for length in self.lengths:
-            total += (1 + entrants) * length * len(self.seeds)
-            entrants = math.ceil(entrants / 2)
-        return total
-
-    def _rewards(self, length: int, outcomes: Mapping[Run, Outcome]) -> Dict[int, float]:
+    def _rewards(self, step: Step, outcomes: Mapping[Run, Outcome]) -> Dict[int, float]:
         """Mean over the seeds, of every trial that has one with each."""
+        length, seeds = step.length, self.seeds[:step.seeds]
         numbers = _in_order(run.candidate for run in outcomes if run.length == length)
         result = {}
         for number in numbers:
             pairs = [(outcomes.get(Run(number, seed, length)),
-                      outcomes.get(Run(BASELINE, seed, length))) for seed in self.seeds]
+                      outcomes.get(Run(BASELINE, seed, length))) for seed in seeds]
             try:
                 values = [self.reward(own, base) for own, base in pairs if own and base]
             except ValueError:
                 continue
-            if len(values) == len(self.seeds):
+            if len(values) == len(seeds):
                 result[number] = math.fsum(values) / len(values)
         return result
 
-    def _better_half(self, entrants: Sequence[int], rewards: Mapping[int, float]) -> List[int]:
+    def _better(self, entrants: Sequence[int], rewards: Mapping[int, float],
+                last: bool) -> List[int]:
         """Of all that were to run: who failed is among the worse."""
         order = sorted((number for number in entrants if number in rewards),
                        key=lambda number: -rewards[number])
-        kept = order[:math.ceil(len(entrants) / 2)]
-        if self.is_handcrafted is not None and not any(map(self.is_handcrafted, kept)):
-            kept += [number for number in order if self.is_handcrafted(number)][:1]
-        return kept
+        count = kept(len(entrants), last) if self.within else math.ceil(len(entrants) / 2)
+        on = order[:count]
+        if self.is_handcrafted is not None and not any(map(self.is_handcrafted, on)):
+            crafted = [number for number in order if self.is_handcrafted(number)][:1]
+            on = on[:count - len(crafted)] + crafted if self.within else on + crafted
+        return on
 
 
 def _in_order(numbers: Iterable[int]) -> List[int]:

@@ -80,7 +80,7 @@ def lost(standings: Standings, trials: Sequence[FrozenTrial]) -> float:
 
     The best of the proxy run there, so whoever did not is then no higher than the mean of those.
     """
-    rewards = ((trials[number].value, reward) for number, (_, reward) in standings.items()
+    rewards = ((trials[number].value, standing.reward) for number, standing in standings.items()
                if number < len(trials))
     found = [before - reward for before, reward in rewards if before is not None]
     return sum(found) / len(found) if found else 0.0
@@ -106,7 +106,7 @@ def _attributes(trial: FrozenTrial, standing: Optional[Standing]) -> Dict[str, A
     if trial.value is not None:
         found['proxy_reward'] = trial.value
     if standing:
-        found['final_length_proxies'], found['final_reward'] = standing
+        found['final_length_proxies'], found['final_reward'] = standing.length, standing.reward
     for name, shown, factor in _MEASURED:
         number = (outcome or {}).get(name)
         if number is not None and math.isfinite(number):

@@ -123,9 +123,10 @@ def standings_in(leaderboard: str) -> Optional[Standings]:
     try:
         with open(leaderboard, newline='', encoding='utf-8') as file:
             rows = [row for row in csv.DictReader(file) if row.get('final_reward')]
-        # The first version had no lengths.
+        # The first versions had no lengths and no seeds.
         return {int(row['trial']): Standing(int(row.get('final_length') or 1),
-                                           float(row['final_reward'])) for row in rows}
+                                           float(row['final_reward']),
+                                           int(row.get('final_seeds') or 0)) for row in rows}
     except OSError:
         return None
     except (KeyError, TypeError, ValueError):
@@ -142,14 +143,14 @@ def _stored(path: str) -> Study:
 
 def _stored_standings(view: Study) -> Standings:
     stored = view._storage.get_study_system_attrs(view._study_id).get(_STANDINGS) or {}
-    return {int(number): Standing(int(length), reward)
-            for number, (length, reward) in stored.items()}
+    return {int(number): Standing(int(length), reward, *map(int, seeds))
+            for number, (length, reward, *seeds) in stored.items()}
 
 
 def _rounded(standings: Standings) -> Standings:
     """As the leaderboard has them, from which a view may be made, too."""
-    return {number: Standing(length, float(f'{reward:.6g}'))
-            for number, (length, reward) in standings.items()}
+    return {number: Standing(length, float(f'{reward:.6g}'), *seeds)
+            for number, (length, reward, *seeds) in standings.items()}
 
 
 def _levels_in(seen: Sequence[FrozenTrial]) -> Levels:

@@ -15,6 +15,7 @@ from autokd_mm.datasets.annotations import LABEL, refuse_panoptic
 from autokd_mm.datasets.mixing import leave_out_mixing, mixing, says_left_out
 from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.datasets.wrappers import all_steps
+from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import find_layers, inputs_for
 from autokd_mm.layers.padding import padded
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
@@ -107,6 +108,17 @@ class Task:
         space = with_usable_rates(space, config.optim_wrapper, self.parts, say)
         self.space = space_over(self.layers, self.kind, proxy.batch_size, space, say, self.parts)
         self.first = [self.space.params(starting_point(item, self.space)) for item in warm_start]
+
+    def add_first(self, name: str) -> Optional[Dict[str, Any]]:
+        """Let a hand-crafted method be among the trials that come first; its parameters, ``None``
+        where the space does not offer it."""
+        try:
+            params = self.space.params(starting_point(name, self.space))
+        except ConfigError:
+            return None
+        if params not in self.first:
+            self.first.append(params)
+        return params
 
     def _leave_out_mixing(self) -> None:
         """Candidates see images as the cached teacher has seen them; the full training mixes them,

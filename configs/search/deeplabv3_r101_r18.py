@@ -14,4 +14,5 @@ train_cfg = dict(
     layers=dict(student='decode_head.bottleneck', teacher='decode_head.bottleneck',
                 student_logits='decode_head.conv_seg', teacher_logits='decode_head.conv_seg'),
     proxy=dict(images=0.1, held_out=200, epochs=4, views=2, input_size=512, dtype='float16'),
+    final_round=dict(best=2, budget=48),
     full_training={{_base_.train_cfg}})

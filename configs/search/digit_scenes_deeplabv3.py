@@ -11,6 +11,6 @@ train_cfg = dict(
     layers=dict(student='decode_head.bottleneck', teacher='decode_head.bottleneck',
                 student_logits='decode_head.conv_seg', teacher_logits='decode_head.conv_seg'),
     proxy=dict(images=256, held_out=128, epochs=14, views=2, threads=1),
-    final_round=dict(best=3, length=2, seeds=2, reward=dict(metric=1)),
+    final_round=dict(best=2, length=2, seeds=1, budget=16, reward=dict(metric=1)),
     train_teacher=True,
     full_training={{_base_.train_cfg}})

@@ -16,6 +16,6 @@ train_cfg = dict(
         student_logits='roi_head.shared_logits',
         teacher_logits='roi_head.shared_logits'),
     proxy=dict(images=256, held_out=128, epochs=8, views=2, threads=1),
-    final_round=dict(best=4, length=3, seeds=2, reward=dict(metric=1)),
+    final_round=dict(best=2, length=2, seeds=2, budget=30, reward=dict(metric=1)),
     train_teacher=True,
     full_training={{_base_.train_cfg}})

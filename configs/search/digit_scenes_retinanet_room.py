@@ -9,7 +9,7 @@ train_cfg = dict(
     warm_start=['PKD', 'FKD', 'MGD', 'FGD-focal', 'FitNet'],
     layers=dict(student='neck', teacher='neck'),
     proxy=dict(images=256, held_out=128, epochs=6, views=2, threads=1),
-    final_round=dict(best=3, length=4, seeds=2, reward=dict(metric=1)),
+    final_round=dict(best=2, length=3, seeds=2, budget=32, reward=dict(metric=1)),
     train_teacher=True,
     teacher_epochs=40,
     full_training={{_base_.train_cfg}})

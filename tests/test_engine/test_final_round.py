@@ -212,6 +212,10 @@ def test_expected_length(make):
     assert make([0.1], best=3).expected_length([Run(-1, 11, 4), Run(0, 11, 4)]) == 16
     final = make(first=['KD', 'AT'], best=3, handcrafted='all', rungs=3, seeds=1)
     assert final.expected_length() == 6 * 1 + 4 * 2 + 3 * 4
+    final = make(first=['KD', 'AT'], best=3, handcrafted='all', budget=40)
+    assert final.expected_length() == 6 * 4 + 3 * 4
+    final.settings = FinalSettings(best=30, budget=40)
+    assert final.expected_length() == 40
 
 
 def test_settings():
@@ -220,6 +224,9 @@ def test_settings():
     assert FinalSettings.from_config(dict(best=2, seeds=3)) == FinalSettings(2, 1, 4, 1, 3)
     assert FinalSettings.from_config(dict(handcrafted='all')).least_handcrafted(7) == 7
     assert FinalSettings.from_config(dict(handcrafted=3)).least_handcrafted(2) == 2
+    assert FinalSettings.from_config(dict(budget=24)) == FinalSettings(handcrafted='all', budget=24)
+    assert FinalSettings.from_config(dict(budget=24, handcrafted=1)).handcrafted == 1
+    assert FinalSettings.from_config(dict(budget=None)) == FinalSettings()
     assert FinalSettings.from_config(dict(reward=dict(metric=1))).reward.weights == dict(metric=1)
 
 
@@ -229,6 +236,9 @@ def test_settings():
     (dict(length=1.5), 'final_round.length=1.5'), (dict(seeds=True), 'final_round.seeds=True'),
     (dict(handcrafted='al'), "final_round.handcrafted='al'"),
     (dict(rungs=0), 'final_round.rungs=0'), (dict(length=4, rungs=4), 'final_round.rungs=4: .* 3'),
+    (dict(rungs=2, budget=30), 'final_round.rungs: with final_round.budget'),
+    (dict(budget=0), 'final_round.budget=0: must be a whole number, at least 1'),
+    (dict(budget=23), 'final_round.budget=23: too small for two .* at least 24 at .*length=4'),
     (dict(handcrafted=-1), 'final_round.handcrafted=-1: .* at least 0'),
     ('yes', "final_round='yes': must be a dict"),
     (dict(reward=dict(metrik=1)), "final_round.reward: 'metrik' is unknown, did you mean 'metric'"),

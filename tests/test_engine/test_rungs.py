@@ -1,10 +1,11 @@
 """Who goes on to longer runs in the final round."""
 import pytest
-from final_rounds import Trainer, outcome, play
+from final_rounds import Trainer, numbers, outcome, play
 
+from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.errors import CandidateFailed
 from autokd_mm.study import study as studies
-from autokd_mm.study.ranking import Standing
+from autokd_mm.study.ranking import Standing, best, ranked
 from autokd_mm.study.rungs import Run
 
 
@@ -21,8 +22,8 @@ class TestRungs:
             (None, 11, 6), ('SP', 11, 6)]
         assert 'trial 2, seed 11, length 6' in lines[-1]
         assert final.standings() == {
-            0: Standing(2, pytest.approx(0.1)), 1: Standing(3, 0.5),
-            2: Standing(6, pytest.approx(0.6)), 3: Standing(2, pytest.approx(0.3))}
+            0: Standing(2, pytest.approx(0.1), 1), 1: Standing(3, 0.5, 1),
+            2: Standing(6, pytest.approx(0.6), 1), 3: Standing(2, pytest.approx(0.3), 1)}
 
     def test_who_came_further_is_better(self, make):
         """However good the others were at a shorter length."""
@@ -81,3 +82,77 @@ class TestRungs:
         assert len(one.finished(one.runs(finalists))) == 2 and len(one.runs(finalists)) == 3
         one.run(taken[2])
         assert one.runs(finalists)[3:] == [Run(-1, 11, 2), Run(0, 11, 2)]
+
+
+class TestBudget:
+    """All begin with one seed, as long as the budget allows."""
+
+    def test_all_at_one_length_and_two_with_every_seed(self, make):
+        trainer = Trainer({('KD', 11): 0.9, ('AT', 11): 0.5, ('SP', 11): 0.4, ('ICKD', 11): 0.7,
+                           ('AT', 12): 0.8, ('SP', 12): 0.9})
+        final = make([0.4, 0.3, 0.2, 0.1], trainer, best=4, length=2, budget=16)
+        lines = play(final)
+        assert trainer.calls == [
+            *((name, 11, 2) for name in (None, 'KD', 'AT', 'SP', 'ICKD')),
+            (None, 12, 2), ('SP', 12, 2), ('AT', 12, 2)]
+        assert 'trial 1, seed 12, length 2' in lines[-1]
+        assert final.expected_length(final.runs(final.finalists(
+            studies.finished(final.search)))) == 5 * 2 + 3 * 2
+        # SP has lost its lead with the other seed, and ICKD was left behind by its first one
+        assert final.standings() == {
+            0: Standing(2, pytest.approx(0.1), 1), 1: Standing(2, pytest.approx(0.35), 2),
+            2: Standing(2, pytest.approx(0.35), 2), 3: Standing(2, pytest.approx(0.3), 1)}
+        assert final.metrics(1) == {2: 0.5} and final.metrics(-1) == {2: 0.5}
+        about = final.report(studies.finished(final.search))
+        assert 'reward +0.3500, best of 4 distillers (mean of 2 seeds on a proxy 2' in about[0]
+        assert play(final) == []
+
+    def test_who_has_fewer_seeds_is_behind(self, make):
+        """However lucky the one was."""
+        trainer = Trainer({('KD', 11): 0.3, ('AT', 11): 0.4, ('SP', 11): 0.5, ('KD', 12): 1.5,
+                           ('AT', 12): 1.5})
+        final = make([0.4, 0.3, 0.2], trainer, best=3, length=1, budget=7)
+        play(final)
+        done = studies.finished(final.search)
+        assert [trial.number for trial in ranked(done, final.standings())] == [0, 1, 2]
+        assert best(done, final.standings()).number == 0
+
+    def test_the_best_hand_crafted_one_takes_a_place_of_the_two(self, make):
+        trainer = Trainer({('AT', 11): 0.5, ('SP', 11): 0.6, ('KD', 11): 0.8})
+        final = make([0.1, 0.6, 0.5], trainer, first=['KD'], best=3, length=1, budget=7)
+        play(final)
+        assert [name for name, seed, _ in trainer.calls if seed == 12] == [None, 'AT', 'KD']
+
+    def test_all_hand_crafted_ones_join_but_rejected_ones(self, make):
+        settings = dict(best=1, length=2, seeds=1)
+        final = make([0.1, 0.6, None, 'pruned 0.3'], first=['KD', 'SP', 'ICKD'], budget=8,
+                     handcrafted='all', **settings)
+        assert numbers(final) == [1, 0, 3] and final.left_out(studies.finished(final.search)) == []
+        final.settings = FinalSettings(**settings)
+        assert numbers(final) == [1, 0]
+
+    def test_who_is_left_out_and_why(self, make):
+        final = make([0.1, 0.6, 0.5, 0.2, 0.3], first=['KD', 'ICKD', 'PKD'], best=2)
+        final.settings = FinalSettings.from_config(dict(best=2, length=2, seeds=1, budget=8))
+        assert numbers(final) == [1, 2, 4]
+        line, = final.left_out(studies.finished(final.search))
+        assert line == (
+            'final round: final_round.budget=8 is too small for 5 distillers, which need 12; left '
+            'out, the worst on the proxy: logits kl (T=4) x1 (reward on the proxy +0.1000); '
+            'feature > channel-wise > gram_l2 x5 (reward on the proxy +0.2000)')
+        assert line in final.report(studies.finished(final.search))
+        final.always = [dict(name='KD')]
+        assert numbers(final) == [1, 4, 0]
+        final.settings = FinalSettings.from_config(dict(best=2, length=2, seeds=1, budget=6))
+        assert numbers(final) == [1, 4]
+
+    def test_an_old_round_goes_on_as_it_was(self, make):
+        trainer = Trainer()
+        play(make([0.3, 0.2, 0.1], trainer, best=2), most=4)
+        play(make(trainer=trainer, best=2))
+        assert trainer.calls == [(name, seed, 4) for name in (None, 'KD', 'AT')
+                                 for seed in (11, 12)]
+        # With a budget what it has run counts, too.
+        trainer.calls = []
+        play(make(trainer=trainer, best=3, budget=64))
+        assert trainer.calls == [('SP', 11, 4), ('SP', 12, 4)]

@@ -2,6 +2,7 @@
 import math
 from pathlib import Path
 
+import optuna
 import pytest
 from studies_of_searches import make_search
 
@@ -55,6 +56,24 @@ def test_a_final_round_that_has_begun(tmp_path):
     study.set_user_attr('about', dict(study.user_attrs['about'], final=dict(
         reward=dict(metric=1.), seeds=3, handcrafted=[])))
     assert not facts_of(str(tmp_path), study, final).entrants
+
+
+def test_a_final_round_within_a_budget(tmp_path):
+    """Who has run with fewer seeds stands behind, and it is shown from its first run on."""
+    study, final = make_search(tmp_path)
+    study.set_user_attr('about', dict(study.user_attrs['about'], final=dict(
+        reward=dict(metric=1.), seeds=3, handcrafted=[], budget=40)))
+    found = facts_of(str(tmp_path), study, final)
+    assert [len(one.rewards) for one in found.entrants] == [2, 2, 2]
+    only = [trial for trial in final.trials if trial.user_attrs['seed'] != 2
+            or trial.user_attrs['candidate'] in (-1, found.entrants[1].number)]
+    assert len(only) < len(final.trials)
+    other = optuna.create_study()
+    other.add_trials(only)
+    later = facts_of(str(tmp_path), study, other).entrants
+    assert [one.number for one in later][0] == found.entrants[1].number
+    assert [len(one.rewards) for one in later] == [2, 1, 1]
+    assert later[1].spread == pytest.approx(math.sqrt(2) * later[0].spread)
 
 
 def test_no_study_yet_and_an_old_one(tmp_path):

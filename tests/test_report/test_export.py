@@ -69,14 +69,14 @@ def test_leaderboard_of_the_final_round(trials, tmp_path):
     export.write_leaderboard(str(path), trials + [
         trial(5, None, TrialState.PRUNED, rejected=True, reason='no gradient'),
         trial(6, 0.2, TrialState.PRUNED, reason='reward +0.2000 behind epoch 2 of 8')],
-        {0: Standing(4, 0.25), 3: Standing(4, -0.125), 2: Standing(2, 0.5)})
+        {0: Standing(4, 0.25, 2), 3: Standing(4, -0.125, 2), 2: Standing(4, 0.5, 1)})
     rows = list(csv.DictReader(path.open(newline='')))
     assert [tuple(row[name] for name in ('trial', 'state', 'reward', 'final_reward',
-                                         'final_length')) for row in rows] == [
-        ('0', 'complete', '0.1', '0.25', '4'), ('3', 'complete', '-0.2', '-0.125', '4'),
-        ('2', 'complete', '0.4', '0.5', '2'), ('4', 'complete', '0.4', '', ''),
-        ('6', 'pruned', '0.2', '', ''), ('1', 'failed', '', '', ''),
-        ('5', 'rejected', '', '', '')]
+                                         'final_length', 'final_seeds')) for row in rows] == [
+        ('0', 'complete', '0.1', '0.25', '4', '2'), ('3', 'complete', '-0.2', '-0.125', '4', '2'),
+        ('2', 'complete', '0.4', '0.5', '4', '1'), ('4', 'complete', '0.4', '', '', ''),
+        ('6', 'pruned', '0.2', '', '', ''), ('1', 'failed', '', '', '', ''),
+        ('5', 'rejected', '', '', '', '')]
     assert rows[-1]['reason'] == 'no gradient'
 
 
@@ -84,8 +84,9 @@ def test_leaderboard(trials, tmp_path):
     path = tmp_path / 'leaderboard.csv'
     export.write_leaderboard(str(path), trials)
     rows = list(csv.DictReader(path.open(newline='')))
-    assert list(rows[0])[:5] == ['trial', 'state', 'reward', 'final_reward', 'final_length']
-    assert list(rows[0])[5 + len(export._MEASURED) + 1:] == [
+    assert list(rows[0])[:6] == ['trial', 'state', 'reward', 'final_reward', 'final_length',
+                                 'final_seeds']
+    assert list(rows[0])[6 + len(export._MEASURED) + 1:] == [
         level for level in LEVELS if level not in RARE]
     assert [row['trial'] for row in rows] == ['2', '4', '0', '3', '1']
     assert rows[0]['held_out_loss'] == '1.5' and rows[0]['gap'] == '0.5'

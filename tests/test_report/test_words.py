@@ -52,17 +52,19 @@ def made(number, name='KD', **kwargs):
 
 def test_header_with_the_final_round():
     top, other, lost = made(3, value=0.1), made(4, 'AT', value=0.2), made(5, 'SP', value=0.3)
-    standings = {3: Standing(4, 0.5), 4: Standing(4, 0.25)}
-    final = words.final_round(top, standings, 2, [lost, other])
+    standings = {3: Standing(4, 0.5, 2), 4: Standing(4, 0.25, 2)}
+    final = words.final_round(top, standings, [lost, other])
     lines = words.header(top, HANDCRAFTED['KD'], 60, 'MCTSSampler', OUTCOME, final)
     assert lines[2].startswith('  reward +0.1000')
     assert lines[3] == ('  final round: reward +0.5000, best of 2 distillers (mean of 2 seeds on a '
                         'proxy 4 times as long)')
     assert lines[4] == '  best hand-crafted there: spatial attention > l2 x5, reward +0.2500'
-    assert words.final_round(top, standings, 2, [top, other])[1:] == [
+    assert words.final_round(top, standings, [top, other])[1:] == [
         '  which is the best hand-crafted one there']
-    assert len(words.final_round(top, standings, 2, [])) == 1
-    assert 'no distiller could be trained' in words.final_round(top, {}, 2, [])[0]
+    assert len(words.final_round(top, standings, [])) == 1
+    assert 'no distiller could be trained' in words.final_round(top, {}, [])[0]
+    fewer = {3: Standing(4, 0.5, 2), 4: Standing(4, 0.75, 1)}
+    assert words.final_round(top, fewer, [other])[1].endswith('reward +0.7500 with 1 seed')
 
 
 def test_counts():

@@ -235,9 +235,11 @@ def test_standings_of_a_leaderboard(tmp_path):
     path = tmp_path / 'leaderboard.csv'
     assert standings_in(str(path)) is None
     path.write_text('trial,final_reward,final_length\n3,0.5,4\n4,,\n')
-    assert standings_in(str(path)) == {3: (4, 0.5)}
+    assert standings_in(str(path)) == {3: (4, 0.5, 0)}
+    path.write_text('trial,final_reward,final_length,final_seeds\n3,0.5,4,2\n4,,,\n')
+    assert standings_in(str(path)) == {3: (4, 0.5, 2)}
     path.write_text('trial,final_reward\n3,0.5\n')  # of version 0.1.0
-    assert standings_in(str(path)) == {3: (1, 0.5)}
+    assert standings_in(str(path)) == {3: (1, 0.5, 0)}
     path.write_text('final_reward,x\nwords,1\n')
     with pytest.raises(StudyError, match='is not the leaderboard'):
         standings_in(str(path))

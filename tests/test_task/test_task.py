@@ -49,6 +49,16 @@ def test_first_distillers_get_the_connector_they_need(look):
     assert 'conv1x1' in task.first[0].values()
 
 
+def test_one_more_that_comes_first(look, parts):
+    task = look(warm_start=['AT'])
+    kd = task.space.params(handcrafted('KD'))
+    assert task.add_first('KD') == kd and task.add_first('KD') == kd
+    assert task.first[1:] == [kd]
+    layers = {key: value for key, value in parts.config.train_cfg.layers.items()
+              if 'logits' not in key}
+    assert look(layers=layers).add_first('KD') is None  # nothing to compare
+
+
 def test_every_layer_has_a_space_for_its_own_tensors(look, parts):
     import json
     stages = [f'backbone.layer{i}' for i in (1, 2, 3)]

@@ -1,7 +1,7 @@
 """The search as a train loop of MMEngine's Runner."""
 from __future__ import annotations
 
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import optuna
 import torch
@@ -62,6 +62,7 @@ class SearchLoop(BaseLoop):
         display: where progress is shown.
         reward, final_reward: of the search and of the final round, since :meth:`look`.
         weights: of those in the final round, for the maps of the winner.
+        always: parameters of those that a budget leaves out last, since :meth:`look`.
         full_hooks: ``custom_hooks`` of the full training, which no search runs.
         full: config and ``train_cfg`` of the full training, since :meth:`look`.
         differences: between it and the proxy, in words, since :meth:`look`.
@@ -84,6 +85,7 @@ class SearchLoop(BaseLoop):
         self.work_dir = WorkDir(runner.work_dir)
         self.display = Display(enabled=lock.worker() == 0 and is_main_process())
         self.full_hooks = leave_out(runner)
+        self.always: List[Dict[str, Any]] = []
         self.weights = KeptWeights(runner.work_dir,
                                    lambda: self.runner.val_loop.dataloader.dataset,
                                    runner.logger.warning)
@@ -141,6 +143,8 @@ class SearchLoop(BaseLoop):
         task = Task(self.runner.cfg, self.dataloader, self.model, settings.layers, settings.proxy,
                     self._options(), settings.warm_start, self.say, settings.metric)
         self.reward, self.final_reward = settings.rewards(task.has_metric, task.loss_mode != NONE)
+        if settings.final_round and settings.final_round.budget is not None:
+            self.always = list(filter(None, [task.add_first('KD')]))
         ask(self.full_hooks, self.runner)
         check_optimiser(task, self.runner.logger.warning)
         self.full = stretch(self.runner.cfg, settings.full_training, settings.full_epochs)
@@ -189,7 +193,7 @@ class SearchLoop(BaseLoop):
                              self.runner.visualizer.add_scalars, turn)
         final = settings.final_round and FinalRound(settings.final_round, study, trainer,
                                                     self.final_reward, task.first,
-                                                    self.weights.keep)
+                                                    self.weights.keep, self.always)
         sampler = type(settings.sampler).__name__
         results = Results(self.work_dir.path, *self.full, task.layers,
                           prepared.teacher_ckpt, sampler, baseline.to_dict(), self.differences,

@@ -123,6 +123,20 @@ def test_warm_start_comes_first(search, search_config, study_of):
     assert len(study.trials) == 4
 
 
+def test_every_hand_crafted_one_takes_part_within_a_budget(search, search_config, study_of):
+    """And KD, whether the warm start names it or not."""
+    search_config.write_text(search_config.read_text() +
+                             "train_cfg.update(warm_start=['AT', 'SP'], "
+                             'final_round=dict(best=1, length=1, seeds=2, budget=7))\n')
+    folder = search('--trials', 3)
+    study = study_of(folder)
+    assert spec_of(study.trials[2]).in_words() == 'logits kl (T=4) x1' and len(study.trials) == 3
+    rows = {int(row['trial']): row for row in leaderboard(folder)}
+    assert sorted(row['final_seeds'] for row in rows.values()) == ['1', '2', '2']
+    assert all(row['final_length'] == '1' for row in rows.values())
+    assert leaderboard(folder)[-1]['final_seeds'] == '1'
+
+
 def test_other_samplers_and_a_space_of_ones_own(search, study_of):
     study = study_of(search('--cfg-options', 'train_cfg.sampler.type=TPESampler',
                             'train_cfg.space.transform=[logits_only]',
