@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import os
 import platform
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 import torch
 
@@ -17,7 +17,8 @@ _PACKAGES = ('torch', 'torchvision', 'numpy', 'optuna', 'mmrazor', *OPENMMLAB)
 
 
 def about(config: Any, task: Task, final: Optional[FinalRound], length: Optional[FullLength],
-          samples: int, differences: List[str], sampler: str) -> Dict[str, Any]:
+          samples: int, differences: List[str], sampler: str,
+          reward: Mapping[str, float]) -> Dict[str, Any]:
     """JSON values for :func:`~autokd_mm.study.about.set_about`.
 
     Nothing of the command line is in it, which may hold a password; MMEngine has written the
@@ -28,8 +29,10 @@ def about(config: Any, task: Task, final: Optional[FinalRound], length: Optional
         length: of the full training.
         samples: that a run on the proxy sees.
         differences: between proxy and full training, in words.
+        reward: weights of the search's terms.
     """
     return dict(
+        reward=dict(reward),
         final=final and dict(reward=final.reward.weights, seeds=final.settings.seeds,
                              handcrafted=final.first, budget=final.settings.budget),
         full=length and dict(samples=length.samples, words=length.words), samples=samples,

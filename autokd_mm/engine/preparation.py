@@ -20,7 +20,7 @@ from autokd_mm.proxy.stepping import quiet
 from autokd_mm.proxy.trainer import ProxyTrainer
 from autokd_mm.report import words
 from autokd_mm.report.stretch import stretch
-from autokd_mm.search.reward import Reward
+from autokd_mm.search.reward import AUTO, Reward
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
 from autokd_mm.study.about import add_spent
@@ -101,7 +101,8 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     made_from = teachers.made_from(model.teacher, runner.cfg)
     trained = time.perf_counter()
     curve = task.curve(settings.full_training)
-    description = dict(made_from, **task.description(curve), reward=reward.weights)
+    description = dict(made_from, **task.description(curve),
+                       reward=AUTO if settings.reward == AUTO else reward.weights)
     if ranks.size > 1:  # what compares samples of a batch has seen the shares
         description['ranks_per_trial'] = ranks.size
     if ranks.leads:

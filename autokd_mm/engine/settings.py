@@ -15,7 +15,8 @@ from autokd_mm.proxy.ranks import check_ranks
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.search import build_sampler
-from autokd_mm.search.reward import DEFAULT, DEFAULT_WITHOUT_METRIC, Reward
+from autokd_mm.search.reward import (AUTO, DEFAULT, DEFAULT_WITHOUT_METRIC, Outcome, Reward,
+                                     terms_for)
 from autokd_mm.space import level_of
 from autokd_mm.space.checks import refuse_unknown, whole_number
 from autokd_mm.study.heartbeat import Heartbeat
@@ -41,7 +42,8 @@ class SearchSettings:
         space: option lists that replace the default ones, by level.
         sampler: ``MCTSSampler`` or any of Optuna's, with its arguments; for ours also
             ``experience``, see :func:`~autokd_mm.experience.load_prior`. Checked: the sampler.
-        reward: weight of each term. Checked: a :class:`Reward`, ``None`` for the task's own.
+        reward: weight of each term; ``'auto'``: by what the undistilled student can do, see
+            :func:`terms_for`. Checked: a :class:`Reward`, ``None`` for the task's own, ``'auto'``.
         proxy: see :class:`ProxySettings`. Checked: one of these.
         metric: which value of ``val_evaluator`` is the reward's ``metric``; ``None``: accuracy, box
             mAP or mean IoU.
@@ -114,29 +116,40 @@ class SearchSettings:
         if given.metric is not None and not isinstance(given.metric, str):
             raise ConfigError(f'train_cfg.metric={given.metric!r}: must be the name of a value of '
                               "val_evaluator, such as 'coco/bbox_mAP_50'")
-        reward = Reward(given.reward) if given.reward else None
+        reward = given.reward
+        if isinstance(reward, str) and reward != AUTO:
+            raise ConfigError(f"train_cfg.reward={reward!r}: must be 'auto' or weights of terms, "
+                              'like dict(metric=0.5, gap=0.5)')
+        if reward and reward != AUTO:
+            reward = Reward(reward)
         proxy = ProxySettings.from_config(given.proxy or {}, loader_batch_size)
         sampler = _sampler(given, proxy)
         check_ranks(given.ranks_per_trial, world, proxy.batch_size)
         return replace(given, full_training=dict(given.full_training), layers=dict(given.layers),
-                       space=dict(given.space or {}), sampler=sampler, reward=reward, proxy=proxy,
+                       space=dict(given.space or {}), sampler=sampler, reward=reward or None,
+                       proxy=proxy,
                        rejection=Rejection.from_config(given.rejection),
                        pruner=build_pruner(given.pruner, proxy.epochs),
                        final_round=FinalSettings.from_config(given.final_round),
                        storage=check_storage(given.storage),
                        max_hours=TimeLimit(given.max_hours), heartbeat=Heartbeat(given.heartbeat))
 
-    def rewards(self, has_metric: bool, has_loss: bool = True) -> Tuple[Reward, Reward]:
+    def rewards(self, has_metric: bool, has_loss: bool = True,
+                baseline: Optional[Outcome] = None) -> Tuple[Reward, Reward]:
         """Of the search, and of the final round.
 
         Args:
             has_metric, has_loss: whether they are measured on the held-out images.
+            baseline: the undistilled student on the proxy, on which ``'auto'`` depends.
 
         Raises:
             ConfigError: one is not, and one of the two counts it.
         """
         without = DEFAULT_WITHOUT_METRIC if has_loss else dict(gap=1.0)
-        own = self.reward or Reward(DEFAULT if has_metric else without)
+        usual = DEFAULT if has_metric else without
+        if self.reward == AUTO and has_metric and baseline is not None:
+            usual = terms_for(baseline.metric)
+        own = self.reward if isinstance(self.reward, Reward) else Reward(usual)
         final = (self.final_round and self.final_round.reward) or own
         for reward in (own, final):
             reward.refuse_without_metric(has_metric)

@@ -164,7 +164,8 @@ def _read_final(found: Facts, final: Study) -> Dict[int, Standing]:
     seeds = sorted({run.seed for run in outcomes})
     if not outcomes or (len(seeds) < about.get('seeds', 1) and not about.get('budget')):
         return {}
-    reward = Reward(about.get('reward') or found.search.get('reward') or DEFAULT)
+    reward = Reward(about.get('reward') or found.about.get('reward')
+                    or found.search.get('reward') or DEFAULT)
     lengths = sorted({run.length for run in outcomes})
     rungs = Rungs(possible(lengths, len(seeds)) if about.get('budget') else
                   [Step(length, len(seeds)) for length in lengths], seeds, reward)

@@ -53,7 +53,7 @@ def answer(facts: Facts) -> Dict[str, Any]:
 def _terms(facts: Facts, entrant: Optional[Entrant]) -> List[Tuple[str, Optional[float]]]:
     """What the reward is the mean of, and the winner's gain in each where that is known."""
     own = (facts.about.get('final') or {}).get('reward')
-    weights = own or facts.search.get('reward') or DEFAULT
+    weights = own or facts.about.get('reward') or facts.search.get('reward') or DEFAULT
     names = dict(metric=metric_name(facts), held_out_loss='loss',
                  calibrated_loss='calibrated loss')
     gains = entrant.gains if entrant else {}

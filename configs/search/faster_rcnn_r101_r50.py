@@ -23,5 +23,6 @@ train_cfg = dict(
         teacher_logits='roi_head.shared_logits'),
     proxy=dict(images=0.01, held_out=200, epochs=8, batch_size=16, input_size=400,
                dtype='float16'),
+    reward='auto',
     final_round=dict(best=2, budget=48),
     full_training={{_base_.train_cfg}})

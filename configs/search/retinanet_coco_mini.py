@@ -131,6 +131,7 @@ train_cfg = dict(
     warm_start=['FitNet', 'PKD', 'FGD-focal'],
     layers=dict(student='neck', teacher='neck'),
     proxy=dict(images=96, held_out=32, epochs=2, views=1, dtype='float16'),
+    reward='auto',
     final_round=dict(best=2, length=2, seeds=1),
     train_teacher=True,
     full_training=dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=6))

@@ -1,4 +1,5 @@
 """The keys of a search's train_cfg."""
+import math
 from dataclasses import fields
 
 import pytest
@@ -9,6 +10,7 @@ from autokd_mm.errors import AutoKDWarning, ConfigError, DataError
 from autokd_mm.experience import load_prior
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.search import MCTSSampler
+from autokd_mm.search.reward import Outcome
 
 NEEDED = dict(full_training=dict(max_epochs=2), layers=dict(student='a', teacher='b'))
 KEYS = ('full_training layers trials space sampler reward metric proxy rejection pruner '
@@ -44,6 +46,7 @@ def test_what_the_keys_stand_for():
     (dict(sampler=dict(type='MCTSSampler', experience=dict(without=['x']))),
      "sampler.experience.without: 'x' is unknown"),
     (dict(sampler=dict(type='MCTSampler')), "sampler.type: 'MCTSampler' is unknown"),
+    (dict(reward='aoto'), "train_cfg.reward='aoto': must be 'auto' or weights of terms"),
     (dict(reward=dict(metrik=1)), "reward: 'metrik' is unknown, did you mean 'metric'"),
     (dict(metric=0.5), "train_cfg.metric=0.5: must be the name of a value of val_evaluator"),
     (dict(proxy=dict(epoch=1)), "proxy: 'epoch' is unknown, did you mean 'epochs'"),
@@ -73,6 +76,24 @@ def test_rewards_by_task():
     assert own.weights == dict(gap=1) and final.weights == dict(metric=1)
     own, final = read(reward=dict(gap=1), final_round=None).rewards(False)
     assert own.weights == final.weights == dict(gap=1)
+
+
+def test_a_reward_by_what_the_undistilled_student_can_do():
+    """The metric counts where it is more than luck."""
+    found = read(reward='auto', final_round=dict(reward=dict(metric=1)))
+
+    def weights(metric, has_metric=True):
+        baseline = Outcome(1.0, 1.0, 0.5, metric, 1.0)
+        return [one.weights for one in found.rewards(has_metric, True, baseline)]
+
+    assert weights(0.049) == [dict(gap=1), dict(metric=1)]
+    assert weights(0.05)[0] == weights(0.7)[0] == dict(metric=0.5, gap=0.5)
+    assert found.rewards(True)[0].weights == dict(metric=0.5, gap=0.5)  # before it is known
+    found = read(reward='auto')
+    assert weights(0.0) == [dict(gap=1)] * 2
+    assert weights(math.nan, False) == [dict(calibrated_loss=0.5, gap=0.5)] * 2
+    plain = read().rewards(True, True, Outcome(1.0, 1.0, 0.5, 0.0, 1.0))
+    assert [one.weights for one in plain] == [dict(metric=0.5, gap=0.5)] * 2
 
 
 @pytest.mark.parametrize('values, words', [

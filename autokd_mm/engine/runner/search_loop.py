@@ -31,7 +31,8 @@ from autokd_mm.registry import LOOPS
 from autokd_mm.report.progress import Display
 from autokd_mm.report.results import Results
 from autokd_mm.report.stretch import stretch
-from autokd_mm.report.words import differing
+from autokd_mm.report.words import differing, metric_text
+from autokd_mm.search.reward import AUTO, Outcome
 from autokd_mm.space.start import OWN
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
@@ -169,6 +170,15 @@ class SearchLoop(BaseLoop):
     def _prepare(self, task: Task, ranks: Ranks) -> Prepared:
         return prepare(task, self.runner, self.settings, self.reward, ranks, self.display.show)
 
+    def _settle(self, task: Task, baseline: Outcome) -> None:
+        """Rewards that depend on what the undistilled student can do."""
+        self.reward, self.final_reward = self.settings.rewards(
+            task.has_metric, task.loss_mode != NONE, baseline)
+        if self.settings.reward == AUTO:
+            terms = ' and '.join(self.reward.weights)
+            self.say(f'reward: {terms}, by the metric of the undistilled student'
+                     f'{metric_text(baseline.metric)}')
+
     def _length(self) -> Optional[FullLength]:
         loader = self.dataloader
         return FullLength.of(self.full[1], len(loader.dataset), loader.batch_size or 1)
@@ -188,6 +198,7 @@ class SearchLoop(BaseLoop):
             self.say(f'interrupted trials run again: {", ".join(map(str, queued))}')
         self.display.show('undistilled student', 0, 1)
         baseline = baseline_of(study, trainer, self.say)
+        self._settle(task, baseline)
         runner = TrialRunner(study, task.space, trainer, self.reward, baseline,
                              settings.rejection, settings.proxy.epochs, self.say,
                              self.runner.visualizer.add_scalars, turn)
@@ -201,7 +212,8 @@ class SearchLoop(BaseLoop):
         studies.set_plan(study, settings.trials, settings.free_rejections,
                          final.expected_length() if final else 0)
         set_about(study, about(self.runner.cfg, task, final or None, self._length(),
-                               prepared.trainer.samples, self.differences, sampler))
+                               prepared.trainer.samples, self.differences, sampler,
+                               self.reward.weights))
         page = Page(self.work_dir.path, study, final.study if final else None,
                     self.runner.logger.warning)
         return Phases(study, runner, final, results, self.display, turn, self.say, settings.trials,

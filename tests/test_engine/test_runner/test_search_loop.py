@@ -126,7 +126,7 @@ def test_warm_start_comes_first(search, search_config, study_of):
 def test_every_hand_crafted_one_takes_part_within_a_budget(search, search_config, study_of):
     """And KD, whether the warm start names it or not."""
     search_config.write_text(search_config.read_text() +
-                             "train_cfg.update(warm_start=['AT', 'SP'], "
+                             "train_cfg.update(warm_start=['AT', 'SP'], reward='auto', "
                              'final_round=dict(best=1, length=1, seeds=2, budget=7))\n')
     folder = search('--trials', 3)
     study = study_of(folder)
@@ -135,6 +135,8 @@ def test_every_hand_crafted_one_takes_part_within_a_budget(search, search_config
     assert sorted(row['final_seeds'] for row in rows.values()) == ['1', '2', '2']
     assert all(row['final_length'] == '1' for row in rows.values())
     assert leaderboard(folder)[-1]['final_seeds'] == '1'
+    assert study.user_attrs['search']['reward'] == 'auto'
+    assert study.user_attrs['about']['reward'] == dict(metric=0.5, gap=0.5)  # it is above 5 %
 
 
 def test_other_samplers_and_a_space_of_ones_own(search, study_of):
