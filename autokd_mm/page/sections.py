@@ -168,9 +168,9 @@ def best_so_far(facts: Facts) -> Optional[Dict[str, Any]]:
 def prior(facts: Facts) -> Dict[str, Any]:
     """What was believed of the options that this search offered before its first trial, how far
     the trials bear it out, and in how many questions the winner has what was believed best."""
-    offered = {(level_of(name), repr(option)) for trial in facts.done
-               for name, asked in trial.distributions.items()
-               for option in getattr(asked, 'choices', ())}
+    asked = {(name, getattr(one, 'choices', ())) for trial in facts.done
+             for name, one in trial.distributions.items()}
+    offered = {(level_of(name), repr(option)) for name, choices in asked for option in choices}
     levels: Dict[str, List[Tuple[str, float, float]]] = {}
     for key, belief in (facts.prior.options if facts.prior else {}).items():
         if key in offered or not facts.done:
