@@ -9,6 +9,8 @@ from autokd_mm import experience
 from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.experience import (DEFAULT, load_prior, load_tasks, of_source, of_study, pool, read,
                                   recommend, remember, statistics, write)
+from autokd_mm.search import MCTSSampler
+from autokd_mm.space import DistillerSpace, Shapes, level_of
 
 LOGITS, DISTANCES = ('none', 'kl', 'pearson_both'), ('l2', 'cosine')
 
@@ -223,3 +225,13 @@ def test_the_best_options_are_recommended_with_what_they_promise():
     assert 0.8 < found[0].gain < 1.2 and 0 < found[0].deviation < 0.5
     surer = recommend([task(name, seed=n) for n, name in enumerate('abcdef')], specs)[0]
     assert surer.deviation < found[0].deviation
+
+
+def test_a_level_that_no_earlier_search_has_asked():
+    """The default experience is from before students could start from the teacher."""
+    space = DistillerSpace(shapes=Shapes(starts=('classifier', )))
+    study = optuna.create_study(direction='maximize', sampler=MCTSSampler(
+        seed=0, shared_name=level_of, prior=load_prior('default', 8000, pytest.fail)))
+    study.optimize(lambda trial: float(space.suggest(trial).start is not None), n_trials=30)
+    values = [trial.value for trial in study.trials]
+    assert sum(values[15:]) > 12

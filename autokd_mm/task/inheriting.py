@@ -27,11 +27,12 @@ def fitting_parts(student: nn.Module, teacher: nn.Module, kind: str,
         ConfigError: an unknown start, or none that fits where the student's own is not offered.
     """
     wanted = _listed('start', options)
-    asked = [start for start in starts_of(kind == LABEL) if start in wanted]
+    known = starts_of(student, kind == LABEL)
+    asked = [start for start in known if start in wanted]
     parts = parts_of(student, teacher, asked)
     if OWN not in wanted and not parts.fitting:
         why = '; '.join(dict.fromkeys(parts.faults.values())) or \
-            f'this task has {", ".join(starts_of(kind == LABEL))}'
+            f'this task has {", ".join(known)}'
         raise ConfigError(f'space.start: {list(wanted)} cannot be copied from the teacher ({why}); '
                           f"did you mean '{OWN}'?")
     for line in parts.in_words():

@@ -104,8 +104,10 @@ def test_description_is_json_and_tells_tasks_apart(look, parts):
     other.optim_wrapper.optimizer.lr = 0.3
     task = look(other)
     changed = json.loads(json.dumps(task.description(task.curve(dict(max_epochs=40)))))
+    # As wide as the teacher, the student may begin with its classifier.
     assert {key for key in found if found[key] != changed[key]} == {
-        'student', 'optim_wrapper', 'learning_rate', 'shapes'}
+        'student', 'optim_wrapper', 'learning_rate', 'shapes', 'space'}
+    assert changed['shapes']['starts'] == ['classifier'] and 'starts' not in found['shapes']
 
 
 def test_curve_of_a_loop_that_counts_iterations(look, parts):

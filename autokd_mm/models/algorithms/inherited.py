@@ -41,7 +41,7 @@ class Parts(NamedTuple):
 
     def in_words(self) -> List[str]:
         """A line for each that fits, and one that says why others do not."""
-        lines = [f'start={start}: {" and ".join(part.modules)} as the teacher\'s ({part.tensors} '
+        lines = [f'start={start}: {", ".join(part.modules)} as the teacher\'s ({part.tensors} '
                  'tensors)' for start, part in self.fitting.items()]
         reasons = dict.fromkeys(self.faults.values())
         if reasons:
@@ -72,9 +72,11 @@ def first_of(teacher: nn.Module) -> nn.Module:
     return teacher.networks()[0] if isinstance(teacher, Teachers) else teacher
 
 
-def starts_of(classifies: bool) -> Tuple[str, ...]:
+def starts_of(student: nn.Module, classifies: bool) -> Tuple[str, ...]:
     """The starts that mean something for a classifier, or for a detector or segmentor."""
-    return (CLASSIFIER, ) if classifies else (HEAD, NECK_HEAD)
+    if classifies:
+        return (CLASSIFIER, )
+    return (HEAD, NECK_HEAD) if _named(student, 'neck') else (HEAD, )
 
 
 def copy_part(student: nn.Module, teacher: nn.Module, modules: Sequence[str]) -> None:
@@ -135,9 +137,7 @@ class StartFromTeacher:
 def _fits(student: nn.Module, teacher: nn.Module,
           start: str) -> Tuple[Tuple[str, ...], Optional[str]]:
     """The modules that are copied, or why they are not."""
-    names = [name for name, module in student.named_children() if module.state_dict()]
-    heads = [name for name in names if name.endswith(('head', 'heads'))]
-    necks = [name for name in names if name.endswith(('neck', 'necks'))]
+    heads, necks = _named(student, 'head'), _named(student, 'neck')
     if not heads:
         return (), f'the student ({type(student).__name__}) has no head with weights'
     if start == NECK_HEAD and not necks:
@@ -150,6 +150,12 @@ def _fits(student: nn.Module, teacher: nn.Module,
         elif not name.startswith('aux'):
             return (), fault
     return tuple(found), None
+
+
+def _named(network: nn.Module, kind: str) -> List[str]:
+    """The modules of a network that are called so and have weights: ``bbox_head`` is a head."""
+    return [name for name, module in network.named_children()
+            if name.endswith((kind, f'{kind}s')) and module.state_dict()]
 
 
 def _differs(student: nn.Module, teacher: nn.Module, name: str) -> Optional[str]:

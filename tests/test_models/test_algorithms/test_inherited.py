@@ -16,7 +16,7 @@ from autokd_mm.registry import MODELS
 
 SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.02, momentum=0.9,
                                                weight_decay=0.1))
-DENSE = starts_of(False)
+DENSE = ('head', 'neck_head')
 
 
 class Network(nn.Module):
@@ -46,7 +46,9 @@ def test_neck_and_head_of_a_detector():
     assert found.fitting['neck_head'].tensors == 2 + 4 and not found.faults
     assert found.in_words() == [
         "start=head: bbox_head as the teacher's (4 tensors)",
-        "start=neck_head: neck and bbox_head as the teacher's (6 tensors)"]
+        "start=neck_head: neck, bbox_head as the teacher's (6 tensors)"]
+    assert starts_of(detector(), False) == DENSE and starts_of(detector(), True) == ('classifier', )
+    assert starts_of(Network(decode_head=head()), False) == ('head', )
 
 
 def test_a_neck_behind_a_wider_backbone():

@@ -14,4 +14,5 @@ train_cfg = dict(
                feature_weight=[1, 25],
                logits=['none', 'kl', 'pearson_both'],
                logits_temperature=[4],
-               logits_weight=[1]))
+               logits_weight=[1],
+               start=['own']))  # as when the table was made
