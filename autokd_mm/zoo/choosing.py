@@ -7,6 +7,7 @@ from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
 from autokd_mm.engine.tracebacks import first_line
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import find_layers
+from autokd_mm.layers.predictions import KEYS, read_heads
 from autokd_mm.models.distillers import Layers, disable_inplace
 from autokd_mm.models.heads import share_boxes
 from autokd_mm.space.handcrafted import starting_point
@@ -77,7 +78,7 @@ def choose(looked: Looked, proxy: Proxy) -> Choice:
                 runners_up.append(line)
             continue
         try:
-            chosen = _checked(looked, proxy, dict(names, **logits))
+            chosen = _first_that_fits(looked, proxy, names, logits, why)
         except ConfigError as error:
             refused = refused or f'{way.what}: {error}'
             runners_up.append(f'not {way.what}: {error}')
@@ -87,6 +88,26 @@ def choose(looked: Looked, proxy: Proxy) -> Choice:
         raise ConfigError('TEACHER: no layers can be paired; ' + (refused or '; '.join(
             features.unmatched(ways, student, teacher))))
     return chosen._replace(why=why, runners_up=runners_up)
+
+
+def _first_that_fits(looked: Looked, proxy: Proxy, names: Dict[str, Any], said: Dict[str, Any],
+                     why: List[str]) -> Choice:
+    """Features with what the heads say; without predictions where levels or anchors differ.
+
+    Raises:
+        ConfigError: the features do not fit.
+    """
+    try:
+        choice = _checked(looked, proxy, dict(names, **said))
+    except ConfigError as error:
+        if KEYS[0] not in said:
+            raise
+        choice = _checked(looked, proxy, names)
+        why.append(f'predictions: none, {error}')
+        return choice
+    if choice.layers.predictions is not None:
+        why.append(f'predictions: {choice.layers.predictions.in_words()}')
+    return choice
 
 
 def _refuse_other_classes(looked: Looked) -> None:
@@ -172,6 +193,12 @@ def _of_boxes(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str
         reason = str(error).partition(': ')[2].partition(', it must')[0]
         why.append(f'logits: none, {reason}; boxes of two networks are compared where a '
                    'StandardRoIHead judges those of the teacher')
+        heads = dict.fromkeys(KEYS, 'bbox_head')
+        try:
+            read_heads(heads, student, teacher, False)
+            return heads
+        except ConfigError as refused:
+            why.append(f'predictions: none, {refused}')
         ours, theirs = map(class_layers, looked.heard)
         names = [name for name, channels in ours.items() if theirs.get(name) == channels]
         if names:

@@ -3,14 +3,15 @@ import dense_tasks
 import numpy as np
 import pytest
 import torch
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import Layers, distiller_config, for_bank, spec_from_config
 from autokd_mm.proxy.batches import ProxyBatches
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.registry import MODELS
-from autokd_mm.space import DistillerSpec
+from autokd_mm.space import DistillerSpec, LayerwiseSpec
 from autokd_mm.task.spaces import space_over
 
 HEADS = dict(student_predictions='bbox_head', teacher_predictions='bbox_head')
@@ -103,6 +104,27 @@ def test_a_config_is_read_back(name, task):
     mapping = config['loss_forward_mappings']['loss_classes']
     assert list(mapping) == [f'{who}_classes_{level}' for who in ('student', 'teacher')
                              for level in range(5)]
+
+
+def test_through_the_file_of_a_found_config(task, tmp_path):
+    file = tmp_path / 'found.py'
+    Config(dict(distiller=distiller_config(SPECS['features'], task.layers))).dump(str(file))
+    config = Config.fromfile(str(file)).distiller
+    assert spec_from_config(config) == SPECS['features'] and MODELS.build(config)
+
+
+def test_layers_with_options_of_their_own(task):
+    layers = Layers(task.layers.pairs, shared=False, predictions=task.layers.predictions)
+    left_out = DistillerSpec('left_out')
+    first, *rest = [pair.name for pair in layers.pairs]
+    spec = LayerwiseSpec(((first, SPECS['features'].feature_branch),
+                          *((name, left_out) for name in rest)), **ALL)
+    assert spec_from_config(distiller_config(spec, layers), layers) == spec
+
+
+def test_what_the_heads_do_not_have_is_one_line(task):
+    with pytest.raises(ConfigError, match='layers.student_predictions'):
+        distiller_config(SPECS['alone'], Layers(task.layers.pairs))
 
 
 def test_in_words(task):
