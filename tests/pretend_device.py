@@ -13,14 +13,14 @@ would look for numbers that are not there.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 from unittest import mock
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 OURS = os.path.join(ROOT, 'autokd_mm') + os.sep
@@ -33,7 +33,7 @@ _WAITS = {'_local_scalar_dense': 'item', 'nonzero': 'nonzero', 'masked_select': 
           '_unique2': 'unique', 'unique_dim': 'unique', 'unique_consecutive': 'unique',
           'equal': 'equal', 'bincount': 'bincount', 'nms': 'nms', 'repeat_interleave': 'repeat'}
 _TWO_DEVICES = ('copy_', '_to_copy', '_foreach_copy_')
-# Not set_ and resize_, which are for memory that is used again: nobody asks for its shape.
+# Not set_ and resize_, which are for memory that is used again, whose shape nobody asks for.
 _NEW_SHAPE = ('squeeze_', 'unsqueeze_', 'transpose_', 't_', 'as_strided_', 'resize_as_')
 _ALIKE = ('cat', 'stack', 'mm', 'bmm', 'convolution')  # not even a number of another device
 
@@ -150,8 +150,8 @@ class Pretended(TorchDispatchMode):
 
 def _on_cuda(func: Any, args: Any, kwargs: Any, waits: Optional[List[Wait]] = None) -> Any:
     """Run an operation on what its tensors hold, or raise what a GPU would."""
-    name, schema = func._schema.name.split('::')[1], func._schema
-    tensors = [item for item in tree_flatten((args, kwargs))[0] if isinstance(item, torch.Tensor)]
+    name, written, returned = _facts(func)
+    tensors = _tensors([args, list(kwargs.values())])
     there = [tensor for tensor in tensors if isinstance(tensor, PretendTensor)]
     device = kwargs.get('device')
     on_cuda = bool(there) if device is None else device.type in ('cuda', 'meta')
@@ -161,7 +161,7 @@ def _on_cuda(func: Any, args: Any, kwargs: Any, waits: Optional[List[Wait]] = No
             waits.append(Wait(kind, _line()))
 
     if there and name not in _TWO_DEVICES:
-        _refuse_two_devices(name, schema, args, kwargs, tensors)
+        _refuse_two_devices(name, _written(written, args, kwargs), args, tensors)
     if on_cuda and kwargs.get('generator') is not None:
         raise DeviceFault(f'{name}: a generator of the CPU for numbers on cuda:0')
     if there and name in _WAITS:
@@ -179,45 +179,68 @@ def _on_cuda(func: Any, args: Any, kwargs: Any, waits: Optional[List[Wait]] = No
     if device is not None:
         kwargs = dict(kwargs, device=CPU)
     if there and name in _NEW_SHAPE:
-        raise NotImplementedError(f'{name} changes the shape of a tensor in place')
-    args_held, kwargs_held = tree_map(_held, (args, kwargs))
-    return _as_returned(schema, args, kwargs, func(*args_held, **kwargs_held), on_cuda)
+        with torch._C._DisableTorchDispatch():
+            func(*args, **kwargs)  # of what C++ takes it for
+    args_held, kwargs_held = _each(_held, args), {key: _each(_held, value)
+                                                  for key, value in kwargs.items()}
+    made = func(*args_held, **kwargs_held)
+    if returned:
+        found = _written(written, args, kwargs)
+        return found[0] if returned == 1 else tuple(found)
+    return _each(_wrapped, made) if on_cuda else made
+
+
+@functools.lru_cache(maxsize=None)
+def _facts(func: Any) -> Tuple[str, Sequence[Tuple[int, str]], int]:
+    """Of an operation its name, place and name of the arguments that it writes to, and how many of
+    these it returns."""
+    schema = func._schema
+    written = [(place, argument.name) for place, argument in enumerate(schema.arguments)
+               if argument.alias_info is not None and argument.alias_info.is_write]
+    returned = schema.returns and schema.returns[0].alias_info is not None and bool(written)
+    return schema.name.split('::')[1], written, len(schema.returns) if returned else 0
+
+
+def _wrapped(item: Any) -> Any:
+    return PretendTensor(item) if isinstance(item, torch.Tensor) else item
+
+
+def _tensors(item: Any) -> List[torch.Tensor]:
+    """In lists of lists; pytree's functions take twice as long as all the rest."""
+    if isinstance(item, torch.Tensor):
+        return [item]
+    if isinstance(item, (list, tuple)):
+        return [found for part in item for found in _tensors(part)]
+    return []
+
+
+def _each(function: Callable[[Any], Any], item: Any) -> Any:
+    """The same lists with ``function`` of what is in them."""
+    if isinstance(item, (list, tuple)):
+        return type(item)([_each(function, part) for part in item])
+    return function(item)
 
 
 def _held(item: Any) -> Any:
     return item.held if isinstance(item, PretendTensor) else item
 
 
-def _as_returned(schema: Any, args: Any, kwargs: Any, made: Any, on_cuda: bool) -> Any:
-    """What an operation returns: of one that works in place the tensor that was given."""
-    written = _written(schema, args, kwargs)
-    if written and schema.returns and schema.returns[0].alias_info is not None:
-        return written[0] if len(schema.returns) == 1 else tuple(written)
-    if not on_cuda:
-        return made
-    return tree_map(lambda item: PretendTensor(item) if isinstance(item, torch.Tensor) else item,
-                    made)
+def _written(places: Sequence[Tuple[int, str]], args: Any, kwargs: Any) -> List[torch.Tensor]:
+    return _tensors([args[place] if place < len(args) else kwargs.get(name)
+                     for place, name in places])
 
 
-def _written(schema: Any, args: Any, kwargs: Any) -> List[torch.Tensor]:
-    found = []
-    for place, argument in enumerate(schema.arguments):
-        if argument.alias_info is not None and argument.alias_info.is_write:
-            value = args[place] if place < len(args) else kwargs.get(argument.name)
-            found += [item for item in tree_flatten(value)[0] if isinstance(item, torch.Tensor)]
-    return found
-
-
-def _refuse_two_devices(name: str, schema: Any, args: Any, kwargs: Any,
+def _refuse_two_devices(name: str, written: List[torch.Tensor], args: Any,
                         tensors: List[torch.Tensor]) -> None:
-    indices = list(tree_flatten(args[1])[0]) if name.startswith(
-        ('index.', 'index_put', '_index_put_impl', '_unsafe_index')) or name == 'index' else []
+    if all(isinstance(tensor, PretendTensor) for tensor in tensors):
+        return
+    indices = _tensors(args[1]) if name == 'index' or name.startswith(
+        ('index_put', '_index_put_impl', '_unsafe_index')) else []
     if indices and not isinstance(args[0], PretendTensor):
         raise DeviceFault('indices should be either on cpu or on the same device as the indexed '
                           'tensor (cpu)')
     strangers = [tensor for tensor in tensors if not isinstance(tensor, PretendTensor)
                  and not any(tensor is index for index in indices)]
-    written = _written(schema, args, kwargs)
     for tensor in strangers:
         if tensor.dim() or name in _ALIKE or any(tensor is one for one in written):
             raise DeviceFault(f'{name}: expected all tensors to be on the same device, but found '
@@ -312,6 +335,8 @@ def pretend_cuda() -> Iterator[Pretended]:
         stack.enter_context(mock.patch.object(torch.Tensor, 'cuda', lambda self, *args, **kwargs:
                                               self.to(CUDA)))
         stack.enter_context(mock.patch.object(utils, 'DEVICE', 'cuda'))
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)  # the tensors are small
         stack.callback(torch.__future__.set_overwrite_module_params_on_conversion, overwrites)
         torch.__future__.set_overwrite_module_params_on_conversion(True)
         yield stack.enter_context(Pretended())

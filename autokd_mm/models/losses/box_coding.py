@@ -71,7 +71,8 @@ class BoxCoding:
         """N x A x D x P -> N x A x 4 x P: (x1, y1, x2, y2) in sides of the anchor, or strides."""
         found = self.plain(values)
         if self.type == 'delta':
-            scale, shift = (found.new_tensor(each).view(4, 1) for each in (self.stds, self.means))
+            scale, shift = (torch.tensor(each, dtype=found.dtype).view(4, 1).to(
+                found.device, non_blocking=True) for each in (self.stds, self.means))
             found = found * scale + shift
             half = found[:, :, 2:].clamp(-_LARGEST, _LARGEST).exp() / 2
             return torch.cat((found[:, :, :2] - half, found[:, :, :2] + half), 2)

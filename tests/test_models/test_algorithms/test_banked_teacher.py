@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.model import ExponentialMovingAverage
+from pretend_device import pretend_cuda
 
 from autokd_mm.bank import FeatureBank, Plan
 from autokd_mm.bank.identity import weights_digest
@@ -204,3 +205,17 @@ def test_folders_that_are_no_such_bank(build, write, tmp_path):
     (tmp_path / 'torn' / 'head.fc.00001.npy').write_bytes(b'')
     with pytest.raises(ConfigError, match='model.bank.path: torn or changed: .*head.fc.00001.npy'):
         build(bank=path)
+
+
+def test_a_gpu_is_waited_for_once_to_compare(build, batch, write):
+    bank = write()
+    with pretend_cuda() as device:
+        model, online = build(bank=bank).to('cuda'), build()
+        found = []
+        for _ in range(2):
+            with device.counted() as waits:
+                losses = step(model, seen_in(batch, 0))
+                sum(losses.values()).backward()
+            found.append([wait for wait in waits if wait.ours])
+    assert found[0] and not found[1]
+    same({name: loss.cpu() for name, loss in losses.items()}, step(online, batch))

@@ -4,6 +4,7 @@ import copy
 import pytest
 import torch
 from mmengine.registry import DefaultScope
+from pretend_device import pretend_cuda
 
 from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.distillers import feed_teacher
@@ -157,3 +158,18 @@ def test_mistakes_in_names_and_shapes(build, teachers, configs, batch):
                   distiller=listening())
     with pytest.raises(ConfigError, match='mean_logits: the teachers must give one tensor'):
         heard(model, batch)
+
+
+def test_a_gpu_is_not_waited_for_by_each_of_them(build, teachers, batch):
+    found = []
+    with pretend_cuda() as device:
+        for count in (1, 3):
+            pairs = [('head.fc', f'{number}.head.fc') for number in range(count)]
+            model = build(teacher=dict(teachers, teachers=teachers['teachers'][:count]),
+                          distiller=listening(*pairs)).to('cuda')
+            data = model.data_preprocessor(copy.deepcopy(batch), True)
+            with device.counted() as waits:
+                losses = model(**data, mode='loss')
+                sum(losses.values()).backward()
+            found.append([wait for wait in waits if wait.ours])
+    assert len(losses) == 4 and found == [[], []]
