@@ -214,9 +214,8 @@ def cost(facts: Facts) -> Dict[str, Any]:
     spent = {state: math.fsum(one.seconds for trial, one in outcomes
                               if one and (trial.state == TrialState.COMPLETE) == state)
              for state in (True, False)}
-    rows = [('teacher: its training', facts.spent.get('teacher')),
-            ("bank: the teacher's answers to the proxy's images, on disk",
-             facts.spent.get('bank')),
+    rows = [("teacher's training", facts.spent.get('teacher')),
+            ('bank of its answers', facts.spent.get('bank')),
             ('student without a teacher', facts.baseline.seconds if facts.baseline else None),
             ('trials to the end', spent[True] or None), ('pruned trials', spent[False] or None),
             ('final round', facts.final_seconds or None)]

@@ -86,7 +86,7 @@ def test_a_finished_search(tmp_path):
     assert 'accuracy 82.6 % · gap 0.410' in text and 'seeds +0.17, +0.19' in text
     assert 'All 40 trials' in text and 'rejected' in text and text.count('<svg viewBox') == 2
     assert 'not over' not in text and '16 × 2 × 2' in text
-    assert re.search(r'<td>teacher: its training</td>.*20 s</td>', text)
+    assert re.search(r'<td>teacher&#39;s training</td>.*20 s</td>', text)
 
 
 def test_what_stands_out_and_what_the_winner_has(tmp_path):
