@@ -13,4 +13,5 @@ train_cfg = dict(
     proxy=dict(images=256, held_out=128, epochs=14, views=2, threads=1),
     final_round=dict(best=2, length=2, seeds=1, budget=16, reward=dict(metric=1)),
     train_teacher=True,
+    teacher_epochs=60,
     full_training={{_base_.train_cfg}})

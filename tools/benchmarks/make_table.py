@@ -31,6 +31,7 @@ import _cli  # noqa: E402
 
 MEASURED = ('held_out_loss', 'calibrated_loss', 'gap', 'debiased_gap', 'mse_gap', 'linear_gap',
             'relation_gap', 'metric')
+DENSE = ('recall', 'foreground_gap', 'maps_gap')  # of detectors and segmentors, see dense_terms.py
 COLUMNS = ('index', 'seed', 'state', 'reason', *MEASURED, 'test_metric', 'seconds', 'curve')
 BASELINE = -1  # the undistilled student's place in the list of distillers
 
@@ -49,7 +50,8 @@ def parse_args():
     parser.add_argument('--curve', action='store_true', help='measure behind every epoch')
     parser.add_argument('--test-images', type=int, default=0, help='0 takes all')
     parser.add_argument('--no-test', action='store_true',
-                        help='leave the test images alone; the held-out ones are measured')
+                        help='leave the test images alone; the held-out ones are measured, of '
+                             'detectors and segmentors always')
     parser.add_argument('--max-hours', type=float, default=1e9)
     parser.add_argument('--export', metavar='FILE.csv.gz', help='write what is finished and stop')
     return parser.parse_args()
@@ -100,6 +102,7 @@ def work(args):
     os.makedirs(folder, exist_ok=True)
     with lock.exclusive(os.path.join(folder, '.lock')):
         bench = Candidates(args, 1 if args.no_test else args.test_images)
+        args.no_test = args.no_test or bench.dense is not None
         study = open_study(folder)
         specs = listed(args, bench) if args.only else list(bench.task.space.enumerate())
         study.set_user_attr('about', about(args, bench, specs))
@@ -143,6 +146,8 @@ def run(bench, spec, seed, curve, test):
         points.append(trainer.measure(student))
     seconds = time.perf_counter() - started
     tested = dict(test_metric=bench.test_metric(student)) if test else {}
+    if bench.dense is not None:
+        points[-1] = dict(points[-1], **bench.dense.measure(student))
     return dict(points[-1], **tested, state='complete', seconds=seconds,
                 curve=points if curve else [])
 
@@ -191,7 +196,8 @@ def export(args):
     with_curve = any(row.get('curve') for row in rows)
     text = io.StringIO()
     text.write(f'# {json.dumps(dict(study.user_attrs["about"], baseline=baseline))}\n')
-    columns = COLUMNS if with_curve else COLUMNS[:-1]
+    more = tuple(name for name in DENSE if any(name in row for row in rows))
+    columns = COLUMNS[:-1] + more + (COLUMNS[-1:] if with_curve else ())
     table = csv.writer(text, lineterminator='\n')
     table.writerow(columns)
     for row in rows:

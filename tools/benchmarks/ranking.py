@@ -5,7 +5,8 @@
 
 Both tables are of tools/benchmarks/make_table.py: the same distillers and seeds on the proxy (with
 --curve) and trained longer. Every reward is computed from SHORT, seed by seed against the
-undistilled student of that seed, and compared with the mean accuracy on the test images in LONG:
+undistilled student of that seed, and compared with the mean accuracy on the test images in LONG
+(the metric on the held-out ones where nothing was tested, as of detectors and segmentors):
 Kendall's tau over all distillers that could be trained, and how many of the best five are among
 the reward's best five.
 """
@@ -25,6 +26,8 @@ sys.path.append(os.path.dirname(os.path.dirname(FOLDER)))
 
 DIGITS = os.path.join(FOLDER, 'tables', 'ranking_digits_{}.csv.gz')
 PAIRS = ('calibrated_loss', 'metric')
+# Candidates of detectors and segmentors, see parts/dense_terms.py.
+DENSE = ('recall', 'foreground_gap', 'maps_gap')
 GAPS = ('gap', 'debiased_gap', 'mse_gap', 'linear_gap', 'relation_gap')
 
 
@@ -50,6 +53,35 @@ def outcome(row):
                    **{name: float(row.get(name) or 'nan') for name in MEASURED})
 
 
+def dense_terms(row):
+    """Those that a row has."""
+    return {name: float(row[name]) for name in DENSE if row.get(name) not in (None, '')}
+
+
+class DenseReward:
+    """The gain in one candidate of a term, alone or with a half of another reward.
+
+    Args:
+        term: of :data:`DENSE`.
+        values: of all runs, by outcome.
+        beside: weights of a reward; ``None``: alone.
+    """
+
+    def __init__(self, term, values, beside=None):
+        from autokd_mm.search.reward import Reward
+        self.term, self.values = term, values
+        self.beside = beside and Reward(beside)
+
+    def __call__(self, outcome, baseline):
+        own, base = (self.values[id(one)][self.term] for one in (outcome, baseline))
+        gain = (own - base) / max(abs(base), 0.01)
+        gain = gain if self.term == 'recall' else -gain
+        if not math.isfinite(gain):
+            raise ValueError(f'{self.term} is not finite')
+        gain = 1 + math.log(gain) if gain > 1 else max(-1.0, gain)
+        return gain if self.beside is None else (gain + self.beside(outcome, baseline)) / 2
+
+
 def candidates():
     """Rewards by name: every term, the paper's pair, and pairs of a loss and a gap."""
     from autokd_mm.search.reward import TERMS
@@ -68,7 +100,7 @@ def compare(weights, short, baseline, long, epoch=None):
     from scipy.stats import kendalltau
 
     from autokd_mm.search.reward import Reward
-    reward, sums = Reward(weights), {}
+    reward, sums = weights if callable(weights) else Reward(weights), {}
     for (index, seed), result in short.items():
         if (index, seed) not in long:
             continue
@@ -130,10 +162,15 @@ def about_the_long_training(found, long, none):
         found.add('long training, seed against seed: common best', own[1], 'of 5')
 
 
-def rank(found, short, baseline, long):
-    """A table of all rewards, the best first; returns their names."""
+def rank(found, short, baseline, long, more):
+    """A table of all rewards, the best first; returns the names of those that points of a curve
+    has.
+
+    Args:
+        more: other rewards by name.
+    """
     table = []
-    for name, weights in candidates().items():
+    for name, weights in {**candidates(), **more}.items():
         result = compare(weights, short, baseline, long)
         if result and math.isfinite(result[0]):
             table.append((name, *result))
@@ -145,7 +182,7 @@ def rank(found, short, baseline, long):
     for name, tau, _, hits, _ in table:
         found.add(f'{name}: tau', tau, "Kendall's tau")
         found.add(f'{name}: of the best five', hits, 'of 5')
-    return [name for name, *_ in table]
+    return [name for name, *_ in table if name not in more]
 
 
 def by_epoch(found, names, short, baseline, long):
@@ -167,6 +204,25 @@ def by_epoch(found, names, short, baseline, long):
                       "Kendall's tau")
 
 
+def worth(row):
+    """Of a long training."""
+    return float(row.get('test_metric') or row['metric'])
+
+
+def dense_rewards(head, rows, short, baseline):
+    """Rewards by name of the terms that only detectors and segmentors have, if they are there."""
+    values = {id(one): dense_terms(rows[key]) for key, one in short.items()}
+    values.update((id(one), dense_terms(head['baseline'][str(seed)]))
+                  for seed, one in baseline.items())
+    terms = [name for name in DENSE if values and all(name in one for one in values.values())]
+    found = {}
+    for term in terms:
+        found[term] = DenseReward(term, values)
+        for beside in ('gap', 'metric'):
+            found[f'{beside} + {term}'] = DenseReward(term, values, {beside: 1.0})
+    return found
+
+
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
     parser.add_argument('short', nargs='?', metavar='SHORT', help='table of the proxy')
@@ -186,11 +242,9 @@ def main():
     about, later = read(args.long)
     short = {key: outcome(row) for key, row in rows.items() if row['state'] == 'complete'}
     baseline = {int(seed): outcome(row) for seed, row in head['baseline'].items()}
-    long = {key: float(row['test_metric']) for key, row in later.items()
-            if row['state'] == 'complete'}
-    about_the_long_training(found, long, [float(row['test_metric'])
-                                          for row in about['baseline'].values()])
-    names = rank(found, short, baseline, long)
+    long = {key: worth(row) for key, row in later.items() if row['state'] == 'complete'}
+    about_the_long_training(found, long, [worth(row) for row in about['baseline'].values()])
+    names = rank(found, short, baseline, long, dense_rewards(head, rows, short, baseline))
     by_epoch(found, names[:args.followed], short, baseline, long)
     found.finish(args)
 

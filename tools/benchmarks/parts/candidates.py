@@ -5,6 +5,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 import _cli  # noqa: E402
+from parts.dense_terms import DenseTerms  # noqa: E402
 
 
 class Candidates:
@@ -13,7 +14,7 @@ class Candidates:
     Args:
         args: of a parser made by ``_cli.parser``.
         test_images: the first so many images of the test dataloader give ``test_metric``;
-            0 for all.
+            0 for all. Of classifiers; tables of other tasks have ``--no-test``.
     """
 
     def __init__(self, args, test_images=0):
@@ -21,6 +22,7 @@ class Candidates:
         from mmengine.registry import DATASETS
         from mmengine.runner import Runner
 
+        from autokd_mm.datasets.annotations import LABEL
         from autokd_mm.engine.preparation import prepare_trainer
         from autokd_mm.proxy.data import read_views
         from autokd_mm.teacher import checkpoint as teachers
@@ -40,6 +42,10 @@ class Candidates:
                                        task.curve(settings.full_training),
                                        self.runner.logger.warning, loop.display.show)
         self.runner.model.teacher.cpu()
+        self.dense, self.test_pixels, self.test_labels = None, [], []
+        if task.kind != LABEL:
+            self.dense = DenseTerms(self.trainer, self.runner.model.teacher)
+            return
         dataset = DATASETS.build(config.test_dataloader.dataset)
         rows = np.arange(min(test_images or len(dataset), len(dataset)))
         shape = self.trainer.held_out.images.bank.arrays['pixels'].shape[1:]
