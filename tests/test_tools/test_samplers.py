@@ -1,4 +1,5 @@
 """tools/benchmarks/samplers.py on a table of a dozen distillers, made up on the spot."""
+import gzip
 import importlib
 import json
 import sys
@@ -94,3 +95,31 @@ def test_nsga2_with_its_own_mutation_probability_is_random_search(tools, table):
     random = places(type='RandomSampler')
     assert places(type='NSGAIISampler', population_size=20) == random
     assert places(**samplers.SAMPLERS['NSGA-II']) != random
+
+
+def test_tables_of_other_fields(tools, tmp_path, monkeypatch):
+    """A conditional space: the second question depends on the first answer; a leaf is invalid."""
+    found = dict(questions=[['kind', ['a', 'b']], ['x', [0, 1, 2]], ['y', [0.1, 0.2]]],
+                 leaves=[[0, 0, 1, 0], [0, 0, 1, 1], [0, 0, 1, 2], [0, 1, 2, 0], [0, 1, 2, 1]],
+                 rewards=[[1.0, 3.0], [5.0], None, [0.0], [4.0]])
+    with gzip.open(tmp_path / 'other.json.gz', 'wt') as file:
+        json.dump(found, file)
+    goal = importlib.import_module('parts.foreign').read(tmp_path / 'other.json.gz')
+    assert goal.truth.tolist() == [2, 5, 0, 0, 4]
+    seen = {goal.value(0, number) for number in range(20)}
+    assert seen == {1.0, 3.0} and np.isnan(goal.value(2, 0)) and 1 <= goal.duration(0, 0) < 2
+    fixed = optuna.trial.FixedTrial({'kind': 'b', 'y': 0.2})
+    assert goal.place(fixed) == 4 and list(fixed.params) == ['kind', 'y']
+    run(tools, monkeypatch, '--table', tmp_path / 'other.json.gz', '--samplers', 'MCTS', '--trials',
+        5, '--seeds', 2, '--parallel', 1, '--work-dir', tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / 'other.jsonl').read_text().splitlines()]
+    assert [line['regret'][-1] for line in lines] == [0, 0]  # each of the five was tried
+
+
+@pytest.mark.parametrize('name', ['xor', 'needle', 'families'])
+def test_made_up_functions(tools, name):
+    made = importlib.import_module('parts.foreign').SYNTHETIC[name]
+    goal, other = made(0), made(1)
+    assert len(goal.truth) == (4000 if name == 'families' else 4096)
+    assert goal.truth.argmax() != other.truth.argmax()
+    assert goal.value(7, 0) == made(0).value(7, 0) != goal.value(7, 1)

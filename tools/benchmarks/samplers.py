@@ -3,6 +3,8 @@
 
     python tools/benchmarks/samplers.py --table tools/benchmarks/tables/digits.csv.gz --work-dir D
     python tools/benchmarks/samplers.py --work-dir D                     # landscapes
+    python tools/benchmarks/samplers.py --table F.json.gz --work-dir D   # of another field
+    python tools/benchmarks/samplers.py --table xor --work-dir D         # needle, families: made up
     python tools/benchmarks/samplers.py --table T --ablation --work-dir D
     python tools/benchmarks/samplers.py --table T --experience default --without digits --work-dir D
     python tools/benchmarks/samplers.py --time --work-dir D
@@ -26,7 +28,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 import numpy as np  # noqa: E402
 import optuna  # noqa: E402
 from optuna.trial import TrialState  # noqa: E402
-from parts import figures, priors, samplers_figures, samplers_time  # noqa: E402
+from parts import figures, foreign, priors, samplers_figures, samplers_time  # noqa: E402
 from parts import samplers_report as report  # noqa: E402
 from parts.landscape import Landscape  # noqa: E402
 
@@ -67,7 +69,9 @@ FEW = {'GP': (10, 100), 'TPE multivariate, group': (50, 200)}
 
 def parse_args():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--table', help='file of make_table.py; without one, landscapes')
+    parser.add_argument('--table', help='file of make_table.py, a table of another field '
+                        f'(.json.gz), or one of {", ".join(foreign.SYNTHETIC)}; without one, '
+                        'landscapes')
     parser.add_argument('--weights', nargs='+', default=[], metavar='TERM=WEIGHT',
                         help='of the reward, e.g. calibrated_loss=0.5 gap=0.5')
     parser.add_argument('--samplers', nargs='+', metavar='NAME', help='some of: '
@@ -113,6 +117,10 @@ def objective(args, seed):
             _objectives.clear()
             _objectives[seed] = Landscape(seed, noise_seed=seed)
         return _objectives[seed]
+    if args.table in foreign.SYNTHETIC:
+        return foreign.SYNTHETIC[args.table](seed)
+    if args.table not in _objectives and args.table.endswith('.json.gz'):
+        _objectives[args.table] = foreign.read(args.table)
     if args.table not in _objectives:
         weights = {term: float(weight) for term, weight in (w.split('=') for w in args.weights)}
         _objectives[args.table] = TabularObjective(Table(args.table, Reward(weights or None)))
@@ -149,7 +157,8 @@ def one(job):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     goal = objective(args, seed)
     start = time.process_time()
-    sampler = build_sampler(args.settings[name], seed, shared_name=level_of)
+    shared = None if isinstance(goal, foreign.Leaves) else level_of
+    sampler = build_sampler(args.settings[name], seed, shared_name=shared)
     places, seen = replay(goal, sampler, n_trials, n_parallel)
     seconds = time.process_time() - start
     return dict(sampler=name, parallel=n_parallel, seed=seed, trials=n_trials,
