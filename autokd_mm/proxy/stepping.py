@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from typing import Any, Callable, ContextManager, Dict, Iterator, Optional, Sequence
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from mmengine.logging import MMLogger
@@ -37,12 +37,15 @@ class Stepper:
                  ranks: Ranks) -> None:
         self.candidate, self.curve, self.steps = candidate, curve, steps
         self.masks, self.ranks = masks, ranks
+        slower = candidate.inherited and candidate.start_lr not in (0, 1)
         with quiet():
-            if candidate.inherited and candidate.start_lr not in (0, 1):
+            if slower:
                 optim_wrapper = with_start_rate(optim_wrapper, candidate, candidate.inherited,
                                                 candidate.start_lr)
             self.optim = build_optim_wrapper(candidate, usable(optim_wrapper, distills=True))
             self.optim.initialize_count_status(candidate, 0, steps)
+        if slower:
+            _put_together(self.optim.optimizer)
         self.optim.step = self._averaged(self.optim.step)
         self._rates = [group['lr'] for group in self.optim.param_groups]
         self._done = 0
@@ -77,6 +80,21 @@ class Stepper:
             step(**kwargs)
 
         return averaged
+
+
+def _put_together(optimizer: torch.optim.Optimizer) -> None:
+    """Make one group of all parameters with the same options. MMEngine makes one of each parameter,
+    and a step of so many groups takes twice as long."""
+    groups: List[Dict[str, Any]] = []
+    for group in optimizer.param_groups:
+        options = {key: value for key, value in group.items() if key != 'params'}
+        same = next((other for other in groups if options == {
+            key: value for key, value in other.items() if key != 'params'}), None)
+        if same is None:
+            groups.append(group)
+        else:
+            same['params'].extend(group['params'])
+    optimizer.param_groups[:] = groups
 
 
 def refuse_infinite(loss: torch.Tensor, when: str) -> None:

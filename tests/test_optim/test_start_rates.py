@@ -37,7 +37,7 @@ def rates(config, model):
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return {names[id(parameter)]: (group['lr'], group['weight_decay'])
             for group in optim.param_groups for parameter in group['params']
-            if id(parameter) in names}  # OneDL's MMEngine adds a number of its own
+            if id(parameter) in names}  # the wrapper adds a number of its own
 
 
 @pytest.mark.parametrize('shared', [False, True])

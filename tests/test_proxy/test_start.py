@@ -69,6 +69,11 @@ def test_how_fast_it_learns(trainer, other, rate):
     full = trainer.optim_wrapper.optimizer.lr
     assert found[id(seen[0].student.backbone.conv1.weight)] == full
     assert found.get(id(head.fc.weight), full) == pytest.approx(full * (rate or 1))
+    # A step takes as long as any: one group for each rate, not one for each parameter.
+    trained = [p for p in seen[0].parameters() if p.requires_grad]
+    groups = [[p for p in group['params'] if any(p is own for own in trained)]
+              for group in stepper.optim.param_groups]
+    assert sum(map(len, groups)) == len(trained) and sum(map(bool, groups)) == 1 + (rate == 0.1)
 
 
 def test_simkd_is_the_distance_of_features_and_the_teachers_classifier(
