@@ -15,7 +15,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.bare_teacher import with_body
 from autokd_mm.models.algorithms.held_teacher import HeldTeacher
-from autokd_mm.models.algorithms.inherited import StartFromTeacher, copy_part, keep_statistics
+from autokd_mm.models.algorithms.inherited import StartFromTeacher, first_of, keep_statistics
 from autokd_mm.models.algorithms.seen_as_student import SeenAsStudent
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.models.algorithms.teacher_input import TeacherInput
@@ -121,7 +121,6 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         self._weigh_teacher(isinstance(teacher, dict), teacher_ckpt)
         self._start = None if start is None else StartFromTeacher(
             start, self.architecture, self.teacher)
-        self._start_is_due = self._start is not None
         self.to_teacher = self._way_to_teacher(speaks_of_images(teacher), teacher_input)
         self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
         self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
@@ -165,12 +164,13 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         """Initialise the student and the connectors; the teacher if nobody has given it weights.
         The first time the student gets the part of the teacher that it starts from."""
         super().init_weights()
+        first = first_of(self.teacher)
+        trained = not self._teacher_needs_init or first._is_init or bool(first.init_cfg)
         if self._teacher_needs_init:
             self.teacher.init_weights()
             self._teacher_needs_init = False
-        if self._start_is_due:
-            copy_part(self.architecture, self.teacher, self.inherited)
-            self._start_is_due = False
+        if self._start is not None:
+            self._start.give(self.architecture, self.teacher, trained)
 
     @property
     def inherited(self) -> Tuple[str, ...]:

@@ -1,9 +1,11 @@
 """Parts of the student that begin as the teacher's: which of them fit, and how they are given."""
 from __future__ import annotations
 
+import logging
 from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import torch
+from mmengine.logging import print_log
 from torch import nn
 
 from autokd_mm.errors import ConfigError, nearest
@@ -113,6 +115,11 @@ class StartFromTeacher:
         student: whose part it is; it is frozen here, before an optimiser or a wrapper sees it.
         teacher: that the part is copied from.
 
+    Attributes:
+        modules: that are copied.
+        frozen: whether they are.
+        due: they have not been copied yet.
+
     Raises:
         ConfigError: another key or part, or one that does not fit; with the shapes.
     """
@@ -129,9 +136,23 @@ class StartFromTeacher:
         parts = parts_of(student, teacher, (part, ))
         if part not in parts.fitting:
             raise ConfigError(f'{KEY}.part={part!r} cannot be copied: {parts.faults[part]}')
-        self.modules = parts.fitting[part].modules
+        self.modules, self.due = parts.fitting[part].modules, True
         if self.frozen:
             freeze_part(student, self.modules)
+
+    def give(self, student: nn.Module, teacher: nn.Module, trained: bool) -> None:
+        """Copy the part, the first time.
+
+        Args:
+            trained: the teacher has weights of a file.
+        """
+        if not self.due:
+            return
+        self.due = False
+        if not trained:
+            print_log(f'{KEY}: teacher_ckpt is not set, so {", ".join(self.modules)} begin as the '
+                      'teacher is initialised', 'current', logging.WARNING)
+        copy_part(student, teacher, self.modules)
 
 
 def _fits(student: nn.Module, teacher: nn.Module,

@@ -134,11 +134,11 @@ def alike(build, configs):
     """An algorithm whose teacher is as wide as its student, and deeper."""
     classifier, distiller = configs
 
-    def make(part='classifier', **options):
+    def make(part='classifier', ckpt=None, **options):
         mapping = distiller()['loss_forward_mappings']['loss_logits']
         logits = distiller(connectors={}, loss_forward_mappings=dict(loss_logits=mapping),
                            distill_losses=dict(loss_logits=dict(type='mmrazor.LogitsLoss')))
-        return build(teacher=classifier(depth=14), distiller=logits,
+        return build(teacher=classifier(depth=14), distiller=logits, teacher_ckpt=ckpt,
                      start=dict(options, part=part) if part else None)
 
     return make
@@ -159,6 +159,21 @@ def test_init_weights_copies_once(alike):
         model.student.head.fc.weight.zero_()
     model.init_weights()
     assert not equal(model)
+
+
+def test_a_teacher_without_weights_is_warned_of(alike, configs, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('autokd_mm.models.algorithms.inherited.print_log',
+                        lambda line, *_: said.append(line))
+    model = alike()
+    model.init_weights()
+    assert said == ['model.start: teacher_ckpt is not set, so head begin as the teacher is '
+                    'initialised']
+    torch.save(dict(state_dict=model.teacher.state_dict()), str(tmp_path / 'teacher.pth'))
+    trained = alike(ckpt=str(tmp_path / 'teacher.pth'))
+    trained.init_weights()
+    assert len(said) == 1 and equal(trained)
+    assert torch.equal(trained.student.head.fc.weight, model.student.head.fc.weight)
 
 
 def test_a_checkpoint_that_is_resumed_has_the_last_word(alike):
