@@ -12,40 +12,29 @@ does not depend on the order in which trials finish, and it costs the cube of th
 options, whatever the number of trials; of many options the square (see
 :mod:`~autokd_mm.search.wide`, where the order decides about the last digits).
 
-Options are the same wherever ``shared_name`` says the same of the questions they answer: by it
-``distance(l2|kl)=l2`` and ``distance=l2`` may share their statistics.
-
 Sources: Baptista and Poloczek, "Bayesian Optimization of Combinatorial Structures", ICML 2018
 (linear model of options and pairs, Thompson sampling); Gelly and Silver, "Combining Online and
 Offline Knowledge in UCT", ICML 2007 (all-moves-as-first: one statistic for a move wherever it is
 made); MCT-NAS, CVPR 2021 (node communication between sub-trees).
 """
 from fractions import Fraction
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
+from typing import Callable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from autokd_mm.search.grammar import Grammar, Path
-from autokd_mm.search.node import Node, Step, Sums
-from autokd_mm.search.numeric import parameter
+from autokd_mm.search.node import Step, Sums
 from autokd_mm.search.posterior import Hypothesis, Posterior, hypotheses, plain
 from autokd_mm.search.posterior import Sums as Moments
 from autokd_mm.search.prior import Prior
+from autokd_mm.search.vocabulary import Vocabulary
 from autokd_mm.search.wide import WideInverse
 
-Key = Tuple[str, ...]
-_BASE: Key = ()  # of mu
 _FLAT = 1e-6  # precision of mu
 _WIDE = 300  # features from which on the posterior is kept, not made anew for each trial
 
 
-class Question(NamedTuple):
-    """A parameter with the features of its choices, in their order."""
-    choices: Tuple[Any, ...]
-    features: Tuple[int, ...]
-
-
-class OptionModel:
+class OptionModel(Vocabulary):
     """Sums over finished trials, and the posterior of the effects.
 
     Args:
@@ -53,8 +42,7 @@ class OptionModel:
         shrinkage: variance of the noise over the variance of an effect, > 0.
         draw: scale of the standard deviation in :meth:`sample`.
         look_ahead: whether plans look past the next option.
-        shared_name: from the name of a question to the one under which its options are known;
-            without one it is its own.
+        shared_name: see :class:`~autokd_mm.search.vocabulary.Vocabulary`.
         prior: what is believed of options before the first trial.
     """
 
@@ -62,35 +50,25 @@ class OptionModel:
                  look_ahead: bool = True,
                  shared_name: Optional[Callable[[str], str]] = None,
                  prior: Optional[Prior] = None) -> None:
+        super().__init__(shared_name)
         self.pairs = pairs
         self.shrinkage = shrinkage
         self.draw = draw
         self.look_ahead = look_ahead
-        self.shared_name = shared_name
         self.prior = prior
         self.grammar = Grammar()
-        self._questions: Dict[str, Question] = {}
-        self._keys: List[Key] = []
-        self._features: Dict[Key, int] = {}
-        self._pairs: Dict[Tuple[int, int], int] = {}
-        self._sums: List[Sums] = []
-        self._levels: List[int] = []
-        self._general: Dict[int, int] = {}  # from an option in a context to the same one anywhere
-        self._gram = np.zeros((1, 1))
+        self._sums: List[Sums] = [Sums()]
+        self._gram: np.ndarray = np.zeros((1, 1))
         self._n_added = 0
-        self._sorted: np.ndarray = np.zeros(0, int)
         self._wide = WideInverse()
-        self._feature(_BASE)
         for key in sorted(prior.options) if prior is not None else ():
             self._feature(key)  # from the start, whatever a process has been asked
+        self._grow()
 
     def anew(self) -> 'OptionModel':
         """The same model before its first trial."""
         return OptionModel(self.pairs, self.shrinkage, self.draw, self.look_ahead,
                            self.shared_name, self.prior)
-
-    def __len__(self) -> int:
-        return len(self._keys)
 
     def add(self, steps: Sequence[Step], number: Optional[int] = None,
             forgotten: Sequence[int] = ()) -> List[Sums]:
@@ -118,52 +96,13 @@ class OptionModel:
             path += (feature, )
         self.grammar.add(path, ())
         index = sorted(taken)
+        self._grow()
         self._gram[np.ix_(index, index)] += 1 - len(forgotten)
         self._n_added += 1
         self._wide.add(-self._n_added if number is None else number, index)
         for other in forgotten:
             self._wide.remove(other)
         return [self._sums[feature] for feature in index]
-
-    def features(self, name: str, choices: Sequence[Any]) -> Sequence[Optional[int]]:
-        """The feature of each choice of a parameter; None where no trial has been offered it."""
-        question = self._questions.get(name)
-        if question is not None and question.choices == choices:
-            return question.features
-        return [self._features.get(key) for key in self._keys_of(name, choices)]
-
-    def path(self, node: Node) -> Path:
-        """The features of the options that lead to a node, behind the 0 of the root."""
-        path: List[int] = []
-        while node.branch is not None:
-            branch = node.branch
-            feature = self.features(branch.name, branch.choices)[branch.children.index(node)]
-            if feature is None:
-                break  # what was never seen says nothing of what comes
-            path.append(feature)
-            node = branch.parent
-        return (0, *reversed(path))
-
-    def pair(self, before: int, feature: int) -> Optional[int]:
-        """The feature of two options that follow each other, if there is one."""
-        return self._pairs.get((before, feature))
-
-    def _question(self, name: str, choices: Tuple[Any, ...], level: int) -> Question:
-        question = self._questions.get(name)
-        if question is None or question.choices != choices:
-            features: Path = ()
-            for key in self._keys_of(name, choices):
-                features += (self._feature(key, level + len(key) - 2), )
-                if len(key) > 2:
-                    self._general[features[-1]] = self._feature(key[:2], level)
-            question = self._questions[name] = Question(choices, features)
-        return question
-
-    def _keys_of(self, name: str, choices: Sequence[Any]) -> List[Key]:
-        """An option in a context has the key of the same option anywhere, and the context."""
-        name, context = parameter(name)
-        base = name if self.shared_name is None else self.shared_name(name)
-        return [(base, repr(choice)) + ((context, ) if context else ()) for choice in choices]
 
     def posterior(self, low: Fraction, width: Fraction, squares: float) -> Posterior:
         """What is known of the effects, as of the last trial added.
@@ -195,8 +134,9 @@ class OptionModel:
                ) -> Tuple[np.ndarray, Moments, np.ndarray, Optional[np.ndarray]]:
         """Features in their order, and by it sums, precision of the effects, and the inverse of
         both where there are very many: in the order in which they came, to move no matrix."""
-        wide = len(self._keys) >= _WIDE
-        order = np.arange(len(self._keys)) if wide else self._order
+        self._grow()
+        wide = len(self) >= _WIDE
+        order = np.arange(len(self)) if wide else self._order
         target = np.array([self._sums[f].above(low, width) for f in order])
         gram, precision = self._gram[:len(order), :len(order)], self._precision()
         inverse = self._wide.inverse(gram, precision) if wide else None
@@ -229,33 +169,15 @@ class OptionModel:
 
     def _precision(self) -> np.ndarray:
         # Halving a range halves the variance of the effects, as of a random walk along it.
-        precision = self.shrinkage * 2.0**np.array(self._levels)
+        precision = self.shrinkage * 2.0**np.array(self._depths)
         precision[0] = _FLAT
         return precision
 
-    @property
-    def _order(self) -> np.ndarray:
-        """The features in the order of their names."""
-        if len(self._sorted) != len(self._keys):
-            self._sorted = np.array(sorted(range(len(self._keys)), key=self._keys.__getitem__))
-        return self._sorted
-
-    def _pair(self, before: int, feature: int) -> int:
-        pair = self._pairs.get((before, feature))
-        if pair is None:
-            pair = self._feature(self._keys[before] + self._keys[feature])
-            self._pairs[before, feature] = pair
-        return pair
-
-    def _feature(self, key: Key, level: int = 0) -> int:
-        if key in self._features:
-            return self._features[key]
-        feature = self._features[key] = len(self._keys)
-        self._keys.append(key)
-        self._sums.append(Sums())
-        self._levels.append(level)
-        if feature >= len(self._gram):
-            gram = np.zeros((2 * feature, 2 * feature))
-            gram[:feature, :feature] = self._gram
+    def _grow(self) -> None:
+        """Have sums for all features."""
+        size, before = len(self), len(self._gram)
+        self._sums += [Sums() for _ in range(size - len(self._sums))]
+        if size > before:
+            gram = np.zeros((2 * size, 2 * size))
+            gram[:before, :before] = self._gram
             self._gram = gram
-        return feature

@@ -5,7 +5,7 @@
 with a conjugate prior of the noise (Bernardo and Smith, "Bayesian Theory", 1994).
 """
 import math
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -41,6 +41,19 @@ class Hypothesis(NamedTuple):
     factor: float
     probability: float
     posterior: Posterior
+
+
+def drawn(models: Sequence[Hypothesis], place: float) -> Posterior:
+    """What is known if one hypothesis is right, each as often as it is probable.
+
+    Args:
+        place: in [0, 1).
+    """
+    for model in models:
+        place -= model.probability
+        if place < 0:
+            return model.posterior
+    return models[-1].posterior
 
 
 def plain(sums: Sums, precision: np.ndarray, draw: float,

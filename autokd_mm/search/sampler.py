@@ -1,5 +1,4 @@
 """Monte Carlo tree search as an Optuna sampler."""
-import math
 import warnings
 from datetime import datetime, timedelta
 from random import Random
@@ -13,8 +12,9 @@ from optuna.storages._heartbeat import BaseHeartbeat
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from autokd_mm.errors import AutoKDError, AutoKDWarning, nearest
+from autokd_mm.errors import AutoKDError, AutoKDWarning
 from autokd_mm.search import numeric, selection
+from autokd_mm.search.arguments import check
 from autokd_mm.search.guide import PLAN
 from autokd_mm.search.node import Option, Step
 from autokd_mm.search.numeric import halving
@@ -23,9 +23,6 @@ from autokd_mm.search.prior import Prior
 from autokd_mm.search.reading import REASON
 from autokd_mm.search.remembered import prior_of
 from autokd_mm.search.study_tree import StudyTree, only_direction
-
-POLICIES = ('thompson', 'uct')
-WHEN_USED_UP = ('repeat', 'stop')
 
 
 class SpaceUsedUp(AutoKDError):
@@ -104,33 +101,10 @@ class MCTSSampler(BaseSampler):
                  stale_after: Optional[float] = None, when_used_up: str = 'repeat',
                  independent_sampler: Optional[BaseSampler] = None,
                  prior: Optional[Prior] = None) -> None:
-        if seed is not None and not _is_integer(seed):
-            raise ValueError(f'seed must be an integer or None, got {seed!r}')
-        if policy not in POLICIES:
-            raise ValueError(f'policy: {nearest(policy, POLICIES)}')
-        if when_used_up not in WHEN_USED_UP:
-            raise ValueError(f'when_used_up: {nearest(when_used_up, WHEN_USED_UP)}')
-        if not _is_integer(n_warmup_trials) or n_warmup_trials < 0:
-            raise ValueError(f'n_warmup_trials must be an integer >= 0, got {n_warmup_trials!r}')
-        if not _is_number(shrinkage) or not 0 < shrinkage < math.inf:
-            raise ValueError(f'shrinkage must be a finite number > 0, got {shrinkage!r}')
-        for name, value in (('draw', draw), ('exploration', exploration),
-                            ('virtual_loss', virtual_loss)):
-            if not _is_number(value) or not 0 <= value < math.inf:
-                raise ValueError(f'{name} must be a finite number >= 0, got {value!r}')
-        if stale_after is not None and not (_is_number(stale_after) and stale_after > 0):
-            raise ValueError(f'stale_after must be seconds > 0 or None, got {stale_after!r}')
-        if shared_name is not None and not callable(shared_name):
-            raise ValueError('shared_name must be a function from the name of a parameter to a '
-                             f'name, got {shared_name!r}')
-        for name, value in (('pairs', pairs), ('look_ahead', look_ahead)):
-            if not isinstance(value, bool):
-                raise ValueError(f'{name} must be True or False, got {value!r}')
-        if independent_sampler is not None and not isinstance(independent_sampler, BaseSampler):
-            raise ValueError('independent_sampler must be an Optuna sampler, '
-                             f'got {independent_sampler!r}')
-        if prior is not None and not isinstance(prior, Prior):
-            raise ValueError(f'prior must be a Prior or None, got {prior!r}')
+        check(seed=seed, policy=policy, shrinkage=shrinkage, pairs=pairs, draw=draw,
+              look_ahead=look_ahead, shared_name=shared_name, exploration=exploration,
+              n_warmup_trials=n_warmup_trials, virtual_loss=virtual_loss, stale_after=stale_after,
+              when_used_up=when_used_up, independent_sampler=independent_sampler, prior=prior)
         self._seed = Random().getrandbits(32) if seed is None else int(seed)
         self._policy = policy
         self._model: Dict[str, Any] = dict(pairs=pairs, shrinkage=float(shrinkage),
@@ -301,11 +275,3 @@ class MCTSSampler(BaseSampler):
     def __setstate__(self, state: Dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._forget()
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

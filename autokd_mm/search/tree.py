@@ -16,7 +16,7 @@ from autokd_mm.search.changes import Changes
 from autokd_mm.search.node import OUTLIER, Branch, Node, Option, Step, refresh, unsure
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.planning import Plan
-from autokd_mm.search.posterior import Hypothesis, Posterior
+from autokd_mm.search.posterior import Hypothesis, Posterior, drawn
 from autokd_mm.search.scale import Scale
 
 
@@ -115,7 +115,8 @@ class Tree:
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""
         assert self.model is not None
-        posterior = self.posterior() if self.model.prior is None else self._drawn(rng.random())
+        posterior = self.posterior() if self.model.prior is None else \
+            drawn(self.hypotheses(), rng.random())
         effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))
         return Plan(self.model, effects, posterior.scale / math.sqrt(self.model.shrinkage))
 
@@ -130,15 +131,6 @@ class Tree:
         assert self.model is not None
         scale = self._scale
         return self.model.hypotheses(scale.low, scale.width, scale.squares(self.root))
-
-    def _drawn(self, place: float) -> Posterior:
-        """That of one hypothesis, each as often as it is probable; ``place``: in [0, 1)."""
-        found = self.hypotheses()
-        for hypothesis in found:
-            place -= hypothesis.probability
-            if place < 0:
-                return hypothesis.posterior
-        return found[-1].posterior
 
     def on_scale(self, value: Optional[float]) -> float:
         """A value as choices see it: 0 is poor or none, 1 the best."""
