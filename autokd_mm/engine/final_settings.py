@@ -93,6 +93,9 @@ class FinalSettings:
         if values is None:
             return None
         for name, value in values.items():
+            if name == 'handcrafted' and isinstance(value, str) and value != ALL:
+                raise ConfigError(f'final_round.handcrafted={value!r}: must be a whole number, or '
+                                  f"'{ALL}' of them")
             if name in _LEAST and (name, value) not in (('handcrafted', ALL), ('budget', None)):
                 whole_number(f'final_round.{name}', value, _LEAST[name])
         _refuse_more_rungs(values)

@@ -21,6 +21,8 @@ class Head(NamedTuple):
         coding: of the boxes; ``None`` where nobody knows it.
         objectness: what ``quality`` is, and no centerness.
         kind: name of its class.
+        anchors: by level the boxes that deltas are about, each (x1, y1, x2, y2) in pixels around
+            its cell; empty where boxes need none.
     """
     kind: str
     classes: List[str]
@@ -30,6 +32,7 @@ class Head(NamedTuple):
     coding: Optional[BoxCoding] = None
     quality: Sequence[str] = ()
     objectness: bool = False
+    anchors: Tuple[Tuple[Tuple[float, ...], ...], ...] = ()
 
 
 def read_head(network: nn.Module, name: str, key: str) -> Head:
@@ -70,13 +73,20 @@ def _coded(head: Any) -> Optional[BoxCoding]:
     return BoxCoding('delta', coder.means, coder.stds)
 
 
+def _around(head: Any) -> Tuple[Tuple[Tuple[float, ...], ...], ...]:
+    levels = getattr(head.prior_generator, 'base_anchors', ())
+    return tuple(tuple(tuple(round(side, 2) for side in anchor) for anchor in level.tolist())
+                 for level in levels)
+
+
 def _scales(head: Any) -> List[str]:
     """The boxes of these heads are known behind the factor of their level."""
     return [f'scales.{level}' for level in range(len(head.scales))]
 
 
 def _retina(head: Any) -> Head:
-    return _anchors(head, ['retina_cls'], boxes=['retina_reg'], coding=_coded(head))
+    return _anchors(head, ['retina_cls'], boxes=['retina_reg'], coding=_coded(head),
+                    anchors=_around(head))
 
 
 def _fcos(head: Any) -> Head:
@@ -93,7 +103,7 @@ def _gfl(head: Any) -> Head:
 
 def _atss(head: Any) -> Head:
     return _anchors(head, ['atss_cls'], boxes=_scales(head), coding=_coded(head),
-                    quality=['atss_centerness'])
+                    quality=['atss_centerness'], anchors=_around(head))
 
 
 def _yolox(head: Any) -> Head:

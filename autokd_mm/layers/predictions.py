@@ -43,6 +43,7 @@ def read_heads(names: Mapping[str, Any], student: nn.Module, teacher: nn.Module,
     heads = (read_head(student, given[0], f'layers.{KEYS[0]}'),
              read_head(teacher, given[1], f'layers.{KEYS[1]}'))
     _refuse_other_classes(*heads)
+    _refuse_other_anchors(*heads)
     return heads
 
 
@@ -105,6 +106,22 @@ def _refuse_other_classes(student: Head, teacher: Head) -> None:
     if student.objectness != teacher.objectness:
         raise ConfigError(f'layers.{KEYS[1]}: a {teacher.kind} and a {student.kind} are not '
                           'comparable, only one of them has objectness')
+
+
+def _refuse_other_anchors(student: Head, teacher: Head) -> None:
+    """As many anchors of other sides are about other objects, and their deltas other boxes."""
+    for level, (own, other) in enumerate(zip(student.anchors, teacher.anchors)):
+        # The shapes of the maps tell where there are more of them.
+        if own != other and len(own) == len(other):
+            ours, theirs = next(both for both in zip(own, other) if both[0] != both[1])
+            raise ConfigError(
+                f"layers.{KEYS[1]}: an anchor of level {level} is {_corners(theirs)} in the "
+                f"teacher's {teacher.kind} and {_corners(ours)} in the student's {student.kind}; "
+                'both must have the same anchor_generator')
+
+
+def _corners(anchor: Sequence[float]) -> str:
+    return f'({", ".join(f"{side:g}" for side in anchor)})'
 
 
 def _refuse_other_shapes(pairs: Sequence[LayerPair],

@@ -11,6 +11,7 @@ from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
 from autokd_mm.space.predictions import (FIRST_LEVELS, PREDICTION_LEVELS, levels_of, refuse_unmet,
                                          suggest_predictions)
+from autokd_mm.space.reasons import CANNOT
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
@@ -151,6 +152,11 @@ class DistillerSpace:
                               'layers of this space have the same options')
         for level in SCHEDULE_LEVELS:
             check_schedule(getattr(spec, level), f'distiller option {level}')
+        for level in PREDICTION_LEVELS:  # what follows would blame what they leave to distil
+            if getattr(spec, level) is not None and level not in levels_of(self.shapes):
+                raise ConfigError(f'distiller option {level}={getattr(spec, level)!r} needs dense '
+                                  'heads that are both understood (layers.student_predictions and '
+                                  'layers.teacher_predictions); leave it out')
         check_start(spec.start, 'distiller option start')
         if spec.start is not None and spec.start not in self.options['start']:
             raise ConfigError(f'distiller option start={spec.start!r} is not offered here (that '
@@ -160,6 +166,10 @@ class DistillerSpace:
         try:
             reached = self.suggest(guided)
         except NotOffered as error:
+            if error.level == 'start_lr' and spec.start is None:  # a start alone is not asked
+                copied = ', '.join(start for start in self.options['start'] if start != OWN)
+                raise ConfigError("distiller option start='own' is not offered here. Valid: "
+                                  f'{copied} ({CANNOT}nothing would be distilled)') from None
             reason = None
             if error.value in self.options[error.level] + DEFAULT_OPTIONS[error.level]:
                 reason = self._offers.fault(error.level, error.value, spec.to_dict())
@@ -174,9 +184,6 @@ class DistillerSpace:
                     f'distiller option {level}={wanted!r} ' +
                     ('needs boxes, which this task has not; leave it out'
                      if level in BOX_LEVELS and not self.shapes.boxes else
-                     'needs dense heads that are both understood (layers.student_predictions and '
-                     'layers.teacher_predictions); leave it out'
-                     if level in PREDICTION_LEVELS and level not in levels_of(self.shapes) else
                      'means nothing beside the other options; leave it out' if only is None else
                      f'is not a point of this space; it offers {only!r} there'))
         return guided.params

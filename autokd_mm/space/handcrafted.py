@@ -15,7 +15,7 @@ from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_space import LayerwiseSpace, Space
 from autokd_mm.space.layerwise_spec import Spec, spec_from_dict
 from autokd_mm.space.spec import DistillerSpec
-from autokd_mm.space.start import START_LEVELS
+from autokd_mm.space.start import OWN, START_LEVELS
 
 
 def _feature(distance: str, weight: float, transform: str = 'none', intra: str = 'none',
@@ -136,6 +136,9 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
     Raises:
         ValueError: as :func:`handcrafted`; or an unknown level; or no layer offers the options.
     """
+    if not isinstance(item, (str, Mapping)):
+        raise ConfigError(f"warm_start: {item!r} is neither the name of a method nor a dict of "
+                          f"options; did you mean '{next(iter(HANDCRAFTED))}'?")
     if isinstance(item, str) or 'method' in item:
         method, start = _method(item)
         if isinstance(space, DistillerSpace):
@@ -154,8 +157,14 @@ def _method(item: Union[str, Mapping[str, Any]]) -> Tuple[str, Dict[str, Any]]:
         return item, {}
     start = dict(item)
     method = start.pop('method')
+    if not isinstance(method, str):
+        raise ConfigError(f'warm_start: method={method!r} must be the name of a method; did you '
+                          f"mean '{next(iter(HANDCRAFTED))}'?")
     for level in start:
         if level not in START_LEVELS:
             raise ConfigError(f'warm_start: beside method={method!r} '
                               f'{nearest(level, START_LEVELS)}')
+    if 'start_lr' in start and start.get('start', OWN) == OWN:
+        raise ConfigError(f"warm_start: start_lr={start['start_lr']!r} beside method={method!r} is "
+                          "of what is copied, and nothing is; did you mean start='head'?")
     return method, start

@@ -234,7 +234,7 @@ def test_settings():
     (dict(bests=3), "final_round: 'bests' is unknown, did you mean 'best'"),
     (dict(best=0), 'final_round.best=0: must be a whole number, at least 1'),
     (dict(length=1.5), 'final_round.length=1.5'), (dict(seeds=True), 'final_round.seeds=True'),
-    (dict(handcrafted='al'), "final_round.handcrafted='al'"),
+    (dict(handcrafted='al'), "final_round.handcrafted='al': must be a whole number, or 'all'"),
     (dict(rungs=0), 'final_round.rungs=0'), (dict(length=4, rungs=4), 'final_round.rungs=4: .* 3'),
     (dict(rungs=2, budget=30), 'final_round.rungs: with final_round.budget'),
     (dict(budget=0), 'final_round.budget=0: must be a whole number, at least 1'),

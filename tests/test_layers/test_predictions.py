@@ -1,5 +1,6 @@
 """What two heads have in common, and what is refused in one line."""
 import pytest
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from autokd_mm.errors import ConfigError
@@ -7,6 +8,7 @@ from autokd_mm.layers.heads import Head
 from autokd_mm.layers.predictions import modules_of, predictions_of, read_heads
 from autokd_mm.layers.tensors import Found
 from autokd_mm.models.losses.box_coding import BoxCoding
+from autokd_mm.registry import MODELS
 
 DELTA = BoxCoding('delta', stds=(.1, .1, .2, .2))
 RETINA = Head('RetinaHead', ['bbox_head.retina_cls'], 3, False, ['bbox_head.retina_reg'], DELTA)
@@ -93,6 +95,25 @@ def test_classes_that_differ(teacher, words, monkeypatch):
     names = dict.fromkeys(('student_predictions', 'teacher_predictions'), 'bbox_head')
     with pytest.raises(ConfigError, match=words):
         read_heads(names, Stub(), Stub(), False)
+
+
+def test_anchors_of_other_sides():
+    """Their maps have equal shapes, and are about other boxes."""
+    pytest.importorskip('mmdet')
+    networks = [Stub(), Stub()]
+    for network, side in zip(networks, (4, 8)):
+        with DefaultScope.overwrite_default_scope('mmdet'):
+            network.bbox_head = MODELS.build(dict(
+                type='mmdet.RetinaHead', num_classes=3, in_channels=8, feat_channels=8,
+                stacked_convs=1, anchor_generator=dict(
+                    type='AnchorGenerator', ratios=[1.0], octave_base_scale=side,
+                    scales_per_octave=1, strides=[8, 16])))
+    names = dict.fromkeys(('student_predictions', 'teacher_predictions'), 'bbox_head')
+    with pytest.raises(ConfigError, match=r"anchor of level 0 is \(-32, -32, 32, 32\) in the "
+                                          r"teacher's RetinaHead and \(-16, -16, 16, 16\) in"):
+        read_heads(names, *networks, False)
+    assert read_heads(names, networks[0], networks[0], False) is not None
+    assert read_heads(names, networks[0], networks[0], False)[0].anchors[1][0] == (-32, -32, 32, 32)
 
 
 def test_a_teacher_at_another_scale():

@@ -7,7 +7,7 @@ import pytest
 from autokd_mm.errors import ConfigError
 from autokd_mm.space import (LEVELS, DistillerSpace, DistillerSpec, LayerwiseSpace, LayerwiseSpec,
                              Shapes, spec_from_dict)
-from autokd_mm.space.handcrafted import HANDCRAFTED, handcrafted, starting_point
+from autokd_mm.space.handcrafted import HANDCRAFTED, WITH_HEADS, handcrafted, starting_point
 from autokd_mm.space.layerwise_spec import columns
 from autokd_mm.space.start import OWN, START_LEVELS, in_words
 
@@ -15,6 +15,7 @@ FEW = dict(transform=['logits_only', 'none'], connector=['identity'], intra=['no
            inter=['none'], distance=['l2'], feature_weight=[1, 25], logits=['none', 'kl'],
            logits_temperature=[4], logits_weight=[1])
 FITS = Shapes(starts=('head', 'neck_head'))
+CLASSIFIES = Shapes(starts=('classifier', ))
 KD, AT = HANDCRAFTED['KD'], HANDCRAFTED['AT']
 ALONE = DistillerSpec('logits_only', start='head')
 COPIES = 2 * 3  # parts, rates
@@ -145,6 +146,20 @@ def test_a_method_is_given_a_start():
         starting_point(dict(method='KD', strat='head'), space)
 
 
+@pytest.mark.parametrize('item, message', [
+    (3, "warm_start: 3 is neither the name of a method nor a dict of options; did you mean 'KD'?"),
+    (['KD'], "warm_start: ['KD'] is neither the name of a method nor a dict of options; did you "
+             "mean 'KD'?"),
+    (dict(method=['KD']), "warm_start: method=['KD'] must be the name of a method; did you mean "
+                          "'KD'?"),
+    (dict(method='KD', start_lr=0.1), "warm_start: start_lr=0.1 beside method='KD' is of what is "
+                                      "copied, and nothing is; did you mean start='head'?")])
+def test_a_warm_start_that_says_nothing(item, message):
+    with pytest.raises(ConfigError) as info:
+        starting_point(item, DistillerSpace(shapes=FITS))
+    assert str(info.value) == message
+
+
 def test_simkd_without_its_projector():
     shapes = Shapes(starts=('classifier', ))
     point = handcrafted('SimKD-direct')
@@ -182,7 +197,13 @@ def test_wrong_options(options, message):
      'start_lr=0 means nothing beside the other options; leave it out'),
     (FITS, DistillerSpec('logits_only', start=OWN),
      "start='own' is not offered here. Valid: head, neck_head (cannot work: nothing would be "
-     'distilled)')])
+     'distilled)'),
+    (CLASSIFIES, DistillerSpec('logits_only'),
+     "start='own' is not offered here. Valid: classifier (cannot work: nothing would be "
+     'distilled)'),
+    (CLASSIFIES, WITH_HEADS['BCKD'],
+     "prediction='weighted_bce' needs dense heads that are both understood "
+     '(layers.student_predictions and layers.teacher_predictions); leave it out')])
 def test_a_spec_outside_the_space(shapes, spec, message):
     with pytest.raises(ConfigError) as info:
         DistillerSpace(shapes=shapes).params(spec)

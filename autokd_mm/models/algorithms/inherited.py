@@ -125,12 +125,16 @@ class StartFromTeacher:
     """
 
     def __init__(self, config: Any, student: nn.Module, teacher: nn.Module) -> None:
-        if not isinstance(config, Mapping) or 'part' not in config:
+        if not isinstance(config, Mapping):
             raise ConfigError(f"{KEY}={config!r}: must be a dict such as dict(part='{HEAD}')")
         for key in config:
             if key not in ('part', 'frozen'):
                 raise ConfigError(f'{KEY}: {nearest(key, ("part", "frozen"))}')
-        part, self.frozen = config['part'], bool(config.get('frozen'))
+        if 'part' not in config:
+            raise ConfigError(f"{KEY}.part is missing: one of {', '.join(_PARTS)}")
+        if not isinstance(config.get('frozen', False), bool):
+            raise ConfigError(f'{KEY}.frozen={config["frozen"]!r}: must be True or False')
+        part, self.frozen = config['part'], config.get('frozen', False)
         if part not in _PARTS:
             raise ConfigError(f'{KEY}.part: {nearest(part, _PARTS)}')
         parts = parts_of(student, teacher, (part, ))

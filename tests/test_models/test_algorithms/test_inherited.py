@@ -262,6 +262,9 @@ def test_the_first_of_several_teachers(build, configs):
 
 
 @pytest.mark.parametrize('start, message', [
+    (dict(prt='head'), "model.start: 'prt' is unknown, did you mean 'part'? Valid: part, frozen"),
+    (dict(frozen=True), 'model.start.part is missing: one of head, neck_head, classifier'),
+    (dict(part='head', frozen='False'), "model.start.frozen='False': must be True or False"),
     ('head', "model.start='head': must be a dict such as dict(part='head')"),
     (dict(part='hed'), "model.start.part: 'hed' is unknown, did you mean 'head'? Valid: head, "
                        'neck_head, classifier'),
