@@ -72,6 +72,7 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
     refuse_unequal({key: len(sources) for key, sources in wanted.items()}, wanted, 'names')
     scaled = any(getattr(view, 'scale', None) for _, view in each_teacher(model))
     heads = predictions.read_heads(names, student, model.teacher, scaled)
+    predictions.tell_of_sigmoids(wanted.get('student_logits', ()), student, say)
     found: Dict[str, List[Found]] = {}
     said: Dict[str, List[Found]] = {}
     for who, network in (('student', student), ('teacher', model.teacher)):

@@ -47,6 +47,17 @@ def read_heads(names: Mapping[str, Any], student: nn.Module, teacher: nn.Module,
     return heads
 
 
+def tell_of_sigmoids(logits: Sequence[str], student: nn.Module,
+                     say: Callable[[str], None]) -> None:
+    """Logits of a dense head with sigmoids can be compared, as one distribution over all classes
+    of all anchors that they are not."""
+    for name in logits:
+        head = name.split('.')[0]
+        if getattr(getattr(student, head, None), 'use_sigmoid_cls', False):
+            say(f'layers.student_logits: the classes of {name!r} are sigmoids, and are read as one '
+                f'softmax; layers.{KEYS[0]}={head!r} and layers.{KEYS[1]} compare them as they are')
+
+
 def modules_of(head: Head, who: str) -> Dict[str, List[str]]:
     """What is to be listened to, by keys that no other layers have."""
     return {f'{who}_predictions.{what}': list(getattr(head, what)) for what in _WHAT

@@ -7,6 +7,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.layers.find import find_layers
 from autokd_mm.models.distillers import Layers, distiller_config, for_bank, spec_from_config
 from autokd_mm.proxy.batches import ProxyBatches
 from autokd_mm.proxy.candidate import Candidate
@@ -125,6 +126,20 @@ def test_layers_with_options_of_their_own(task):
 def test_what_the_heads_do_not_have_is_one_line(task):
     with pytest.raises(ConfigError, match='layers.student_predictions'):
         distiller_config(SPECS['alone'], Layers(task.layers.pairs))
+
+
+def test_logits_of_sigmoids_are_spoken_of(task):
+    said = []
+    pixels = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
+    found = find_layers(task.model, task.student, dict(
+        student='neck', teacher='neck', student_logits='bbox_head.retina_cls',
+        teacher_logits='bbox_head.retina_cls'), pixels, dense=True, say=said.append)
+    assert len(found.logits) == 5 and found.predictions is None
+    line, = said
+    assert line == (
+        "layers.student_logits: the classes of 'bbox_head.retina_cls' are sigmoids, and are read "
+        "as one softmax; layers.student_predictions='bbox_head' and layers.teacher_predictions "
+        'compare them as they are')
 
 
 def test_in_words(task):
