@@ -114,6 +114,9 @@ class PretendTensor(torch.Tensor):
             memo[id(self)] = made.requires_grad_(self.requires_grad)
         return memo[id(self)]
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.held.detach().__reduce_ex__(protocol)  # in a checkpoint, as of the CPU
+
     def __getitem__(self, index: Any) -> torch.Tensor:
         return super().__getitem__(_tensors_for_lists(index))
 
@@ -310,7 +313,7 @@ def _answers() -> Dict[str, Callable[..., Any]]:
     """Of ``torch.cuda``. Each is a function of its own, as torch keeps tables of them."""
     fixed = dict(is_available=True, device_count=1, current_device=0, is_initialized=True,
                  get_device_name='a pretended GPU', is_bf16_supported=True, memory_allocated=0,
-                 max_memory_allocated=0)
+                 max_memory_allocated=0, is_current_stream_capturing=False)
     silent = ('_lazy_init', 'synchronize', 'set_device', 'empty_cache', 'manual_seed',
               'reset_peak_memory_stats', 'manual_seed_all')
     return dict({name: _always(value) for name, value in fixed.items()},

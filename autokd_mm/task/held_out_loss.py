@@ -61,7 +61,7 @@ def _prepared(student: BaseModel, pixels: torch.Tensor, sample: Any, kind: str) 
     """As :meth:`~autokd_mm.proxy.batches.ProxyBatches.inputs` does it."""
     if kind == LABEL:  # which stay as they are: what mixes images would make shares of them
         inputs = student.data_preprocessor(dict(inputs=[pixels]), training=False)['inputs']
-        return dict(inputs=inputs, data_samples=[sample])
+        return dict(inputs=inputs, data_samples=[sample.to(inputs.device)])
     data: Dict[str, Any] = student.data_preprocessor(
         dict(inputs=[pixels], data_samples=[sample]), training=True)
     return data

@@ -147,8 +147,9 @@ class Task:
         if self.config.model.get('shared_boxes') is not None:
             share_boxes(student, self.config.model.shared_boxes)
         disable_inplace(student)
-        # The full training takes the algorithm's, which is the student's own by default.
-        student.data_preprocessor = self.model.data_preprocessor
+        # The full training takes the algorithm's, which is the student's own by default. A copy:
+        # who moves a student to the CPU would move the preprocessor of all.
+        student.data_preprocessor = copy.deepcopy(self.model.data_preprocessor)
         return freeze(student, self.frozen).to(self.device)
 
     @cached_property

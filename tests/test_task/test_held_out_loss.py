@@ -7,6 +7,7 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.measure.losses import EVALUATION, NONE, TRAINING
+from autokd_mm.registry import MODELS
 from autokd_mm.task.held_out_loss import find_loss
 
 
@@ -93,3 +94,19 @@ def test_a_student_without_any_loss():
     with pytest.raises(ConfigError, match=r'^model.architecture: the loss of Student cannot be '
                        r'computed on images of train_dataloader \(RuntimeError: mat1'):
         looked(loss)
+
+
+def test_a_class_label_goes_to_where_the_images_are():
+    """A search of a classifier would end here on a GPU: its samples see no preprocessor."""
+    from mmpretrain.structures import DataSample
+    from pretend_device import pretend_cuda
+    config = dict(type='mmpretrain.ImageClassifier', _scope_='mmpretrain',
+                  backbone=dict(type='mmrazor.CifarResNet', depth=8, base_channels=2),
+                  neck=dict(type='GlobalAveragePooling'),
+                  head=dict(type='LinearClsHead', num_classes=3, in_channels=8,
+                            loss=dict(type='CrossEntropyLoss')))
+    with pretend_cuda():
+        student = MODELS.build(config).to('cuda')
+        sample = DataSample().set_gt_label(1)
+        pixels = torch.zeros(3, 8, 8, dtype=torch.uint8)
+        assert find_loss(student, pixels, sample, 'label', print) == EVALUATION

@@ -159,11 +159,11 @@ class Benchmark:
         self.found.add(f'{prefix}/time', times[0] / times[1], 'copies of both features')
         self.found.add(f'{prefix}/memory', step.peak_bytes(self.device) / features, 'features')
 
-    def run(self, only=None):
+    def run(self, only=None, sizes=SIZES, logits=LOGITS):
         def wanted(name):
             return not only or name == only
 
-        for size, shapes in SIZES.items():
+        for size, shapes in sizes.items():
             for name, (ours, theirs, goals) in COUNTERPARTS.items():
                 if not wanted(name):
                     continue
@@ -175,7 +175,7 @@ class Benchmark:
             for name, ours in ALONE.items():
                 if wanted(name):
                     self.measure(name, size, shapes, ours)
-        for size, shapes in LOGITS.items():
+        for size, shapes in logits.items():
             for name, (ours, theirs, goals) in OF_LOGITS.items():
                 if wanted(name):
                     self.compare('logits', name, size, shapes, ours, theirs, goals)

@@ -23,16 +23,18 @@ class _SoftmaxKL(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, tau: float) -> Tensor:
-        parts = list(blocks(len(student), student[0].numel(), block_size(student)))
+        each = student.numel() // len(student)
+        parts = list(blocks(len(student), each, block_size(student)))
         gradient: Optional[Tensor] = None
-        total = student.new_zeros(())
+        total: Optional[Tensor] = None
         for part in parts:
-            log_q = _log_softmax(student[part], tau)
-            log_p = _log_softmax(teacher[part], tau)
+            log_q, log_p = (_log_softmax(values if len(parts) == 1 else values[part], tau)
+                            for values in (student, teacher))
             p = log_p.exp()
             ratio = log_p.sub_(log_q)
             difference = log_q.exp_().sub_(p)
-            total = total + p.mul_(ratio).add_(difference).sum()
+            found = p.mul_(ratio).add_(difference).sum()
+            total = found if total is None else total + found
             if not ctx.needs_input_grad[0]:
                 continue
             if len(parts) == 1:
@@ -43,6 +45,7 @@ class _SoftmaxKL(torch.autograd.Function):
         if gradient is not None:
             ctx.save_for_backward(gradient)
         ctx.tau = tau
+        assert total is not None  # no batch is empty
         return total.clamp_(min=0)
 
     @staticmethod

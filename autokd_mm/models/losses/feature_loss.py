@@ -14,7 +14,7 @@ from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentio
                                          LocalTransform, MultiScaleTransform, RandomMaskTransform,
                                          SpatialAttentionTransform, TeacherAttentionMaskTransform)
 from autokd_mm.models.transforms.padding import SeesSizes, on_device, put_together
-from autokd_mm.models.transforms.tensors import checked_pair
+from autokd_mm.models.transforms.tensors import checked_pair, weighted
 from autokd_mm.registry import MODELS
 from autokd_mm.space import rules
 
@@ -205,7 +205,7 @@ class FeatureLoss(SeesSizes, nn.Module):
         if self.intra is None:
             if weights is not None:
                 student, teacher = student * weights.sqrt(), teacher * weights.sqrt()
-            return self.distance(student, teacher) * self.loss_weight
+            return weighted(self.distance(student, teacher), self.loss_weight)
         parts = self.intra(student, teacher)
         if weights is not None:
             roots = [root.sqrt() for _, root, _ in self.intra(weights, weights)]

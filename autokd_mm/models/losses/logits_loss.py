@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.distances import KLDistance, PearsonDistance
 from autokd_mm.models.transforms.padding import SeesSizes
-from autokd_mm.models.transforms.tensors import checked_pair, two_classes
+from autokd_mm.models.transforms.tensors import checked_pair, two_classes, weighted
 from autokd_mm.registry import MODELS
 
 LOGITS_DISTANCES = ('kl', 'pearson_inter', 'pearson_intra', 'pearson_both')
@@ -68,11 +68,11 @@ class LogitsLoss(SeesSizes, nn.Module):
             student, teacher = (logits.permute(0, 2, 3, 1)[inside][:, :, None, None]
                                 for logits in (student, teacher))
         if self.kl is not None:
-            return self.kl.compare(student, teacher) * self.loss_weight
+            return weighted(self.kl.compare(student, teacher), self.loss_weight)
         student, teacher = (self._probabilities(logits) for logits in (student, teacher))
-        loss = sum((distance.compare(student, teacher) for distance in (self.inter, self.intra)
-                    if distance is not None), student.new_zeros(()))
-        return loss * (self.temperature**2 * self.loss_weight)
+        found = [distance.compare(student, teacher) for distance in (self.inter, self.intra)
+                 if distance is not None]
+        return weighted(sum(found[1:], found[0]), self.temperature**2 * self.loss_weight)
 
     def _probabilities(self, logits: Tensor) -> Tensor:
         """N x K x H x W -> N H W x K x 1 x 1."""

@@ -1,11 +1,12 @@
 """Global transforms that weight, or hide, positions before the features are compared."""
-from typing import Callable, Tuple
+from typing import Tuple
 
 import torch
 from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.transforms.tensors import block_size, blocks, checked_pair, full_precision
+from autokd_mm.models.transforms.tensors import (autocasts, block_size, blocks, checked_pair,
+                                                 full_precision)
 from autokd_mm.registry import MODELS
 
 
@@ -147,7 +148,8 @@ class RandomMaskTransform(nn.Module):
 
 def _autocasts_to_float16(tensor: Tensor) -> bool:
     device = tensor.device.type
-    enabled: Callable[..., bool] = torch.is_autocast_enabled  # of a device since torch 2.4
+    if not autocasts(device):
+        return False
     if hasattr(torch, 'get_autocast_dtype'):
-        return enabled(device) and torch.get_autocast_dtype(device) == torch.float16
-    return device == 'cuda' and enabled() and torch.get_autocast_gpu_dtype() == torch.float16
+        return torch.get_autocast_dtype(device) == torch.float16
+    return device == 'cuda' and torch.get_autocast_gpu_dtype() == torch.float16

@@ -42,8 +42,8 @@ def checked_pair(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, 
                          f'{tuple(student.shape)}')
     if student.numel() == 0:
         raise ValueError(f'{where}: got an empty batch or map, shape {tuple(student.shape)}')
-    if student.dim() == 2:
-        student, teacher = student[:, :, None, None], teacher[:, :, None, None]
+    if student.dim() == 2:  # one step for autograd, where an index is two
+        student, teacher = (vectors.view(*vectors.shape, 1, 1) for vectors in (student, teacher))
     if student.dtype in (torch.float16, torch.bfloat16):
         student = student.float()
     return student, teacher.detach().to(student.dtype)
@@ -59,9 +59,22 @@ def two_classes(logits: Tensor) -> Tensor:
 
 def full_precision(tensor: Tensor) -> ContextManager:
     """Switches autocast off: a Gram matrix of activations of 1e4 overflows in float16."""
-    if tensor.device.type in ('cpu', 'cuda'):
-        return torch.autocast(tensor.device.type, enabled=False)
-    return nullcontext()
+    device = tensor.device.type
+    if device in ('cpu', 'cuda') and autocasts(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()  # to enter autocast takes as long as a small loss
+
+
+def autocasts(device: str) -> bool:
+    """Whether autocast is on."""
+    if hasattr(torch, 'get_autocast_dtype'):  # since torch 2.4
+        return torch.is_autocast_enabled(device)
+    return torch.is_autocast_cpu_enabled() if device == 'cpu' else torch.is_autocast_enabled()
+
+
+def weighted(loss: Tensor, weight: float) -> Tensor:
+    """The loss times its weight; 1 is no step of its own for autograd."""
+    return loss if weight == 1 else loss * weight
 
 
 def block_size(tensor: Tensor) -> int:
