@@ -18,7 +18,7 @@ model = dict(
     teacher=dict(backbone=dict(base_channels=8), head=dict(in_channels=32)),
     teacher_ckpt=teacher_ckpt)
 train_cfg = dict(
-    trials=3,
+    trials=3, warm_start=[], final_round=dict(_delete_=True),
     proxy=dict(images=64, held_out=32, batch_size=32, epochs=1),
     train_teacher=False,
     full_training=dict(max_epochs=1, val_interval=1))

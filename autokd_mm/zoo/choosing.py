@@ -26,7 +26,7 @@ _SHARED_LOGITS = 'roi_head.shared_logits'
 # The methods that are tried first, as in the configs that come with the package.
 _METHODS = {
     LABEL: ['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
-    BOXES: ['PKD', 'FGD-focal', 'FKD', 'MGD', 'CWD', 'ICKD', 'KD'],
+    BOXES: ['PKD', 'FGD-focal', 'BCKD', 'FKD', 'MGD', 'CWD', 'ICKD', 'KD'],
     SEGMENTATION: ['CWD', 'DIST', 'AT', 'ICKD', 'PKD', 'MGD'],
 }
 
@@ -239,7 +239,8 @@ def _checked(looked: Looked, proxy: Proxy, names: Dict[str, Any]) -> Choice:
             space.params(spec)
             fits.append(method)
         except ValueError:
-            left_out.append(f'{method}, for which there are no logits' if spec.has_logits else
-                            f'{method}, for which the maps are too small')
+            reason = 'there are no logits' if spec.has_logits else \
+                'the maps are too small' if spec.has_feature else 'no dense heads are compared'
+            left_out.append(f'{method}, for which {reason}')
     shared = BOXES_SHARED if names.get('student_logits') == _SHARED_LOGITS else None
     return Choice(names, layers, shared, fits, left_out, [], [])

@@ -58,11 +58,12 @@ def model(teacher: Source, folder: str, looked: Looked, shared_boxes: Optional[i
 
 
 def search(choice: Choice, proxy: Mapping[str, Any]) -> str:
-    """The train loop of a search."""
+    """The train loop of a search; in its final round every hand-crafted method has its chance."""
+    final = dict(final_round=dict(best=3, budget=48)) if choice.methods else {}
     return assigned('train_cfg', dict(
         _delete_=True, type='mmrazor.SearchLoop', trials=TRIALS,
         sampler=dict(type='MCTSSampler'), warm_start=choice.methods, layers=choice.names,
-        proxy=dict(proxy), full_training=Raw('{{_base_.train_cfg}}')))
+        proxy=dict(proxy), **final, full_training=Raw('{{_base_.train_cfg}}')))
 
 
 def data(config: Any, data_root: Optional[str]) -> Tuple[str, List[str]]:

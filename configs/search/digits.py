@@ -6,8 +6,10 @@ train_cfg = dict(
     trials=60,
     # What other tasks say of the options; `without`: so that this one shows what that is worth.
     sampler=dict(type='MCTSSampler', experience=dict(without=['digits'])),
+    warm_start=['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
     layers=dict(student='backbone.layer3', teacher='backbone.layer3',
                 student_logits='head.fc', teacher_logits='head.fc'),
     proxy=dict(images=640, held_out=360, epochs=8, views=2, threads=1),
+    final_round=dict(best=3, budget=48),  # every hand-crafted method has its chance
     train_teacher=True,
     full_training={{_base_.train_cfg}})

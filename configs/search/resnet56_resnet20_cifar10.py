@@ -10,4 +10,5 @@ train_cfg = dict(
     layers=dict(student='backbone.layer3', teacher='backbone.layer3',
                 student_logits='head.fc', teacher_logits='head.fc'),
     proxy=dict(images=2000, held_out=1000, epochs=4, views=2),
+    final_round=dict(best=3, budget=48),  # every hand-crafted method has its chance
     full_training={{_base_.train_cfg}})

@@ -12,7 +12,7 @@ train_cfg = dict(
     type='mmrazor.SearchLoop',
     trials=60,
     sampler=dict(type='MCTSSampler'),
-    warm_start=['PKD', 'FGD-focal', 'FKD', 'MGD', 'CWD', 'ICKD'],
+    warm_start=['PKD', 'FGD-focal', 'BCKD', 'FKD', 'MGD', 'CWD', 'ICKD'],
     layers=dict(student='neck', teacher='neck', student_predictions='bbox_head',
                 teacher_predictions='bbox_head'),
     proxy=dict(images=0.01, held_out=200, epochs=8, batch_size=16, input_size=400,

@@ -165,7 +165,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         The first time the student gets the part of the teacher that it starts from."""
         super().init_weights()
         first = first_of(self.teacher)
-        trained = not self._teacher_needs_init or first._is_init or bool(first.init_cfg)
+        trained = not self._teacher_needs_init or bool(first._is_init or first.init_cfg)
         if self._teacher_needs_init:
             self.teacher.init_weights()
             self._teacher_needs_init = False

@@ -12,4 +12,5 @@ train_cfg = dict(
     warm_start=['KD', 'DIST', 'AT', 'SP', 'ICKD', 'PKD'],
     layers=dict(student_logits='head.fc', teacher_logits='head.fc'),
     proxy=dict(images=0.02, held_out=5000, epochs=4, views=2, dtype='float16'),
+    final_round=dict(best=3, budget=48),  # every hand-crafted method has its chance
     full_training={{_base_.train_cfg}})
