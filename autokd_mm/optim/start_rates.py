@@ -16,13 +16,21 @@ MARK = 'start_lr'
 _PLAIN = (None, 'DefaultOptimWrapperConstructor')
 
 
-def rates_fault(optim_wrapper: Any) -> Optional[str]:
-    """Why an optimiser cannot give a part of the network another rate; ``None`` if it can."""
+def rates_fault(optim_wrapper: Any, param_scheduler: Any = None) -> Optional[str]:
+    """Why an optimiser cannot give a part of the network another rate; ``None`` if it can.
+
+    Args:
+        param_scheduler: of the config: one that sets the same rates for all parts takes them away.
+    """
     constructor = optim_wrapper.get('constructor')
     if (None if constructor is None else name_of(constructor)) not in _PLAIN:
         return f'optim_wrapper.constructor={name_of(constructor)} sets the learning rates itself'
     if (optim_wrapper.get('optimizer') or {}).get('lr') is None:
         return 'optim_wrapper.optimizer.lr is not set'
+    given = [param_scheduler] if isinstance(param_scheduler, dict) else param_scheduler or ()
+    for scheduler in given:
+        if name_of(scheduler.get('type')).startswith('OneCycle'):
+            return f'param_scheduler: {name_of(scheduler["type"])} gives all parts one rate'
     return None
 
 

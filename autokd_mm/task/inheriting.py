@@ -41,15 +41,16 @@ def fitting_parts(student: nn.Module, teacher: nn.Module, kind: str,
 
 
 def with_usable_rates(options: Mapping[str, Sequence[Any]], optim_wrapper: Any, parts: Parts,
-                      say: Callable[[str], None]) -> Dict[str, Sequence[Any]]:
-    """``options`` without rates for what is copied that the optimiser cannot give; 1 and 0 need no
-    optimiser.
+                      say: Callable[[str], None],
+                      param_scheduler: Any = None) -> Dict[str, Sequence[Any]]:
+    """``options`` without rates for what is copied that the optimiser cannot give, or that the
+    schedule of the full training would overwrite; 1 and 0 need neither.
 
     Raises:
         ConfigError: none is left.
     """
     result = dict(options)
-    fault, rates = rates_fault(optim_wrapper), _listed('start_lr', options)
+    fault, rates = rates_fault(optim_wrapper, param_scheduler), _listed('start_lr', options)
     if not parts.fitting or fault is None:
         return result
     left = tuple(rate for rate in rates if rate in (0, 1))

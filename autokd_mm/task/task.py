@@ -105,7 +105,8 @@ class Task:
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))
         self.parts = fitting_parts(self.student, model.teacher, self.kind, space, say)
-        space = with_usable_rates(space, config.optim_wrapper, self.parts, say)
+        space = with_usable_rates(space, config.optim_wrapper, self.parts, say,
+                                  config.get('param_scheduler'))
         self.space = space_over(self.layers, self.kind, proxy.batch_size, space, say, self.parts)
         self.first = [self.space.params(starting_point(item, self.space)) for item in warm_start]
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.config import ConfigDict
 from mmengine.optim import build_optim_wrapper
+from mmengine.registry import PARAM_SCHEDULERS
 from torch import nn
 
 from autokd_mm.optim import rates_fault, start_rate_in, with_start_rate, without_start_rate
@@ -95,3 +96,17 @@ def test_a_step_moves_a_part_by_its_share():
     (dict(optimizer=dict(type='Adadelta')), 'optim_wrapper.optimizer.lr is not set')])
 def test_optimisers_that_cannot(config, fault):
     assert rates_fault(config) == fault
+
+
+def test_a_schedule_that_gives_all_parts_one_rate():
+    """MMEngine's OneCycleLR begins anew for every group, whatever its multiplier."""
+    one_cycle = dict(type='OneCycleLR', eta_max=0.2, total_steps=10, by_epoch=False)
+    weights = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    optimizer = torch.optim.SGD([dict(params=weights[:1]), dict(params=weights[1:], lr=0.01)],
+                                lr=0.1)
+    PARAM_SCHEDULERS.build(one_cycle, default_args=dict(optimizer=optimizer))
+    assert len({group['lr'] for group in optimizer.param_groups}) == 1
+    config, said = dict(optimizer=SGD), 'param_scheduler: OneCycleLR gives all parts one rate'
+    assert rates_fault(config, one_cycle) == said
+    assert rates_fault(config, [dict(type='LinearLR'), one_cycle]) == said
+    assert rates_fault(config, [dict(type='LinearLR')]) is None

@@ -1,5 +1,5 @@
 # The teacher of digit_scenes_retinanet.py, and a student with half of that student's backbone and
-# with FPN and head as wide as the teacher's, so that they can be copied.
+# with FPN and head as wide as the teacher's, so that its head can be copied.
 _base_ = './digit_scenes_retinanet.py'
 
 student_network = dict(
