@@ -216,3 +216,9 @@ def test_entropy_needs_the_teachers_logits(by_entropy, parts):
               if not key.endswith('logits')}
     with pytest.raises(ConfigError, match='proxy.select: .* needs layers.teacher_logits'):
         by_entropy(layers=layers)
+
+
+def test_a_student_that_goes_to_the_cpu_goes_alone(look, parts):
+    """With the preprocessor of all networks a teacher on a GPU would get images on the CPU."""
+    own = parts.model.data_preprocessor
+    assert look().fresh_student(0).data_preprocessor is not own
