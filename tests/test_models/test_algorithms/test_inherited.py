@@ -275,3 +275,8 @@ def test_mistakes(build, start, message):
     with pytest.raises(ConfigError) as info:
         build(start=start)
     assert str(info.value).startswith(message) and '\n' not in str(info.value)
+
+
+def test_another_key_beside_the_start(build):
+    with pytest.raises(ConfigError, match="^model: 'strat' is unknown, did you mean 'start'"):
+        build(strat=dict(part='head'))
