@@ -10,7 +10,7 @@ train_cfg = dict(
     type='mmrazor.SearchLoop',
     trials=60,
     sampler=dict(type='MCTSSampler'),
-    warm_start=['CWD', 'DIST', 'AT', 'ICKD', 'PKD', 'MGD'],
+    warm_start=['CWD', 'KD', 'DIST', 'AT', 'ICKD', 'PKD', 'MGD'],
     layers=dict(student='decode_head.bottleneck', teacher='decode_head.bottleneck',
                 student_logits='decode_head.conv_seg', teacher_logits='decode_head.conv_seg'),
     proxy=dict(images=0.1, held_out=200, epochs=4, views=2, input_size=512, dtype='float16'),

@@ -6,7 +6,9 @@ train_cfg = dict(
     type='mmrazor.SearchLoop',
     trials=24,
     sampler=dict(type='MCTSSampler'),
-    warm_start=['PKD', 'FKD', 'MGD', 'FGD-focal', 'BCKD', 'FitNet'],
+    warm_start=['PKD', 'FKD', 'MGD', 'FGD-focal', 'BCKD', 'FitNet',
+                dict(method='FGD-focal', start='neck_head'),
+                dict(transform='logits_only', start='neck_head')],  # no loss
     layers=dict(student='neck', teacher='neck', student_predictions='bbox_head',
                 teacher_predictions='bbox_head'),
     proxy=dict(images=256, held_out=128, epochs=6, views=2, threads=1),

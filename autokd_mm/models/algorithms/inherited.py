@@ -24,9 +24,11 @@ class Part(NamedTuple):
     Attributes:
         modules: names of its modules, the same in both.
         tensors: so many are copied.
+        without: of a neck that fits in parts only, the first thing in which the rest differs.
     """
     modules: Tuple[str, ...]
     tensors: int
+    without: Optional[str] = None
 
 
 class Parts(NamedTuple):
@@ -44,7 +46,8 @@ class Parts(NamedTuple):
     def in_words(self) -> List[str]:
         """A line for each that fits, and one that says why others do not."""
         lines = [f'start={start}: {", ".join(part.modules)} as the teacher\'s ({part.tensors} '
-                 'tensors)' for start, part in self.fitting.items()]
+                 'tensors' + (f', not all: {part.without}' if part.without else '') + ')'
+                 for start, part in self.fitting.items()]
         reasons = dict.fromkeys(self.faults.values())
         if reasons:
             lines.append(f'start={" and ".join(self.faults)} left out: {"; ".join(reasons)}')
@@ -53,7 +56,8 @@ class Parts(NamedTuple):
 
 def parts_of(student: nn.Module, teacher: nn.Module, starts: Sequence[str]) -> Parts:
     """Which of ``starts`` fit. Every tensor of a part must be in the teacher, in its shape; an
-    auxiliary head that does not fit is left out, as it says nothing of a finished student.
+    auxiliary head that does not fit is left out, as it says nothing of a finished student. Of a
+    neck the modules that fit are enough: behind another backbone its lateral convolutions differ.
 
     Args:
         teacher: of several the first is asked.
@@ -61,11 +65,11 @@ def parts_of(student: nn.Module, teacher: nn.Module, starts: Sequence[str]) -> P
     fitting, faults = {}, {}
     for start in starts:
         modules, fault = _fits(student, first_of(teacher), start)
-        if fault is None:
+        if modules:
             fitting[start] = Part(modules, sum(
-                len(getattr(student, name).state_dict()) for name in modules))
+                len(student.get_submodule(name).state_dict()) for name in modules), fault)
         else:
-            faults[start] = fault
+            faults[start] = str(fault)
     return Parts(student, fitting, faults)
 
 
@@ -84,16 +88,16 @@ def starts_of(student: nn.Module, classifies: bool) -> Tuple[str, ...]:
 def copy_part(student: nn.Module, teacher: nn.Module, modules: Sequence[str]) -> None:
     """Give the student's modules the weights and buffers of the teacher's."""
     for name in modules:
-        own = getattr(student, name).state_dict()
+        own = student.get_submodule(name).state_dict()
         with torch.no_grad():
-            for key, value in getattr(first_of(teacher), name).state_dict().items():
+            for key, value in first_of(teacher).get_submodule(name).state_dict().items():
                 own[key].copy_(value)
 
 
 def freeze_part(student: nn.Module, modules: Sequence[str]) -> None:
     """Take the gradient from the modules' parameters; see :func:`keep_statistics`, too."""
     for name in modules:
-        getattr(student, name).requires_grad_(False)
+        student.get_submodule(name).requires_grad_(False)
 
 
 def keep_statistics(student: nn.Module, modules: Sequence[str]) -> None:
@@ -101,7 +105,7 @@ def keep_statistics(student: nn.Module, modules: Sequence[str]) -> None:
     teacher's do: those of a batch of the student's features would make another head of it, and
     running ones would be the one thing of it that still changes. To be called behind ``train``."""
     for name in modules:
-        for module in getattr(student, name).modules():
+        for module in student.get_submodule(name).modules():
             if isinstance(module, _NORMS):
                 module.eval()
 
@@ -161,20 +165,40 @@ class StartFromTeacher:
 
 def _fits(student: nn.Module, teacher: nn.Module,
           start: str) -> Tuple[Tuple[str, ...], Optional[str]]:
-    """The modules that are copied, or why they are not."""
+    """The modules that are copied, and why others, or all, are not."""
     heads, necks = _named(student, 'head'), _named(student, 'neck')
     if not heads:
         return (), f'the student ({type(student).__name__}) has no head with weights'
     if start == NECK_HEAD and not necks:
         return (), f'the student ({type(student).__name__}) has no neck with weights'
-    found = []
-    for name in (necks if start == NECK_HEAD else []) + heads:
+    found, without = [], None
+    for name in necks if start == NECK_HEAD else []:
+        fault = _differs(student, teacher, name)
+        inside = [name] if fault is None else _inside(student, teacher, name)
+        if not inside:
+            return (), fault
+        found += inside
+        without = without or fault
+    for name in heads:
         fault = _differs(student, teacher, name)
         if fault is None:
             found.append(name)
         elif not name.startswith('aux'):
             return (), fault
-    return tuple(found), None
+    return tuple(found), without
+
+
+def _inside(student: nn.Module, teacher: nn.Module, name: str) -> List[str]:
+    """The modules inside a module that fit. Lists are looked into; of a block, as of a convolution
+    with its normalisation, all must fit."""
+    found: List[str] = []
+    for child, module in student.get_submodule(name).named_children():
+        whole = f'{name}.{child}'
+        if module.state_dict() and _differs(student, teacher, whole) is None:
+            found.append(whole)
+        elif isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+            found += _inside(student, teacher, whole)
+    return found
 
 
 def _named(network: nn.Module, kind: str) -> List[str]:
@@ -185,11 +209,11 @@ def _named(network: nn.Module, kind: str) -> List[str]:
 
 def _differs(student: nn.Module, teacher: nn.Module, name: str) -> Optional[str]:
     """The first thing in which a module of both differs."""
-    other = dict(teacher.named_children()).get(name)
+    other = dict(teacher.named_modules()).get(name)
     if other is None:
         return f'the teacher ({type(teacher).__name__}) has no {name}'
     here, there = (module.state_dict(keep_vars=True)
-                   for module in (getattr(student, name), other))
+                   for module in (student.get_submodule(name), other))
     for key in [*there, *here]:
         if key not in here or key not in there:
             who = 'teacher' if key in there else 'student'

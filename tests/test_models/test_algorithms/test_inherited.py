@@ -11,7 +11,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.algorithms.inherited import copy_part, keep_statistics, parts_of, starts_of
+from autokd_mm.models.algorithms.inherited import (copy_part, freeze_part, keep_statistics,
+                                                   parts_of, starts_of)
 from autokd_mm.registry import MODELS
 
 SGD = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.02, momentum=0.9,
@@ -53,7 +54,7 @@ def test_neck_and_head_of_a_detector():
 
 def test_a_neck_behind_a_wider_backbone():
     found = parts_of(detector(), detector(8), DENSE)
-    assert list(found.fitting) == ['head']
+    assert list(found.fitting) == ['head']  # the neck is one convolution
     assert found.in_words()[1] == ('start=neck_head left out: neck.weight is 4 x 8 x 1 x 1 in the '
                                    'teacher and 4 x 4 x 1 x 1 in the student')
 
@@ -125,7 +126,16 @@ def test_networks_of_mmdet_and_mmseg(kind):
             student, other, ('head', )).faults['head']
     else:
         assert found['neck_head'].modules == ('neck', *heads)
-        assert list(parts_of(student, other, DENSE).fitting) == ['head']
+        # The lateral convolutions, and that of P6, read another backbone.
+        part = parts_of(student, other, DENSE).fitting['neck_head']
+        assert part.modules == (*(f'neck.fpn_convs.{level}' for level in (0, 1, 2, 4)), *heads)
+        assert str(part.without).startswith('neck.lateral_convs.0.conv.weight is ')
+        freeze_part(student, part.modules)
+        copy_part(student, other, part.modules)
+        for name, own in student.named_parameters():
+            copied = name.startswith(tuple(f'{module}.' for module in part.modules))
+            assert own.requires_grad != copied
+            assert not copied or torch.equal(own, other.get_parameter(name))
 
 
 # ---------------------------------------------------------------------- in a distillation
