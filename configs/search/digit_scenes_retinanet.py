@@ -10,6 +10,6 @@ train_cfg = dict(
     layers=dict(student='neck', teacher='neck', student_predictions='bbox_head',
                 teacher_predictions='bbox_head'),
     proxy=dict(images=256, held_out=128, epochs=6, views=2, threads=1),
-    final_round=dict(best=2, length=3, seeds=2, budget=32, reward=dict(metric=1)),
+    final_round=dict(best=2, length=3, seeds=2, budget=36, reward=dict(metric=1)),
     train_teacher=True,
     full_training={{_base_.train_cfg}})

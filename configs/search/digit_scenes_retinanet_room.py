@@ -12,7 +12,7 @@ train_cfg = dict(
     layers=dict(student='neck', teacher='neck', student_predictions='bbox_head',
                 teacher_predictions='bbox_head'),
     proxy=dict(images=256, held_out=128, epochs=6, views=2, threads=1),
-    final_round=dict(best=2, length=3, seeds=2, budget=32, reward=dict(metric=1)),
+    final_round=dict(best=2, length=3, seeds=2, budget=40, reward=dict(metric=1)),
     train_teacher=True,
     teacher_epochs=40,
     full_training={{_base_.train_cfg}})
