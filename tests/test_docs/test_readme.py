@@ -1,4 +1,5 @@
 """Every command of the README runs: as it is printed, but for the size of what is searched."""
+import os
 import re
 import shlex
 import subprocess
@@ -14,9 +15,12 @@ COMMANDS = [line for block in blocks((ROOT / 'README.md').read_text(encoding='ut
 
 
 def of_make(target):
-    """The command that `make` would run, without its own set-up."""
+    """The command that `make` would run, without its own set-up, and whatever the `make` that runs
+    the tests was given."""
+    own = {name: value for name, value in os.environ.items()
+           if name not in ('ARGS', 'MAKEFLAGS', 'MAKEOVERRIDES')}
     said = subprocess.run(['make', '-n', '--no-print-directory', '-o',
-                           '.venv/.installed', target], cwd=str(ROOT),
+                           '.venv/.installed', target], cwd=str(ROOT), env=own,
                           stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
     return shlex.split(said.replace('\\\n', ' ').splitlines()[-1])
 

@@ -10,10 +10,10 @@ import pytest
 from mmengine.config import ConfigDict
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
-# Anchors, centres, masks, two stages, queries, large jitter; maps with auxiliary heads, with a loss
+# Anchors, masks, two stages, queries, large jitter; maps with auxiliary heads, with a loss
 # in training only, of a channels-last backbone; class labels of CNNs and transformers.
-KINDS = [('mmdet', 'retinanet'), ('mmdet', 'centernet'), ('mmdet', 'deepfashion'),
-         ('mmdet', 'cityscapes'), ('mmdet', 'dab_detr'), ('mmdet', 'atss'),
+KINDS = [('mmdet', 'retinanet'), ('mmdet', 'deepfashion'), ('mmdet', 'cityscapes'),
+         ('mmdet', 'dab_detr'), ('mmdet', 'atss'),
          ('mmseg', 'bisenetv2'), ('mmseg', 'ddrnet'), ('mmseg', 'convnext'),
          ('mmpretrain', 'byol'), ('mmpretrain', 'convnext'), ('mmpretrain', 'beit')]
 NETWORK = dict(

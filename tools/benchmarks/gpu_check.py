@@ -73,11 +73,14 @@ class Check:
 
     def __init__(self, args, found):
         self.args, self.found, self.clock = args, found, Clock(args.device)
+        self.names = [args.only] if args.only else list(SEARCHES)
         self.benches, self.failed = {}, []
 
     def run(self):
-        parts = [(f'search of {name}', lambda name=name: self.search(name)) for name in SEARCHES]
-        parts += [(f'steps of {name}', lambda name=name: self.steps(name)) for name in SEARCHES]
+        parts = [(f'search of {name}', lambda name=name: self.search(name))
+                 for name in self.names]
+        parts += [(f'steps of {name}', lambda name=name: self.steps(name))
+                  for name in self.names]
         parts += [('mixed precision', self.mixed), ('bank', self.bank), ('losses', self.losses)]
         for name, part in parts:
             start = time.perf_counter()
@@ -205,7 +208,7 @@ class Check:
     def bank(self):
         """Bytes a second of what the teacher says, from the bank's files to the device."""
         import torch
-        for name in SEARCHES:
+        for name in self.names:
             trainer = self.bench(name).trainer
             images, pairs = trainer.train_images, [pair.name for pair in trainer.layers.pairs]
             rows = next(trainer.batches(0))
@@ -251,6 +254,7 @@ def parse_args():
     parser.add_argument('--device', choices=['cpu', 'cuda'], default='cuda')
     parser.add_argument('--work-dir', default='./work_dirs/gpu_check',
                         help='a new folder for searches and banks (default: %(default)s)')
+    parser.add_argument('--only', choices=list(SEARCHES), help='of the two searches')
     parser.add_argument('--trials', type=int, default=8, help='of each search (default: 8)')
     parser.add_argument('--steps', type=int, default=50, help='timed ones (default: 50)')
     parser.add_argument('--budget', type=float, default=0.5, metavar='SECONDS',

@@ -23,19 +23,20 @@ BOX_WEIGHTS = ('confidence', 'difference', 'foreground')
 class BoxesLoss(SeesSizes, nn.Module):
     """loss_weight / C * sum over images, anchors and positions of w times the distance of boxes.
 
-    'l1':   mean over the four numbers of |S - T|, as the head writes them: deltas to an anchor,
-            distances in strides (of a distribution its mean).
-    'giou': 1 - GIoU of the decoded boxes.
-    'kl':   tau^2 / (n + 1) times the mean over the four sides of KL(softmax(T / tau) ||
-            softmax(S / tau)) over their n + 1 distances.
-    The weight w and its sum C:
-    'confidence': the teacher's, c, the probability of its likeliest class (times its objectness);
-                  C is its sum.
-    'difference': the largest |t_k - s_k| among the classes (times the objectness), without a
-                  gradient; C is the sum of c.
-    'foreground': 1 where the middle of the cell lies in a ground-truth box, 0 elsewhere; C is how
-                  many there are.
-    C is at least 1.
+    - ``'l1'``: mean over the four numbers of ``|S - T|``, as the head writes them: deltas to an
+      anchor, distances in strides (of a distribution its mean).
+    - ``'giou'``: 1 - GIoU of the decoded boxes.
+    - ``'kl'``: tau^2 / (n + 1) times the mean over the four sides of
+      ``KL(softmax(T / tau) || softmax(S / tau))`` over their n + 1 distances.
+
+    The weight w and its sum C, which is at least 1:
+
+    - ``'confidence'``: the teacher's, c, the probability of its likeliest class (times its
+      objectness); C is its sum.
+    - ``'difference'``: the largest ``|t_k - s_k|`` among the classes (times the objectness),
+      without a gradient; C is the sum of c.
+    - ``'foreground'``: 1 where the middle of the cell lies in a ground-truth box, 0 elsewhere; C is
+      how many there are.
 
     Shapes: by keyword ``student_boxes_0``, ``teacher_boxes_0`` ... of all levels N x (A D) x H x W
     of A anchors, D = 4 numbers, of distributions 4 (n + 1), and for the first two weights

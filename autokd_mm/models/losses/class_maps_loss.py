@@ -19,11 +19,12 @@ CLASS_DISTANCES = ('bce', 'weighted_bce', 'kl')
 class ClassMapsLoss(SeesSizes, nn.Module):
     """loss_weight / C * sum over images, anchors and positions of the distance between the classes.
 
-    'bce':          sum over k of B(s_k, t_k), B = -t log s - (1 - t) log(1 - s), of probabilities
-                    s and t by sigmoid.
-    'weighted_bce': sum over k of |t_k - s_k| B(s_k, t_k).
-    'kl':           KL(t || s) of probabilities by softmax over exclusive classes, the last of which
-                    is the background.
+    - ``'bce'``: sum over k of B(s_k, t_k), B = -t log s - (1 - t) log(1 - s), of probabilities s
+      and t by sigmoid.
+    - ``'weighted_bce'``: sum over k of ``|t_k - s_k|`` B(s_k, t_k).
+    - ``'kl'``: ``KL(t || s)`` of probabilities by softmax over exclusive classes, the last of which
+      is the background.
+
     C is the sum of the teacher's confidence c, the probability of its likeliest class (not the
     background), at least 1: about as many as there are objects it is sure of. A head with
     objectness o says something of classes where there is an object only: each anchor then counts as
