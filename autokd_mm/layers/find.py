@@ -56,20 +56,7 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
             an equal stride, an index out of range, teacher and student differ in classes, or a
             dense head is not understood.
     """
-    for key in names:
-        if key not in _KEYS:
-            raise ConfigError(f'layers: {nearest(key, _KEYS)}')
-    wanted: Dict[str, List[str]] = {}
-    for who, other in (('student', 'teacher'), ('teacher', 'student')):
-        if names.get(f'{who}_logits') and not names.get(f'{other}_logits'):
-            raise ConfigError(f'layers.{other}_logits is missing: logits are compared with logits')
-        if not names.get(who):
-            raise ConfigError(f'layers.{who} is missing: name the module whose output is the '
-                              'feature')
-        for key in (who, f'{who}_logits'):
-            if names.get(key):
-                wanted[key] = _listed(names[key])
-    refuse_unequal({key: len(sources) for key, sources in wanted.items()}, wanted, 'names')
+    wanted = _wanted(names)
     scaled = any(getattr(view, 'scale', None) for _, view in each_teacher(model))
     heads = predictions.read_heads(names, student, model.teacher, scaled)
     predictions.tell_of_sigmoids(wanted.get('student_logits', ()), student, say)
@@ -99,6 +86,29 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
     pairs = _pairs('feature', found['student'], found['teacher'], names.get('factors'), dense)
     return Layers(pairs, logits, names.get('scores'), _shared(names, pairs),
                   predictions.predictions_of(heads, said, say) if heads else None)
+
+
+def _wanted(names: Mapping[str, Any]) -> Dict[str, List[str]]:
+    """The modules of features and logits that ``names`` of :func:`find_layers` lists, by key.
+
+    Raises:
+        ConfigError: an unknown key, one that is missing, or lists of unequal length.
+    """
+    for key in names:
+        if key not in _KEYS:
+            raise ConfigError(f'layers: {nearest(key, _KEYS)}')
+    wanted: Dict[str, List[str]] = {}
+    for who, other in (('student', 'teacher'), ('teacher', 'student')):
+        if names.get(f'{who}_logits') and not names.get(f'{other}_logits'):
+            raise ConfigError(f'layers.{other}_logits is missing: logits are compared with logits')
+        if not names.get(who):
+            raise ConfigError(f'layers.{who} is missing: name the module whose output is the '
+                              'feature')
+        for key in (who, f'{who}_logits'):
+            if names.get(key):
+                wanted[key] = _listed(names[key])
+    refuse_unequal({key: len(sources) for key, sources in wanted.items()}, wanted, 'names')
+    return wanted
 
 
 def _with_strides(model: BaseModel, student: nn.Module, wanted: Mapping[str, Sequence[str]],

@@ -10,9 +10,10 @@ from autokd_mm.layers.heads import Head, read_head
 from autokd_mm.layers.tensors import Found
 from autokd_mm.models.distillers import LayerPair, Predictions
 from autokd_mm.models.distillers.predictions import named
+from autokd_mm.models.losses.levels import BOXES, CLASSES, QUALITY
 
 KEYS = ('student_predictions', 'teacher_predictions')
-_WHAT = ('classes', 'boxes', 'quality')
+_WHAT = (CLASSES, BOXES, QUALITY)
 
 
 def read_heads(names: Mapping[str, Any], student: nn.Module, teacher: nn.Module,

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.losses.box_coding import BoxCoding, giou
-from autokd_mm.models.losses.class_maps_loss import checked_weight
 from autokd_mm.models.losses.levels import (BOXES, CLASSES, QUALITY, confidence, hears_levels,
                                             in_images, joined, level_maps, over, probabilities,
                                             settled)
+from autokd_mm.models.losses.weight import checked_weight
 from autokd_mm.models.transforms.middles import MiddlesInBoxes
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS

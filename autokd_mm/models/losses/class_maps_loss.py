@@ -1,14 +1,13 @@
 """Distillation of the class maps of dense heads."""
 from __future__ import annotations
 
-import math
-
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.losses.levels import (CLASSES, QUALITY, confidence, hears_levels, in_images,
                                             joined, level_maps, over, settled)
+from autokd_mm.models.losses.weight import checked_weight
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
 
@@ -94,14 +93,3 @@ class ClassMapsLoss(SeesSizes, nn.Module):
 
     def extra_repr(self) -> str:
         return f'distance={self.distance!r}, loss_weight={self.loss_weight}'
-
-
-def checked_weight(loss: str, value: float) -> float:
-    """``loss_weight`` of a loss.
-
-    Raises:
-        ConfigError: it is no number.
-    """
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise ConfigError(f'{loss}.loss_weight must be a number, got {value!r}')
-    return float(value)

@@ -9,6 +9,7 @@ from autokd_mm.models.distances import (CorrelationDistance, CosineDistance, Dis
                                         GramL2Distance, KLDistance, L2Distance,
                                         LocalCorrelationDistance, PearsonDistance, RKDAngle,
                                         RKDDistance)
+from autokd_mm.models.losses.weight import checked_weight
 from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentionTransform,
                                          ForegroundBackgroundTransform, InstancesTransform,
                                          LocalTransform, MultiScaleTransform, RandomMaskTransform,
@@ -129,8 +130,7 @@ class FeatureLoss(SeesSizes, nn.Module):
         _check_only(patch_grid, 'patch_grid', 'intra', 'local', intra)
         _check_only(background_weight, 'background_weight', 'region', 'foreground_background',
                     region)
-        if not isinstance(loss_weight, (int, float)) or not math.isfinite(loss_weight):
-            raise ConfigError(f'FeatureLoss.loss_weight must be a number, got {loss_weight!r}')
+        self.loss_weight = checked_weight('FeatureLoss', loss_weight)
         if transform == 'channel_attention' and intra in ('multi_scale', 'local'):
             raise ConfigError(f"FeatureLoss.intra: {intra!r} needs a map, but "
                               f"transform='channel_attention' leaves 1 x 1; use 'none'")
@@ -153,7 +153,6 @@ class FeatureLoss(SeesSizes, nn.Module):
         self.region = _build('region', region, REGIONS, **_given(
             region == 'foreground_background', background_weight=_DEFAULT_BACKGROUND_WEIGHT
             if background_weight is None else background_weight))
-        self.loss_weight = float(loss_weight)
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = checked_pair(student, teacher, 'FeatureLoss')

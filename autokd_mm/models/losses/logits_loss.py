@@ -1,11 +1,11 @@
 """Distillation of the outputs: KL (KD) and Pearson (DIST)."""
-import math
 from typing import Optional
 
 from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.distances import KLDistance, PearsonDistance
+from autokd_mm.models.losses.weight import checked_weight
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.models.transforms.tensors import checked_pair, two_classes, weighted
 from autokd_mm.registry import MODELS
@@ -51,11 +51,9 @@ class LogitsLoss(SeesSizes, nn.Module):
             raise ConfigError(f'LogitsLoss.distance: {nearest(distance, LOGITS_DISTANCES)}')
         if not temperature > 0:
             raise ConfigError(f'LogitsLoss.temperature must be above 0, got {temperature}')
-        if not isinstance(loss_weight, (int, float)) or not math.isfinite(loss_weight):
-            raise ConfigError(f'LogitsLoss.loss_weight must be a number, got {loss_weight!r}')
+        self.loss_weight = checked_weight('LogitsLoss', loss_weight)
         self.kind = distance
         self.temperature = float(temperature)
-        self.loss_weight = float(loss_weight)
         self.kl = KLDistance(self.temperature) if distance == 'kl' else None
         self.inter = _pearson('none', distance in ('pearson_inter', 'pearson_both'))
         self.intra = _pearson('channel', distance in ('pearson_intra', 'pearson_both'))

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autokd_mm.models.losses.class_maps_loss import checked_weight
 from autokd_mm.models.losses.levels import (CLASSES, QUALITY, confidence, hears_levels, in_images,
                                             joined, level_maps, over, settled)
+from autokd_mm.models.losses.weight import checked_weight
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
 
