@@ -154,9 +154,18 @@ def test_paths_reach_every_place(name):
         assert config.model.teacher_ckpt == 'mine.pth'
 
 
+def test_camvid_is_chosen_by_other_images_than_it_is_tested_on():
+    config = load_config(str(CONFIGS / 'search/deeplabv3_camvid.py'), dict(data_root='/here'))
+    folders = [loader.dataset.data_prefix.img_path for loader in (
+        config.train_dataloader, config.val_dataloader, config.test_dataloader)]
+    assert folders == ['img/train', 'img/val', 'img/test']
+    assert config.test_dataloader.dataset.data_root == '/here/'
+
+
 @pytest.mark.parametrize('name, channels, classes', [
     ('retinanet_r101_r50', [256] * 5, 0), ('faster_rcnn_r101_r50', [256] * 4, 81),
-    ('deeplabv3_r101_r18', [512], 19), ('resnet34_resnet18_imagenet', [512], 1000),
+    ('retinanet_coco_mini', [96] * 3, 0), ('deeplabv3_r101_r18', [512], 19),
+    ('resnet34_resnet18_imagenet', [512], 1000),
     ('resnet50_mobilenet_imagenet', [2048], 1000),
     ('regnety-16gf_deit-tiny_imagenet', [3024], 1000)])
 def test_large_search_loop_is_built_and_looks_at_the_tensors(name, channels, classes, photos,

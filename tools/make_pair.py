@@ -18,7 +18,8 @@ def parse_args():
     parser.add_argument('--data-root', help="folder of the images, in the place of the student's")
     parser.add_argument('--out', help='the config to write (TEACHER_teaches_STUDENT.py)')
     parser.add_argument('--distiller', metavar='BEST_DISTILLER',
-                        help='config that a search wrote: its distiller is put on this pair, and a '
+                        help='config that a search wrote, or the name of one of distill/: its '
+                        'distiller is put on this pair, and a '
                         'config for tools/train.py is written')
     parser.add_argument('--debug', action='store_true', help='show the traceback of a mistake')
     return parser.parse_args()
@@ -36,7 +37,7 @@ def main():
         os.environ['AUTOKD_DEBUG'] = '1'
     from autokd_mm.zoo import make_pair
     print(make_pair(named(args.teacher), named(args.student), args.out, args.data_root,
-                    args.distiller))
+                    args.distiller and named(args.distiller)))
 
 
 if __name__ == '__main__':

@@ -49,6 +49,14 @@ def test_search_and_its_recipe_on_another_pair(tool, tmp_path, teacher):
     assert (tmp_path / 'train' / 'epoch_1.pth').is_file()
 
 
+def test_a_method_of_the_package_by_its_name(tool, tmp_path):
+    said = tool('make_pair', *PAIR, '--distiller', 'distill/pkd_resnet56_resnet20_cifar10', '--out',
+                tmp_path / 'pkd.py')
+    assert 'distiller: feature > channel-wise > pearson via conv1x1 x5' in said
+    loss, = load_config(str(tmp_path / 'pkd.py')).model.distiller.distill_losses.values()
+    assert loss.distance == 'pearson' and loss.loss_weight == 5
+
+
 @pytest.mark.parametrize('argv, line', [
     (['resnet18_8xb32_in1', 'resnet18_8xb32_in1k'], "error: TEACHER: 'resnet18_8xb32_in1' is no "
      'file and no config of an installed package; the nearest are resnet18_8xb32_in1k, '),

@@ -1,0 +1,18 @@
+# DeepLabV3 with an ImageNet MobileNetV2 teaches one of half the width on CamVid.
+_base_ = [
+    '../models/deeplabv3_camvid.py', '../datasets/camvid.py', '../schedules/photos_24e.py',
+    '../digit_scenes_segmentation_runtime.py'
+]
+
+# None: a search trains the teacher first and keeps it as teacher.pth in its work dir.
+teacher_ckpt = None
+
+model = dict(
+    type='mmrazor.FrozenTeacherDistill',
+    architecture={{_base_.student_network}},
+    teacher={{_base_.teacher_network}},
+    teacher_ckpt=teacher_ckpt,
+    distiller=dict(type='mmrazor.ConfigurableDistiller'))
+
+# Each network has its own; MMEngine would give this one to the algorithm.
+data_preprocessor = None

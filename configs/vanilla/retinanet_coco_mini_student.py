@@ -1,0 +1,6 @@
+_base_ = [
+    '../_base_/models/retinanet_coco_mini.py', '../_base_/datasets/coco_mini.py',
+    '../_base_/schedules/photos_24e.py', '../_base_/digit_scenes_detection_runtime.py'
+]
+
+model = {{_base_.student_network}}
