@@ -11,18 +11,19 @@ from autokd_mm.registry import MODELS
 
 
 class _SoftmaxKL(torch.autograd.Function):
-    """Sum over all vectors along dim 1 of KL(softmax(t / tau) || softmax(s / tau)).
+    """Sum over all vectors along dim 1 of KL(softmax(t / tau) || softmax(s / tau)), times a factor.
 
     With p of the teacher and q of the student, KL = sum p (log p - log q) + sum (q - p): the
     second sum is 0 but for rounding, and makes an error common to all log q (that of their
     normaliser) drop out. Without it the loss of long vectors at a high temperature, where
     KL << log K, has only three or four right digits in float32.
 
-    The gradient, (q - p) / tau, comes for free with the value; it is all that is kept.
+    The gradient, (q - p) / tau, comes for free with the value; it is all that is kept. The factor
+    is in here because a step of its own for autograd takes as long as a softmax of a batch.
     """
 
     @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor, tau: float) -> Tensor:
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, tau: float, factor: float) -> Tensor:
         each = student.numel() // len(student)
         parts = list(blocks(len(student), each, block_size(student)))
         gradient: Optional[Tensor] = None
@@ -44,15 +45,15 @@ class _SoftmaxKL(torch.autograd.Function):
                 gradient[part] = difference
         if gradient is not None:
             ctx.save_for_backward(gradient)
-        ctx.tau = tau
+        ctx.slope = factor / tau
         assert total is not None  # no batch is empty
-        return total.clamp_(min=0)
+        return total.clamp_(min=0).mul_(factor)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> Tuple[Tensor, None, None, None]:
         gradient, = ctx.saved_tensors
-        return gradient * (grad / ctx.tau), None, None
+        return gradient * (grad * ctx.slope), None, None, None
 
 
 def _log_softmax(values: Tensor, tau: float) -> Tensor:
@@ -103,9 +104,12 @@ class KLDistance(Distance):
             'sample': ((-1, c * h * w), 1),
             'channel': ((-1, h * w), 1)
         }[self.inter]
-        student, teacher = student.reshape(shape), teacher.reshape(shape)
-        divergence = _SoftmaxKL.apply(student, teacher, self.temperature)
-        return divergence * (self.temperature**2 / (len(student) * vectors_each))
+        return self.of_vectors(student.reshape(shape), teacher.reshape(shape), vectors_each)
+
+    def of_vectors(self, student: Tensor, teacher: Tensor, each: int = 1) -> Tensor:
+        """The mean over vectors along dim 1, of which there are ``each`` in each row."""
+        return _SoftmaxKL.apply(student, teacher, self.temperature,
+                                self.temperature**2 / (len(student) * each))
 
     def extra_repr(self) -> str:
         return f'temperature={self.temperature}, inter={self.inter!r}'

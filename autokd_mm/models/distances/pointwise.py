@@ -3,7 +3,7 @@
 The vectors, by ``inter``: 'none', the C H W values of a sample; 'sample', the N values of one unit
 (c, h, w) across the batch; 'channel', the N H W values of one channel.
 """
-from typing import Any, Optional, Tuple, Union
+from typing import Any, List, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,9 @@ from autokd_mm.registry import MODELS
 _DIMS = {'none': (-3, -2, -1), 'sample': (-4, ), 'channel': (-4, -2, -1)}
 # A vector whose spread is within the rounding error of its mean is constant.
 _ROUNDING = 8.
+_SMALL = 1 << 16  # elements
+
+Direction = Tuple[Tensor, Optional[Tensor], Tensor]
 
 
 class _DirectionError(torch.autograd.Function):
@@ -31,16 +34,16 @@ class _DirectionError(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, dims: Tuple[int, ...],
                 centred: bool) -> Tensor:
-        axis, total, ctx.parts = _axis_of_blocks(student, dims), student.new_zeros(()), []
-        for part in blocks(student.shape[axis], student.numel() // student.shape[axis],
-                           block_size(student)):
-            where = (Ellipsis, part) + (slice(None), ) * (-axis - 1)
-            s, mean_s, inverse_s = _direction(student[where], dims, centred)
-            t, mean_t, inverse_t = _direction(teacher[where], dims, centred)
+        total: Optional[Tensor] = None
+        ctx.parts = []
+        for where in _places(student, dims):
+            (s, mean_s, inverse_s), (t, mean_t, inverse_t) = _directions(
+                student[where], teacher[where], dims, centred)
             # In place only if _direction made a copy.
             difference = s.mul_(inverse_s) if centred else s * inverse_s
             error = difference.addcmul_(t, inverse_t, value=-1).square_().sum(dims, keepdim=True)
-            total = total + error.sum()
+            found = error.sum()
+            total = found if total is None else total + found
             if ctx.needs_input_grad[0]:
                 # With d = s^ - t^: d/ds = (d - (s^ . d) s^) / ||s||, and s^ . d is 1/2 ||d||^2,
                 # or 1 = ||d||^2 where t^ is 0.
@@ -52,6 +55,7 @@ class _DirectionError(torch.autograd.Function):
                 ctx.parts.append((where, of_s, of_t, constant))
         ctx.vectors = student.numel() // _length(student, dims)
         ctx.save_for_backward(student, teacher)
+        assert total is not None  # no batch is empty
         return total / (2 * ctx.vectors)
 
     @staticmethod
@@ -68,6 +72,15 @@ class _DirectionError(torch.autograd.Function):
         return result, None, None, None
 
 
+def _places(feature: Tensor, dims: Tuple[int, ...]) -> List[Tuple[Any, ...]]:
+    """Indices of the blocks of whole vectors."""
+    axis = _axis_of_blocks(feature, dims)
+    length = feature.shape[axis]
+    parts = list(blocks(length, feature.numel() // length, block_size(feature)))
+    return [(Ellipsis, part) + (slice(None), ) * (-axis - 1) if len(parts) > 1 else (Ellipsis, )
+            for part in parts]
+
+
 def _axis_of_blocks(feature: Tensor, dims: Tuple[int, ...]) -> int:
     """The longest of the axes along which whole vectors can be told apart (negative)."""
     free = [axis for axis in (-4, -3) if axis not in dims]
@@ -81,8 +94,18 @@ def _length(feature: Tensor, dims: Tuple[int, ...]) -> int:
     return length
 
 
+def _directions(student: Tensor, teacher: Tensor, dims: Tuple[int, ...],
+                centred: bool) -> List[Direction]:
+    """:func:`_direction` of both. Small ones go through it together, in half as many operations:
+    they take the time, not the numbers. (Bits are the same as of contiguous ones alone.)"""
+    if student.numel() > _SMALL or not student.is_contiguous() or not teacher.is_contiguous():
+        return [_direction(vectors, dims, centred) for vectors in (student, teacher)]
+    vectors, mean, inverse = _direction(torch.stack([student, teacher]), dims, centred)
+    return list(zip(vectors, (None, None) if mean is None else mean, inverse))
+
+
 def _direction(vectors: Tensor, dims: Tuple[int, ...],
-               centred: bool) -> Tuple[Tensor, Optional[Tensor], Tensor]:
+               centred: bool) -> Direction:
     """Vectors (less their mean), that mean, and 1 / their length (0 if they have none)."""
     mean: Optional[Tensor] = None
     smallest: Union[float, Tensor] = 1e-15

@@ -7,7 +7,7 @@ from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.distances import KLDistance, PearsonDistance
 from autokd_mm.models.losses.weight import checked_weight
 from autokd_mm.models.transforms.padding import SeesSizes
-from autokd_mm.models.transforms.tensors import checked_pair, two_classes, weighted
+from autokd_mm.models.transforms.tensors import checked, full_precision, two_classes, weighted
 from autokd_mm.registry import MODELS
 
 LOGITS_DISTANCES = ('kl', 'pearson_inter', 'pearson_intra', 'pearson_both')
@@ -59,23 +59,29 @@ class LogitsLoss(SeesSizes, nn.Module):
         self.intra = _pearson('channel', distance in ('pearson_intra', 'pearson_both'))
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
-        vectors = student.dim() == 2
-        student, teacher = map(two_classes, checked_pair(student, teacher, 'LogitsLoss'))
-        inside = None if self.sizes is None or vectors else self.sizes.positions(student)
+        student, teacher = map(two_classes, checked(student, teacher, 'LogitsLoss'))
+        inside = self.sizes.positions(student) if self.sizes and student.dim() == 4 else None
         if inside is not None:
-            student, teacher = (logits.permute(0, 2, 3, 1)[inside][:, :, None, None]
-                                for logits in (student, teacher))
+            student, teacher = (logits.permute(0, 2, 3, 1)[inside] for logits in (student, teacher))
         if self.kl is not None:
-            return weighted(self.kl.compare(student, teacher), self.loss_weight)
+            return weighted(self._divergence(self.kl, student, teacher), self.loss_weight)
         student, teacher = (self._probabilities(logits) for logits in (student, teacher))
         found = [distance.compare(student, teacher) for distance in (self.inter, self.intra)
                  if distance is not None]
         return weighted(sum(found[1:], found[0]), self.temperature**2 * self.loss_weight)
 
+    @staticmethod
+    def _divergence(kl: KLDistance, student: Tensor, teacher: Tensor) -> Tensor:
+        if student.dim() != 2:
+            return kl.compare(student, teacher)
+        with full_precision(student):  # no map is made of vectors: that takes as long as the rest
+            return kl.of_vectors(student, teacher)
+
     def _probabilities(self, logits: Tensor) -> Tensor:
-        """N x K x H x W -> N H W x K x 1 x 1."""
-        folded = logits.permute(0, 2, 3, 1).flatten(0, 2)
-        return (folded / self.temperature).softmax(1)[:, :, None, None]
+        """N x K, or N x K x H x W -> N H W x K x 1 x 1."""
+        folded = logits if logits.dim() == 2 else logits.permute(0, 2, 3, 1).flatten(0, 2)
+        found = (folded / self.temperature).softmax(1)
+        return found.view(*found.shape, 1, 1)
 
     def extra_repr(self) -> str:
         return (f'distance={self.kind!r}, temperature={self.temperature}, '

@@ -16,6 +16,8 @@ from autokd_mm.errors import ConfigError
 # GPU wants few and large kernels.
 _BLOCK_CPU = 1 << 21
 _BLOCK_GPU = 1 << 24
+_NOTHING = nullcontext()
+_KNOWS_DEVICES = hasattr(torch, 'get_autocast_dtype')  # since torch 2.4
 
 
 def checked_pair(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, Tensor]:
@@ -33,6 +35,14 @@ def checked_pair(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, 
         ConfigError: the shapes differ: a connector is missing.
         ValueError: a dimension is empty, or the number of dimensions is none of 2, 4 and 5.
     """
+    student, teacher = checked(student, teacher, where)
+    if student.dim() == 2:  # one step for autograd, where an index is two
+        student, teacher = (vectors.view(*vectors.shape, 1, 1) for vectors in (student, teacher))
+    return student, teacher
+
+
+def checked(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, Tensor]:
+    """As :func:`checked_pair`, but that vectors stay N x D."""
     if student.shape != teacher.shape:
         raise ConfigError(
             f'{where}: the student has shape {tuple(student.shape)} and the teacher '
@@ -42,11 +52,10 @@ def checked_pair(student: Tensor, teacher: Tensor, where: str) -> Tuple[Tensor, 
                          f'{tuple(student.shape)}')
     if student.numel() == 0:
         raise ValueError(f'{where}: got an empty batch or map, shape {tuple(student.shape)}')
-    if student.dim() == 2:  # one step for autograd, where an index is two
-        student, teacher = (vectors.view(*vectors.shape, 1, 1) for vectors in (student, teacher))
     if student.dtype in (torch.float16, torch.bfloat16):
         student = student.float()
-    return student, teacher.detach().to(student.dtype)
+    teacher = teacher.detach()
+    return student, teacher if teacher.dtype == student.dtype else teacher.to(student.dtype)
 
 
 def two_classes(logits: Tensor) -> Tensor:
@@ -62,12 +71,12 @@ def full_precision(tensor: Tensor) -> ContextManager:
     device = tensor.device.type
     if device in ('cpu', 'cuda') and autocasts(device):
         return torch.autocast(device, enabled=False)
-    return nullcontext()  # to enter autocast takes as long as a small loss
+    return _NOTHING  # to enter autocast takes as long as a small loss
 
 
 def autocasts(device: str) -> bool:
     """Whether autocast is on."""
-    if hasattr(torch, 'get_autocast_dtype'):  # since torch 2.4
+    if _KNOWS_DEVICES:
         return torch.is_autocast_enabled(device)
     return torch.is_autocast_cpu_enabled() if device == 'cpu' else torch.is_autocast_enabled()
 

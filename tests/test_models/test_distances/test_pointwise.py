@@ -119,3 +119,21 @@ def test_blocks_do_not_show(inter, monkeypatch):
 def test_l2_is_the_mean_squared_error():
     student, teacher = ref.random_pair(5)
     assert torch.equal(L2Distance()(student, teacher), F.mse_loss(student, teacher))
+
+
+@pytest.mark.parametrize('shape', [(64, 10, 1, 1), (16, 32, 2, 2), (2, 5, 3, 7, 4)])
+@pytest.mark.parametrize('inter', INTERS)
+@pytest.mark.parametrize('distance', [CosineDistance, PearsonDistance])
+def test_small_features_go_together_to_the_same_bits(distance, inter, shape, monkeypatch):
+    from autokd_mm.models.distances import pointwise
+    calls, alone = [], pointwise._direction
+    monkeypatch.setattr(pointwise, '_direction', lambda *args: calls.append(1) or alone(*args))
+    student, teacher = ref.random_pair(6, shape) if len(shape) == 4 else (
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in (0, 1))
+    student = student.detach().requires_grad_()
+    loss = distance(inter)(student, teacher)
+    gradient = ref.gradients(loss, student)
+    monkeypatch.setattr(pointwise, '_SMALL', 0)
+    apart = distance(inter)(student, teacher)
+    assert torch.equal(loss, apart) and torch.equal(gradient, ref.gradients(apart, student))
+    assert len(calls) == 1 + 2

@@ -114,3 +114,15 @@ def test_one_logit_is_a_class_and_the_rest(shape):
     both = [torch.cat([torch.zeros(shape), logits], 1) for logits in (student, teacher)]
     loss = LogitsLoss('pearson_intra')  # over two classes nothing can be correlated
     assert torch.equal(loss(student, teacher), loss(*both))
+
+
+def test_divergence_of_vectors_is_one_step_for_autograd():
+    """A student's own logits are small, and each further step takes as long as a softmax."""
+    student, teacher = pair(0)
+    loss = LogitsLoss('kl')(student, teacher)
+    (before, _), = (found for found in loss.grad_fn.next_functions if found[0] is not None)
+    assert before.variable is student
+    gradient, = torch.autograd.grad(loss, student)
+    of_maps = LogitsLoss('kl')(student[:, :, None, None], teacher[:, :, None, None])
+    assert torch.equal(loss, of_maps)
+    assert torch.equal(gradient, torch.autograd.grad(of_maps, student)[0])
