@@ -81,3 +81,19 @@ def test_frozen_stages_and_norm_eval_of_the_network(parts, banks, norm_eval):
                                                            'backbone.layer1'))]
     assert 'backbone.layer2.0.conv1.weight' in moved
     assert ('backbone.layer2.0.bn1.running_mean' in moved) != norm_eval
+
+
+@pytest.mark.parametrize('said, done', [({}, True), (dict(foreach=False), False)])
+def test_one_call_updates_all_parameters(parts, banks, monkeypatch, said, done):
+    """On a CPU, too, where torch does so only if it is asked; to the same bits."""
+    found, step = [], torch.optim.SGD.step
+    monkeypatch.setattr(torch.optim.SGD, 'step', lambda self, *args: found.extend(
+        group['foreach'] for group in self.param_groups) or step(self, *args))
+    config = copy.deepcopy(parts.config.optim_wrapper)
+    config['optimizer'] = dict(config['optimizer'], **said)
+    after = student_of(parts.trainer(banks, optim_wrapper=config, epochs=1))
+    monkeypatch.undo()
+    assert set(found) == {done}
+    config['optimizer']['foreach'] = False
+    one_by_one = student_of(parts.trainer(banks, optim_wrapper=config, epochs=1))
+    assert all(torch.equal(after[name], one_by_one[name]) for name in after)
