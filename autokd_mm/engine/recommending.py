@@ -10,6 +10,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.experience import load_tasks, recommend
 from autokd_mm.models.distillers import distiller_config, loss_schedules
 from autokd_mm.report import export
+from autokd_mm.report.teachers import leave_out_unheard
 from autokd_mm.space import DistillerSpace
 
 _HEAD = 'Distiller recommended by autokd_mm from experience; no trial was run.'
@@ -55,6 +56,7 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
         ready = export.best_config(loop.runner.cfg, distiller_config(one.spec, task.layers),
                                    loop.full[1], config.get('teacher_ckpt'),
                                    config.get('load_from'), loss_schedules(one.spec, task.layers))
+        leave_out_unheard(ready)
         os.makedirs(config.work_dir, exist_ok=True)
         export.write_best(path, ready, [_HEAD, f'  {words}',
                                         f'  experience of {", ".join(names)}', ''])

@@ -14,10 +14,13 @@ from autokd_mm.experience.statistics import Option, TaskStatistics, statistics
 from autokd_mm.search.reading import INTERRUPTED, is_accident, value_of
 from autokd_mm.search.tabular import Table
 from autokd_mm.space import LEVELS, DistillerSpec, level_of
+from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import open_to_look, study_name
 
 _SEARCH = 'search'  # user attribute of our studies: what is searched
+# The number of a teacher says nothing to another task.
+_TOLD = tuple(level for level in LEVELS if level not in TEACHER_LEVELS)
 _KEPT = ('command', 'date', 'versions', 'device')
 
 
@@ -74,7 +77,8 @@ def of_table(path: str, name: Optional[str] = None) -> TaskStatistics:
     else:
         wanted = set(table.indices)
         specs = [spec for index, spec in enumerate(table.space.enumerate()) if index in wanted]
-    paths = [[(level, repr(value)) for level, value in spec.to_dict().items()] for spec in specs]
+    paths = [[(level, repr(value)) for level, value in spec.to_dict().items() if level in _TOLD]
+             for spec in specs]
     about = {key: table.about[key] for key in _KEPT if key in table.about}
     about.update(file=os.path.basename(path), classes=table.about['shapes'].get('classes'),
                  proxy=_proxy(table.about.get('proxy')), trials=int(table.rewards.size))
@@ -115,7 +119,7 @@ def of_study(study: Study, name: Optional[str] = None) -> TaskStatistics:
 
 def _path(trial: FrozenTrial) -> List[Option]:
     return [(level_of(name), repr(value)) for name, value in trial.params.items()
-            if level_of(name) in LEVELS
+            if level_of(name) in _TOLD
             and isinstance(trial.distributions[name], CategoricalDistribution)]
 
 

@@ -13,6 +13,7 @@ from autokd_mm.space.start import START_LEVELS
 LEVELS: Dict[str, Tuple[str, str]] = dict(
     transform=('transform', 'what is done to the feature maps before they are compared'),
     mask_ratio=('share that is masked', "of the student's positions"),
+    feature_teacher=('teacher of the features', 'which of several is compared'),
     connector=('connector', "makes the student's feature as wide as the teacher's"),
     region=('region', 'which part of the image counts'),
     background_weight=('weight of the background', 'where a box has 1'),
@@ -24,6 +25,7 @@ LEVELS: Dict[str, Tuple[str, str]] = dict(
     feature_weight=('weight of the features', 'beside the task loss, which has 1'),
     feature_schedule=('schedule of that weight', 'in the course of the training'),
     logits=('logits', 'distance between the predictions'),
+    logits_teacher=('teacher of the logits', 'which of several is compared'),
     logits_temperature=('temperature of the logits', 'higher: softer predictions'),
     logits_weight=('weight of the logits', 'beside the task loss, which has 1'),
     logits_schedule=('schedule of that weight', 'in the course of the training'),

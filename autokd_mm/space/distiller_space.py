@@ -16,11 +16,12 @@ from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
 from autokd_mm.space.start import OWN, START_LEVELS, check_start
+from autokd_mm.space.teachers import ALL, TEACHER_LEVELS, check_teacher, offered_teachers
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # What the levels are asked that are None in a spec of this option.
 _UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all', start=OWN,
-                **dict.fromkeys(FIRST_LEVELS, 'none'))
+                **dict.fromkeys(FIRST_LEVELS, 'none'), **dict.fromkeys(TEACHER_LEVELS, ALL))
 
 
 class DistillerSpace:
@@ -36,7 +37,7 @@ class DistillerSpace:
     Schedules of the weights are offered where ``options`` names them, and the levels of
     predictions are asked where two dense heads have something in common. A start with a part of
     the teacher is offered where ``shapes`` says that it fits; it may be all that there is, without
-    a loss.
+    a loss. Which teacher is heard is asked where ``shapes`` says that there are several.
 
     Args:
         options: replaces the option list of any level, e.g. ``dict(temperature=(1, 2, 4))``.
@@ -62,6 +63,7 @@ class DistillerSpace:
                               "this task has not; did you mean 'all'?")
         refuse_unmet(options or {}, self.shapes)
         self._leave_out_starts()
+        self.options.update(offered_teachers(checked_options(options or {}), self.shapes))
         self._offers = Offers(self.options, self.shapes,
                               log if log is not None else logging.getLogger(__name__).debug)
 
@@ -90,6 +92,7 @@ class DistillerSpace:
             return chosen
         if chosen['transform'] == 'random_mask':
             self._ask(trial, 'mask_ratio', chosen)
+        self._ask(trial, 'feature_teacher', chosen)
         self._ask(trial, 'connector', chosen)
         if self.shapes.boxes and \
                 self._ask(trial, 'region', chosen) == 'foreground_background':
@@ -106,6 +109,7 @@ class DistillerSpace:
     def _suggest_logits(self, trial: Any, transform: str) -> Dict[str, Any]:
         chosen = dict(transform=transform)
         if self._ask(trial, 'logits', chosen) != 'none':
+            self._ask(trial, 'logits_teacher', chosen)
             self._ask(trial, 'logits_temperature', chosen)
             self._ask(trial, 'logits_weight', chosen)
             self._ask(trial, 'logits_schedule', chosen)
@@ -157,6 +161,8 @@ class DistillerSpace:
                 raise ConfigError(f'distiller option {level}={getattr(spec, level)!r} needs dense '
                                   'heads that are both understood (layers.student_predictions and '
                                   'layers.teacher_predictions); leave it out')
+        for level in TEACHER_LEVELS:
+            check_teacher(getattr(spec, level), self.options[level], f'distiller option {level}')
         check_start(spec.start, 'distiller option start')
         if spec.start is not None and spec.start not in self.options['start']:
             raise ConfigError(f'distiller option start={spec.start!r} is not offered here (that '
@@ -195,12 +201,13 @@ class DistillerSpace:
     def levels(self) -> List[Tuple[str, Tuple[Any, ...]]]:
         """The levels with their options, in the order in which they are asked.
 
-        Without those of schedules where all weights are constant, and of starts where there is but
-        the student's own: a study knows its space by them.
+        Without those of schedules where all weights are constant, of teachers where all are heard,
+        and of starts where there is but the student's own: a study knows its space by them.
         """
         return [(level, self.options[level]) for level in LEVELS
                 if (self.shapes.boxes or level not in BOX_LEVELS)
                 and (level not in PREDICTION_LEVELS or level in levels_of(self.shapes))
                 and not (level in SCHEDULE_LEVELS and self.options[level] == (CONSTANT, ))
+                and not (level in TEACHER_LEVELS and self.options[level] == (ALL, ))
                 and not (level in START_LEVELS and self.options['start'] == (OWN, ))]
 

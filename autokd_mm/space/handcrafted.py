@@ -14,8 +14,13 @@ from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_space import LayerwiseSpace, Space
 from autokd_mm.space.layerwise_spec import Spec, spec_from_dict
+from autokd_mm.space.shapes import of_teacher
 from autokd_mm.space.spec import DistillerSpec
 from autokd_mm.space.start import OWN, START_LEVELS
+from autokd_mm.space.teachers import TEACHER_LEVELS, as_named
+
+# What a method of warm_start may be given of its own.
+_BESIDE_METHOD = START_LEVELS + TEACHER_LEVELS
 
 
 def _feature(distance: str, weight: float, transform: str = 'none', intra: str = 'none',
@@ -127,8 +132,9 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
     """A distiller of ``warm_start``.
 
     Args:
-        item: the name of a method, options by level, or ``method`` with a start of its own
-            (``dict(method='FGD-focal', start='head', start_lr=0.1)``). Where every layer has its
+        item: the name of a method, options by level, or ``method`` with a start or a teacher of its
+            own (``dict(method='FGD-focal', start='head', start_lr=0.1)``,
+            ``dict(method='KD', logits_teacher='0')``). Where every layer has its
             own options and ``item`` names no layer, all layers get the same ones; those that do
             not offer them are left out.
         space: that the search is about.
@@ -140,10 +146,11 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
         raise ConfigError(f"warm_start: {item!r} is neither the name of a method nor a dict of "
                           f"options; did you mean '{next(iter(HANDCRAFTED))}'?")
     if isinstance(item, str) or 'method' in item:
-        method, start = _method(item)
+        method, own = _method(item)
         if isinstance(space, DistillerSpace):
-            return replace(handcrafted(method, space.shapes.same), **start)
-        return space.spread([replace(handcrafted(method, one.same), **start)
+            same = of_teacher(own.get('feature_teacher'), space.shapes).same
+            return replace(handcrafted(method, same), **own)
+        return space.spread([replace(handcrafted(method, one.same), **own)
                              for one in space.shapes.values()])
     if isinstance(space, LayerwiseSpace):
         spec = spec_from_dict(item)
@@ -152,19 +159,21 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
 
 
 def _method(item: Union[str, Mapping[str, Any]]) -> Tuple[str, Dict[str, Any]]:
-    """The name of a method, and the start that it is given."""
+    """The name of a method, and the start and the teachers that it is given."""
     if isinstance(item, str):
         return item, {}
-    start = dict(item)
-    method = start.pop('method')
+    own = dict(item)
+    method = own.pop('method')
     if not isinstance(method, str):
         raise ConfigError(f'warm_start: method={method!r} must be the name of a method; did you '
                           f"mean '{next(iter(HANDCRAFTED))}'?")
-    for level in start:
-        if level not in START_LEVELS:
+    for level in own:
+        if level not in _BESIDE_METHOD:
             raise ConfigError(f'warm_start: beside method={method!r} '
-                              f'{nearest(level, START_LEVELS)}')
-    if 'start_lr' in start and start.get('start', OWN) == OWN:
-        raise ConfigError(f"warm_start: start_lr={start['start_lr']!r} beside method={method!r} is "
+                              f'{nearest(level, _BESIDE_METHOD)}')
+        if level in TEACHER_LEVELS:
+            own[level] = as_named(own[level])
+    if 'start_lr' in own and own.get('start', OWN) == OWN:
+        raise ConfigError(f"warm_start: start_lr={own['start_lr']!r} beside method={method!r} is "
                           "of what is copied, and nothing is; did you mean start='head'?")
-    return method, start
+    return method, own

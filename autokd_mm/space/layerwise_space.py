@@ -11,10 +11,12 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_spec import LayerwiseSpec, Spec
 from autokd_mm.space.offers import Offers
+from autokd_mm.space.options import checked_options
 from autokd_mm.space.predictions import without_predictions
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS, DistillerSpec
 from autokd_mm.space.start import OWN
+from autokd_mm.space.teachers import ALL, FEATURE_TEACHER
 
 Options = Mapping[str, Sequence[Any]]
 
@@ -44,6 +46,7 @@ class LayerwiseSpace:
                  log: Optional[Callable[[str], None]] = None) -> None:
         self.shapes: Dict[str, Shapes] = dict(shapes)
         log = log if log is not None else logging.getLogger(__name__).debug
+        _refuse_teachers(options or {})
         self._layers = {name: _LayerSpace(name, options, one, log) for name, one in shapes.items()}
         any_shapes = next(iter(self.shapes.values()))
         # Behind a feature, and alone.
@@ -146,6 +149,13 @@ class LayerwiseSpace:
                    if level in LOGITS_LEVELS])
 
 
+def _refuse_teachers(options: Options) -> None:
+    if checked_options(options).get(FEATURE_TEACHER, (ALL, )) != (ALL, ):
+        raise ConfigError(f'space.{FEATURE_TEACHER}={list(options[FEATURE_TEACHER])}: every layer '
+                          'has options of its own, and a teacher is left out where its layers are; '
+                          f"did you mean '{ALL}'?")
+
+
 class _LayerSpace(DistillerSpace):
     """The feature branch of one layer, or that it is left out.
 
@@ -155,7 +165,8 @@ class _LayerSpace(DistillerSpace):
 
     def __init__(self, name: str, options: Optional[Options], shapes: Shapes,
                  log: Callable[[str], None], must: bool = False) -> None:
-        super().__init__(without_predictions(options), replace(shapes, predictions=None), log)
+        super().__init__(without_predictions(options),
+                         replace(shapes, predictions=None, feature_teachers=None), log)
         shapes = self.shapes
         self.options['transform'] = tuple(LEFT_OUT if option == 'logits_only' else option
                                           for option in self.options['transform'])

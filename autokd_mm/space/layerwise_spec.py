@@ -9,8 +9,9 @@ from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS, check_schedule
 from autokd_mm.space.spec import LEFT_OUT, LEVELS, LOGITS_LEVELS, DistillerSpec
 from autokd_mm.space.start import START_LEVELS, check_start
+from autokd_mm.space.teachers import TEACHER_LEVELS
 
-_RARE = (*SCHEDULE_LEVELS, *PREDICTION_LEVELS, *START_LEVELS)
+_RARE = (*SCHEDULE_LEVELS, *TEACHER_LEVELS, *PREDICTION_LEVELS, *START_LEVELS)
 FEATURE_LEVELS = tuple(level for level in LEVELS if level not in LOGITS_LEVELS)
 
 
@@ -22,7 +23,7 @@ class LayerwiseSpec:
         layers: name of each pair of layers, with its feature branch; ``transform='left_out'``
             where the pair is not compared.
         logits, logits_temperature, logits_weight, logits_schedule, prediction, prediction_weight,
-            box, box_by, box_weight, quality, quality_weight, start, start_lr: as in
+            box, box_by, box_weight, quality, quality_weight, start, start_lr, logits_teacher: as in
             :class:`DistillerSpec`.
     """
     layers: Tuple[Tuple[str, DistillerSpec], ...]
@@ -39,6 +40,7 @@ class LayerwiseSpec:
     quality_weight: Optional[float] = None
     start: Optional[str] = None
     start_lr: Optional[float] = None
+    logits_teacher: Optional[str] = None
 
     def __post_init__(self) -> None:
         rest = self.logits_branch
@@ -138,8 +140,8 @@ def spec_from_dict(values: Mapping[str, Any]) -> Spec:
 def columns(specs: Iterable[Mapping[str, Any]]) -> Tuple[str, ...]:
     """The levels of distillers of one search, given by their ``to_dict``, as columns of a table.
 
-    A schedule, a prediction or a start has one only where some distiller has it: most searches
-    offer none, and their tables are those from before there were any.
+    A schedule, a teacher, a prediction or a start has one only where some distiller has it: most
+    searches offer none, and their tables are those from before there were any.
     """
     names: List[str] = []
     chosen: Set[str] = set()

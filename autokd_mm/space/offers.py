@@ -6,17 +6,18 @@ from typing import Any, Callable, Dict, Mapping, Optional, Set, Tuple
 from autokd_mm.errors import ConfigError
 from autokd_mm.space import rules
 from autokd_mm.space.predictions import EVERYTHING, PREDICTION_LEVELS, asked, prediction_fault
-from autokd_mm.space.shapes import Shapes, region_view
+from autokd_mm.space.shapes import Shapes, of_teacher, region_view
 from autokd_mm.space.spec import LEVELS, NO_FEATURE
 from autokd_mm.space.start import OWN
 
 # The earlier levels that decide what a level offers.
-_FEATURE_PATH = ('transform', 'region', 'intra', 'patch_grid', 'inter')
+_FEATURE_PATH = ('transform', 'feature_teacher', 'region', 'intra', 'patch_grid', 'inter')
 _RULED_BY: Dict[str, Tuple[str, ...]] = dict(
-    dict.fromkeys(LEVELS, ()), region=_FEATURE_PATH[:1], intra=_FEATURE_PATH[:2],
-    patch_grid=_FEATURE_PATH[:3], inter=_FEATURE_PATH[:4], distance=_FEATURE_PATH,
-    logits=_FEATURE_PATH[:1], prediction=('transform', 'logits'),
-    box=('transform', 'logits', 'prediction'), start=('transform', 'logits', 'prediction', 'box'))
+    dict.fromkeys(LEVELS, ()), feature_teacher=_FEATURE_PATH[:1], connector=_FEATURE_PATH[1:2],
+    region=_FEATURE_PATH[:2], intra=_FEATURE_PATH[:3], patch_grid=_FEATURE_PATH[:4],
+    inter=_FEATURE_PATH[:5], distance=_FEATURE_PATH, logits=_FEATURE_PATH[:1],
+    prediction=('transform', 'logits'), box=('transform', 'logits', 'prediction'),
+    start=('transform', 'logits', 'prediction', 'box'))
 
 
 class Offers:
@@ -101,6 +102,10 @@ class Offers:
                 return None
             return (rules.transform_fault(option, shapes)
                     or self._none_left(below, dict(transform=option), shapes))
+        shapes = of_teacher(option if level == 'feature_teacher' else
+                            chosen.get('feature_teacher'), shapes)
+        if level == 'feature_teacher':
+            return self._teacher_fault(dict(chosen, feature_teacher=option), shapes)
         if level == 'connector':
             return rules.connector_fault(option, shapes)
         if level == 'region':
@@ -137,6 +142,14 @@ class Offers:
             return rules.CANNOT + 'nothing would be distilled' if nothing and option == OWN \
                 else None
         return None
+
+    def _teacher_fault(self, chosen: Mapping[str, Any], shapes: Shapes) -> Optional[str]:
+        """Why nothing can be compared with the features of one of several teachers, or of all."""
+        if not shapes.feature_teachers:
+            return None
+        return (rules.transform_fault(chosen['transform'], shapes)
+                or self._none_left('connector', chosen, shapes)
+                or self._none_left('region', chosen, shapes))
 
     @property
     def _copies(self) -> bool:

@@ -8,6 +8,7 @@ from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.space import predictions
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, SCHEDULES
 from autokd_mm.space.start import STARTS
+from autokd_mm.space.teachers import ALL, TEACHER_LEVELS, as_named
 
 # Raised when an option comes to mean something else: what earlier searches say then counts no more.
 SPACE_VERSION = 1
@@ -16,6 +17,7 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     transform=('logits_only', 'none', 'spatial_attention', 'channel_attention', 'attention_mask',
                'random_mask', 'teacher_attention_mask'),
     mask_ratio=(0.5, 0.65, 0.75),
+    feature_teacher=(ALL, ),  # and each alone, where there are several
     connector=('identity', 'conv1x1', 'conv1x1_bn', 'conv3x3'),
     region=('all', 'foreground_background', 'instances'),
     background_weight=(0.5, ),
@@ -28,6 +30,7 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     feature_weight=(1, 5, 25, 50),
     feature_schedule=(CONSTANT, ),
     logits=('none', 'kl', 'pearson_inter', 'pearson_intra', 'pearson_both'),
+    logits_teacher=(ALL, ),
     logits_temperature=(1, 4, 8, 16),
     logits_weight=(0.1, 0.5, 1, 5),
     logits_schedule=(CONSTANT, ),
@@ -67,13 +70,15 @@ def _checked_level(level: str, choices: Sequence[Any]) -> Tuple[Any, ...]:
         raise ConfigError(f'space: level {nearest(level, DEFAULT_OPTIONS)}')
     if isinstance(choices, (str, bytes)) or not isinstance(choices, Sequence):
         choices = (choices, )
-    values = tuple(choices)
+    values = tuple(as_named(value) if level in TEACHER_LEVELS else value for value in choices)
     if not values:
         raise ConfigError(f'space.{level} is empty; remove it or name at least one option')
     known = SCHEDULES if level in SCHEDULE_LEVELS else DEFAULT_OPTIONS[level]
     for value in values:
         if level in NUMERIC_LEVELS:
             _check_number(level, value)
+        elif level in TEACHER_LEVELS:
+            continue  # the space knows which there are
         elif not isinstance(value, str) or value not in known:
             raise ConfigError(f'space.{level}: {nearest(value, known)}')
     if len(set(values)) < len(values):

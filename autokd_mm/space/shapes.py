@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Optional, Tuple
+from typing import Any, Optional, Tuple
 
 # Bins along each side of the features that are pooled from a box.
 INSTANCE_SIDE = 7
@@ -30,6 +30,10 @@ class Shapes:
             ``None`` where none are compared.
         starts: of :data:`~autokd_mm.space.start.STARTS`, those whose part of the teacher fits the
             student; ``None`` where none does.
+        feature_teachers: of several teachers those whose features may be compared alone: name,
+            channels, height, width, same and student_positions of each. ``None``: there is one
+            teacher, or every layer has options of its own.
+        logits_teachers: names of those whose logits may be compared alone, likewise.
     """
     batch: int = 64
     channels: int = 64
@@ -43,10 +47,21 @@ class Shapes:
     logits_positions: Optional[int] = None
     predictions: Optional[Tuple[str, ...]] = None
     starts: Optional[Tuple[str, ...]] = None
+    feature_teachers: Optional[Tuple[Tuple[Any, ...], ...]] = None
+    logits_teachers: Optional[Tuple[str, ...]] = None
 
     @property
     def positions(self) -> int:
         return self.height * self.width
+
+
+def of_teacher(teacher: Optional[str], shapes: Shapes) -> Shapes:
+    """The shapes of the features of one teacher alone; as they are where all are heard."""
+    for name, channels, height, width, same, positions in shapes.feature_teachers or ():
+        if name == teacher:
+            return replace(shapes, channels=channels, height=height, width=width, same=same,
+                           student_positions=positions)
+    return shapes
 
 
 def region_view(region: Optional[str], shapes: Shapes) -> Shapes:

@@ -2,13 +2,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Tuple
 
 from autokd_mm.space import predictions, schedules
 from autokd_mm.space import start as starts
+from autokd_mm.space import teachers
 from autokd_mm.space.predictions import FIRST_LEVELS, PREDICTION_LEVELS, without_none
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
 from autokd_mm.space.start import OWN
+from autokd_mm.space.teachers import (ALL, FEATURE_TEACHER, LOGITS_TEACHER, TEACHER_LEVELS,
+                                       as_named)
 
 LEFT_OUT = 'left_out'
 NO_FEATURE = ('logits_only', LEFT_OUT)  # in the place of a global transform
@@ -56,6 +59,9 @@ class DistillerSpec:
         start: which part of the student begins as the teacher's, one of
             :data:`~autokd_mm.space.start.STARTS`; ``None`` for none, which ``'own'`` says as well.
         start_lr: factor of that part's learning rate; at 0 it is frozen.
+        feature_teacher: number of the teacher whose features are compared; ``None`` for all that
+            there are, which ``'all'`` says as well.
+        logits_teacher: as ``feature_teacher``, of the logits.
     """
     transform: str
     mask_ratio: Optional[float] = None
@@ -82,15 +88,20 @@ class DistillerSpec:
     quality_weight: Optional[float] = None
     start: Optional[str] = None
     start_lr: Optional[float] = None
+    feature_teacher: Optional[str] = None
+    logits_teacher: Optional[str] = None
 
     def __post_init__(self) -> None:
-        # One name for one distiller: that of all spaces in which a region, a schedule, or a start
-        # is not asked.
+        # One name for one distiller: that of all spaces in which a region, a schedule, a teacher or
+        # a start is not asked.
         if self.region == 'all':
             object.__setattr__(self, 'region', None)
         for level in SCHEDULE_LEVELS:
             if getattr(self, level) == CONSTANT:
                 object.__setattr__(self, level, None)
+        for level in TEACHER_LEVELS:
+            value = as_named(getattr(self, level))
+            object.__setattr__(self, level, None if value == ALL else value)
         without_none(self)
         if self.start == OWN:
             object.__setattr__(self, 'start', None)
@@ -121,7 +132,8 @@ class DistillerSpec:
 
     def to_dict(self) -> Dict[str, Any]:
         """The options that are set, in the order of the levels."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        values = asdict(self)
+        return {name: values[name] for name in LEVELS if values[name] is not None}
 
     @classmethod
     def from_dict(cls, values: Dict[str, Any]) -> 'DistillerSpec':
@@ -164,10 +176,12 @@ class DistillerSpec:
                 steps = ['feature'] + steps[1:]
             via = '' if self.connector == 'identity' else f' via {self.connector}'
             parts.append(f'{" > ".join(steps)}{via} x{self.feature_weight:g}'
-                         f'{schedules.in_words(self.feature_schedule)}')
+                         f'{schedules.in_words(self.feature_schedule)}'
+                         f'{teachers.in_words(self.feature_teacher)}')
         if self.has_logits:
             parts.append(f'logits {self.logits} (T={self.logits_temperature:g}) '
-                         f'x{self.logits_weight:g}{schedules.in_words(self.logits_schedule)}')
+                         f'x{self.logits_weight:g}{schedules.in_words(self.logits_schedule)}'
+                         f'{teachers.in_words(self.logits_teacher)}')
         parts += predictions.in_words(self)
         if self.start is not None:
             alone = ' alone' if not parts and self.transform == 'logits_only' else ''
@@ -175,7 +189,16 @@ class DistillerSpec:
         return ' + '.join(parts)
 
 
-LEVELS = tuple(field.name for field in fields(DistillerSpec))
+def _in_order() -> Tuple[str, ...]:
+    """The levels as they are asked. Fields of teachers come last, so that those who give options by
+    their place go on."""
+    names = [field.name for field in fields(DistillerSpec) if field.name not in TEACHER_LEVELS]
+    for level, below in ((FEATURE_TEACHER, 'connector'), (LOGITS_TEACHER, 'logits_temperature')):
+        names.insert(names.index(below), level)
+    return tuple(names)
+
+
+LEVELS = _in_order()
 # What is said once for all layers, of the heads and of the student.
-LOGITS_LEVELS = ('logits', 'logits_temperature', 'logits_weight', 'logits_schedule',
-                 *PREDICTION_LEVELS, *starts.START_LEVELS)
+LOGITS_LEVELS = ('logits', 'logits_teacher', 'logits_temperature', 'logits_weight',
+                 'logits_schedule', *PREDICTION_LEVELS, *starts.START_LEVELS)

@@ -35,7 +35,8 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
 
 def _plain(shapes: Shapes) -> Dict[str, Any]:
     values = dict(vars(shapes))
-    for name in ('logits_positions', 'predictions', 'starts'):
+    for name in ('logits_positions', 'predictions', 'starts', 'feature_teachers',
+                 'logits_teachers'):
         if values[name] is None:  # as in studies from before there were any
             del values[name]
     return values

@@ -2,11 +2,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.datasets.annotations import BOXES
 from autokd_mm.models.algorithms.inherited import Parts
 from autokd_mm.models.distillers import LayerPair, Layers
+from autokd_mm.models.distillers.teachers import features_of, number_of
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
 from autokd_mm.space.predictions import BOXES as BOXES_TOO
 from autokd_mm.space.predictions import CENTERNESS, DISTRIBUTIONS, OBJECTNESS, SIGMOID, SOFTMAX
@@ -31,26 +32,54 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
     classes = 2 if layers.classes == 1 else layers.classes  # the class, and the rest
 
     def shapes(pair: LayerPair, same: bool) -> Shapes:
-        # Before a connector the student's map has its own size, on a grid that of the grid.
-        own = pair.student_shape if pair.strides is None else pair.compared
         return Shapes(batch_size, *pair.compared, classes, same, layers.classes > 0,
-                      student_positions=math.prod(own[1:]),
+                      student_positions=_own_positions(pair),
                       boxes=True if kind == BOXES else None,
                       logits_positions=_logits_positions(layers),
                       predictions=_predictions(layers),
-                      starts=tuple(parts.fitting) or None if parts else None)
+                      starts=tuple(parts.fitting) or None if parts else None,
+                      feature_teachers=_feature_teachers(layers),
+                      logits_teachers=_logits_teachers(layers))
 
     space: Space
     if layers.shared:
         # What the largest map allows is offered; pairs that are too small for it are left out
         # of the distiller (see distiller_config).
-        largest = max(layers.pairs, key=lambda pair: math.prod(pair.compared[1:]))
+        largest = _largest(layers.pairs)
         space = DistillerSpace(options, shapes(largest, layers.same_shape), log=say)
     else:
         space = LayerwiseSpace(options, {pair.name: shapes(pair, pair.same_shape)
                                          for pair in layers.pairs}, log=say)
     say(f'{space.count():,} distillers')  # the walk also says what is left out
     return space
+
+
+def _largest(pairs: Sequence[LayerPair]) -> LayerPair:
+    return max(pairs, key=lambda pair: math.prod(pair.compared[1:]))
+
+
+def _own_positions(pair: LayerPair) -> int:
+    """H W of the student's map before a connector: its own size, on a grid that of the grid."""
+    return math.prod((pair.student_shape if pair.strides is None else pair.compared)[1:])
+
+
+def _teachers(pairs: Iterable[LayerPair]) -> List[str]:
+    return sorted({number for number in (number_of(pair.teacher) for pair in pairs)
+                   if number is not None}, key=int)
+
+
+def _feature_teachers(layers: Layers) -> Optional[Tuple[Tuple[Any, ...], ...]]:
+    """As :attr:`Shapes.feature_teachers`, where the features of several teachers are compared."""
+    if not (layers.several and layers.shared) or len(_teachers(layers.pairs)) < 2:
+        return None
+    found = {number: features_of(layers, number) for number in _teachers(layers.pairs)}
+    return tuple((number, *_largest(pairs).compared, all(pair.same_shape for pair in pairs),
+                  _own_positions(_largest(pairs))) for number, pairs in found.items() if pairs)
+
+
+def _logits_teachers(layers: Layers) -> Optional[Tuple[str, ...]]:
+    names = _teachers(layers.logits + layers.own_logits)
+    return tuple(names) if layers.several and len(names) > 1 else None
 
 
 def _predictions(layers: Layers) -> Optional[Tuple[str, ...]]:

@@ -41,6 +41,7 @@ from autokd_mm.task.probe import probe, refuse_unfit
 from autokd_mm.task.spaces import space_over
 from autokd_mm.task.start import StartingWeights
 from autokd_mm.task.teacher_entropy import remember, remembered, teacher_entropy
+from autokd_mm.task.teachers import heard_apart
 from autokd_mm.teacher import checkpoint as teachers
 
 
@@ -93,6 +94,7 @@ class Task:
             pixels = padded(pixels, model.data_preprocessor)
         self.layers = find_layers(model, self.student, self.layer_names, pixels, samples,
                                   self.kind != LABEL, say)
+        self.layers = heard_apart(self.layers, model.teacher, space)
         check_teachers(model, dataloader.dataset)
         checked_temperature(self.layer_names)
         refuse_unfit(self.layers, self.kind, proxy)

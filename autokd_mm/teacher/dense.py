@@ -51,8 +51,9 @@ class DenseTeacher:
         self._model, self._sources = model, layers.sources('teacher')
         self._layouts = layers.layouts('teacher')
         # Of the maps that the student's are compared on.
-        self._wanted = {pair.name: pair.strides[0] for pair in layers.all if pair.strides}
-        self._keys = {pair.name: 'layers.teacher_logits' if pair in layers.logits else
+        self._wanted = {pair.name: pair.strides[0] for pair in layers.heard if pair.strides}
+        self._keys = {pair.name: 'layers.teacher_logits'
+                      if pair in layers.logits + layers.own_logits else
                       'layers.teacher' if pair in layers.pairs else 'layers.teacher_predictions'
                       for pair in layers.heard}
         teachers = each_teacher(model)

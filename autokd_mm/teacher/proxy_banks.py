@@ -164,7 +164,8 @@ def _plan(reader: _Reader, model: BaseModel, teacher_made_from: Mapping[str, Any
     arrays: Dict[str, Tuple[Tuple[int, ...], Any]] = dict(
         pixels=((rows, *shape), np.uint8), labels=((rows, ), np.int64),
         **{pair.name: ((rows, *pair.teacher_shape), settings.dtype) for pair in layers.pairs},
-        **{pair.name: ((rows, layers.classes), settings.dtype) for pair in layers.logits})
+        **{pair.name: ((rows, layers.classes), settings.dtype)
+           for pair in layers.logits + layers.own_logits})
 
     def make(start: int, stop: int) -> Dict[str, np.ndarray]:
         made: Dict[str, np.ndarray] = dict(pixels=np.empty((stop - start, *shape), np.uint8),

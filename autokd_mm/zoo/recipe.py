@@ -9,6 +9,7 @@ from autokd_mm.engine.config import load_config
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers.from_spec import (distiller_config, loss_schedules,
                                                    spec_from_config)
+from autokd_mm.pairs.images import several
 from autokd_mm.report.export import SCHEDULE_HOOK
 from autokd_mm.space import DistillerSpec, rules
 from autokd_mm.zoo import writing
@@ -59,6 +60,8 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
         said += ' (without its logits, of which this pair has none that can be compared)'
     if config.model.get('start'):
         said += " (without the teacher's part that its student begins with)"
+    if several(config.model.get('teacher')):
+        said += ' (of its teachers, which are several, this pair has one)'
     fault = _fault(spec, looked, choice)
     if fault:
         raise ConfigError(f'--distiller: {path} ({spec.in_words()}) does not fit this pair: '

@@ -14,9 +14,10 @@ from autokd_mm.space.handcrafted import HANDCRAFTED
 from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
 from autokd_mm.space.start import START_LEVELS
+from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study.ranking import Standing, best, ranked, spec_of
 
-RARE = SCHEDULE_LEVELS + PREDICTION_LEVELS + START_LEVELS
+RARE = SCHEDULE_LEVELS + TEACHER_LEVELS + PREDICTION_LEVELS + START_LEVELS
 HOOK = dict(type='mmrazor.DistillScheduleHook', schedules=dict(loss_feature='cosine'))
 OUTCOME = dict(held_out_loss=1.5, calibrated_loss=1.25, gap=0.5, metric=0.75, seconds=2.0)
 

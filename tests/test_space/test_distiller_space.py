@@ -11,10 +11,12 @@ from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS
 from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
 from autokd_mm.space.start import START_LEVELS
+from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.space.walk import walk
 
 BOX_TRANSFORM, = BOX_TRANSFORMS
-RARE = SCHEDULE_LEVELS + PREDICTION_LEVELS + START_LEVELS  # asked where something is there
+# Asked where something is there.
+RARE = SCHEDULE_LEVELS + TEACHER_LEVELS + PREDICTION_LEVELS + START_LEVELS
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 SAMPLERS = dict(random=RandomSampler, tpe=TPESampler, mcts=MCTSSampler)

@@ -9,6 +9,7 @@ from autokd_mm.space.layerwise_spec import columns
 from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
 from autokd_mm.space.start import START_LEVELS
+from autokd_mm.space.teachers import TEACHER_LEVELS
 
 OUT = DistillerSpec('left_out')
 AT, MGD = HANDCRAFTED['AT'], HANDCRAFTED['MGD']
@@ -69,7 +70,7 @@ def test_mistakes(values, message):
 def test_columns():
     assert columns([AT.to_dict(), {}]) == columns([]) == tuple(
         level for level in LEVELS
-        if level not in (*SCHEDULE_LEVELS, *PREDICTION_LEVELS, *START_LEVELS))
+        if level not in (*SCHEDULE_LEVELS, *TEACHER_LEVELS, *PREDICTION_LEVELS, *START_LEVELS))
     found = columns(spec.to_dict() for spec in (LOGITS, BOTH, FEATURES))
     assert len(set(found)) == len(found) == 3 * 11 + 3
     assert all(set(spec.to_dict()) <= set(found) for spec in (LOGITS, BOTH, FEATURES))
@@ -78,7 +79,8 @@ def test_columns():
 
 def test_schedules_have_columns_where_a_distiller_has_one():
     fading = replace(AT, feature_schedule='cosine')
-    levels = [level for level in LEVELS if level not in (*PREDICTION_LEVELS, *START_LEVELS)]
+    levels = [level for level in LEVELS
+              if level not in (*TEACHER_LEVELS, *PREDICTION_LEVELS, *START_LEVELS)]
     assert columns([AT.to_dict(), fading.to_dict()]) == tuple(levels[:-1])
     assert levels[-1] == 'logits_schedule'
     found = columns([replace(BOTH, layers=(('feature_0', AT), ('feature_1', fading))).to_dict(),

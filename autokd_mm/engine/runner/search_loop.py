@@ -34,6 +34,7 @@ from autokd_mm.report.stretch import stretch
 from autokd_mm.report.words import differing, metric_text
 from autokd_mm.search.reward import AUTO, Outcome
 from autokd_mm.space.start import OWN
+from autokd_mm.space.teachers import ALL, TEACHER_LEVELS
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
 from autokd_mm.study.about import set_about
@@ -155,12 +156,15 @@ class SearchLoop(BaseLoop):
         return task
 
     def _options(self) -> Dict[str, Any]:
-        """Option lists of the space; a study from before students could start from the teacher goes
-        on without that."""
+        """Option lists of the space; a study from before students could start from the teacher, or
+        hear one of several alone, goes on without that."""
         options = dict(self.settings.space or {})
         begun = studies.space_of(self.work_dir.path, self.settings.storage)
         if begun is not None and 'start' not in begun:
             options.setdefault('start', (OWN, ))
+        for level in TEACHER_LEVELS:
+            if begun is not None and level not in begun:
+                options.setdefault(level, (ALL, ))
         return options
 
     def say(self, line: str) -> None:

@@ -51,6 +51,11 @@ class Teachers(BaseModel):
     def networks(self) -> List[BaseModel]:
         return [self._modules[str(number)] for number in range(self._count)]
 
+    @property
+    def averaged(self) -> Tuple[str, ...]:
+        """Of each teacher the module whose logits are in the mean; empty where there is none."""
+        return tuple(self._logits)
+
     def inputs(self) -> List[Optional[TeacherInput]]:
         """What each teacher's images go through; ``None`` where it sees the student's."""
         return self._inputs

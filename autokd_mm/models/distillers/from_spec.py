@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers.layers import LayerPair, Layers
 from autokd_mm.models.distillers.predictions import add_predictions, is_prediction, options_of
+from autokd_mm.models.distillers.teachers import features_of, logits_of, number_of
 from autokd_mm.space import DistillerSpec, LayerwiseSpec, Spec, rules
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS
 
@@ -78,7 +79,7 @@ def distiller_config(spec: Spec, layers: Layers) -> Dict[str, Any]:
     if spec.has_logits and not layers.logits:
         raise ConfigError('logits are distilled but no layers.student_logits and '
                           'layers.teacher_logits are named')
-    for pair in layers.logits if spec.has_logits else ():
+    for pair in logits_of(layers, spec.logits_teacher) if spec.has_logits else ():
         compare(pair, dict(type='mmrazor.LogitsLoss', **_present(spec, _LOGITS_ARGS)),
                 _as_map(pair, 'student'))
     add_predictions(config, spec, layers.predictions)
@@ -94,14 +95,16 @@ def loss_schedules(spec: Spec, layers: Layers) -> Dict[str, str]:
     found = {f'loss_{pair.name}': branch.feature_schedule
              for pair, branch in _compared(spec, layers)}
     if spec.has_logits:
-        found.update((f'loss_{pair.name}', spec.logits_schedule) for pair in layers.logits)
+        found.update((f'loss_{pair.name}', spec.logits_schedule)
+                     for pair in logits_of(layers, spec.logits_teacher))
     return {name: schedule for name, schedule in found.items() if schedule is not None}
 
 
 def _compared(spec: Spec, layers: Layers) -> List[Tuple[LayerPair, DistillerSpec]]:
     """The pairs of layers with a feature loss, and its options."""
     if isinstance(spec, DistillerSpec):
-        return [(pair, spec) for pair in _able(spec, layers.pairs)] if spec.has_feature else []
+        pairs = features_of(layers, spec.feature_teacher)
+        return [(pair, spec) for pair in _able(spec, pairs)] if spec.has_feature else []
     branches, names = dict(spec.layers), [pair.name for pair in layers.pairs]
     if list(branches) != names:
         raise ConfigError(f'the distiller has options for the layers {", ".join(branches)}; '
@@ -144,7 +147,8 @@ def spec_from_config(config: Dict[str, Any], layers: Optional[Layers] = None,
 
     Args:
         layers: that the config was made for. Needed where each has its own options: the weight of
-            a layer is that of its loss, over the layer's factor.
+            a layer is that of its loss, over the layer's factor; and of several teachers, to know
+            that some are not heard.
         schedules: of :func:`loss_schedules`, by name of the loss.
         start: options of the student's start by level, of
             :func:`~autokd_mm.report.start.start_levels`.
@@ -156,9 +160,25 @@ def spec_from_config(config: Dict[str, Any], layers: Optional[Layers] = None,
     losses = config.get('distill_losses') or {}
     config = dict(config, distill_losses={
         name: dict(loss, schedule=(schedules or {}).get(name)) for name, loss in losses.items()})
+    more = dict(start or {}, **_teachers(config, layers))
     if layers is not None and not layers.shared:
-        return replace(_layerwise_from_config(config, layers), **dict(start or {}))
-    return replace(_shared_from_config(config), **dict(start or {}))
+        return replace(_layerwise_from_config(config, layers), **more)
+    return replace(_shared_from_config(config), **more)
+
+
+def _teachers(config: Mapping[str, Any], layers: Optional[Layers]) -> Dict[str, Any]:
+    """The teachers that are heard alone, by level."""
+    if layers is None or not layers.several:
+        return {}
+    recorders, found = config.get('teacher_recorders') or {}, {}
+    for level, kind, pairs in (('feature_teacher', 'feature', layers.pairs),
+                               ('logits_teacher', 'logits', layers.logits)):
+        offered = {number_of(pair.teacher) for pair in pairs}
+        heard = {number_of(recorder['source']) for name, recorder in recorders.items()
+                 if name.startswith(kind)}
+        if len(heard) == 1 and offered != heard and (kind == 'logits' or layers.shared):
+            found[level] = heard.pop()
+    return found
 
 
 def _layerwise_from_config(config: Dict[str, Any], layers: Layers) -> LayerwiseSpec:

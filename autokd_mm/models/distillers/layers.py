@@ -136,6 +136,9 @@ class Layers:
             what is distilled (a transformer with a distillation token); ``None``: the first of the
             logits.
         predictions: what two dense heads have in common; ``None`` where none are compared.
+        several: the teacher is several, and names of its layers begin with a teacher's number.
+        own_logits: of several teachers the logits of each, where ``logits`` has their mean and a
+            distiller may listen to one alone.
         shared: all pairs of the feature branch are compared in the same way; otherwise each has
             options of its own (:class:`~autokd_mm.space.LayerwiseSpec`).
     """
@@ -144,6 +147,8 @@ class Layers:
     scores: Optional[str] = None
     shared: bool = True
     predictions: Optional[Predictions] = None
+    several: bool = False
+    own_logits: Tuple[LayerPair, ...] = ()
 
     @classmethod
     def single(cls, student: str, teacher: str, student_logits: Optional[str],
@@ -175,7 +180,7 @@ class Layers:
     def heard(self) -> Tuple[LayerPair, ...]:
         """All of which a bank holds what the teacher says; the student's features and logits alone
         are measured."""
-        return self.all + (self.predictions.all if self.predictions else ())
+        return self.all + self.own_logits + (self.predictions.all if self.predictions else ())
 
     def sources(self, who: str) -> Dict[str, str]:
         """Names of the layers by name of the pair, of ``'teacher'`` all that are heard."""

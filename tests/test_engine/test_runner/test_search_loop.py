@@ -17,6 +17,7 @@ from autokd_mm.space import LEVELS
 from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
 from autokd_mm.space.start import START_LEVELS
+from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study.ranking import spec_of
 
 COLUMNS = ['trial', 'state', 'reward', 'held_out_loss', 'gap', 'metric', 'seconds', 'reason']
@@ -47,7 +48,7 @@ def test_what_is_left_in_the_work_dir(search, study_of):
     rows = leaderboard(folder)
     assert [column for column in COLUMNS if column not in rows[0]] == []
     assert [level for level in LEVELS if level not in rows[0]] == list(
-        SCHEDULE_LEVELS + PREDICTION_LEVELS + START_LEVELS)
+        SCHEDULE_LEVELS + TEACHER_LEVELS + PREDICTION_LEVELS + START_LEVELS)
     rewards = [float(row['reward']) for row in rows]
     assert rewards == sorted(rewards, reverse=True) and len(rows) == 3
     assert {row['state'] for row in rows} == {'complete'}

@@ -62,6 +62,38 @@ def test_two_teachers_from_their_training_to_the_found_distiller(tool, two_teach
     assert not any('teacher' in name for name in weights)
 
 
+def test_a_teacher_that_is_left_out_is_neither_loaded_nor_run(tool, two_teachers, tmp_path,
+                                                              study_of):
+    """Its logits are in the bank beside the mean; a study from before goes on without."""
+    folder, method = tmp_path / 'work', "dict(method='KD', logits_teacher=1)"
+    two_teachers.write_text(f"""{two_teachers.read_text()}
+train_cfg.update(warm_start=[{method}], teacher_epochs=1)
+""")
+    out = tool('search', two_teachers, '--work-dir', folder, '--trials', '1')
+    assert 'logits kl (T=4) x1 of teacher 1' in out
+    config = Config.fromfile(str(folder / 'best_distiller.py'))
+    model = config.model
+    assert model.teacher.type == 'ImageClassifier' and model.teacher.backbone.base_channels == 6
+    assert model.teacher_ckpt.split('/')[-1] == 'teacher_1.pth'
+    recorder, = model.distiller.teacher_recorders.values()
+    assert recorder.source == 'head.fc'
+
+    trained = ','.join(str(folder / f'teacher_{number}.pth') for number in (0, 1))
+    old, plain = tmp_path / 'old', ['--cfg-options', 'train_cfg.warm_start=[KD]',
+                                    f'teacher_ckpt=[{trained}]', 'train_cfg.train_teacher=False']
+    both = ['train_cfg.space.feature_teacher=[all]', 'train_cfg.space.logits_teacher=[all]']
+    tool('search', two_teachers, '--work-dir', old, '--trials', '1', *plain, *both)
+    assert not any('teacher' in name for name in study_of(old).trials[0].params)
+    before = sorted(path.name for path in (old / 'bank' / 'train').iterdir())
+    assert not any('logits_' in name for name in before)
+    tool('search', two_teachers, '--work-dir', old, '--trials', '2', '--resume', *plain)
+    assert len(study_of(old).trials) == 2
+    assert sorted(path.name for path in (old / 'bank' / 'train').iterdir()) == before
+
+    (folder / 'teacher_0.pth').unlink()
+    tool('train', folder / 'best_distiller.py', '--work-dir', tmp_path / 'trained')
+
+
 def test_a_transformer_learns_from_a_convolutional_network(tool, tiny_teacher, tmp_path):
     path = tmp_path / 'deit.py'
     path.write_text(f"""_base_ = {str(BASE)!r}

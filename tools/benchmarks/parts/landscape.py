@@ -13,9 +13,10 @@ from autokd_mm.space import LEVELS, DistillerSpace
 from autokd_mm.space.predictions import PREDICTION_LEVELS
 from autokd_mm.space.schedules import SCHEDULE_LEVELS
 from autokd_mm.space.start import START_LEVELS
+from autokd_mm.space.teachers import TEACHER_LEVELS
 
 # Levels that are asked where there is something to be asked.
-RARE = SCHEDULE_LEVELS + PREDICTION_LEVELS + START_LEVELS
+RARE = SCHEDULE_LEVELS + TEACHER_LEVELS + PREDICTION_LEVELS + START_LEVELS
 # One connector, no mask extras: 126,684 distillers.
 SPACE = dict(connector=('identity', ))
 
