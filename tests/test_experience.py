@@ -53,6 +53,20 @@ def test_sums_are_of_the_rewards_on_the_scale_from_poor_to_best():
     assert one.sums[0, 0] == pytest.approx(z[::2].sum())
 
 
+def test_the_number_of_a_teacher_says_nothing_to_another_task():
+    space = DistillerSpace(shapes=Shapes(logits_teachers=('0', '1')))
+
+    def reward(trial):
+        spec = space.suggest(trial)
+        return float(spec.logits == 'kl') + float(spec.logits_teacher == '0')
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0), direction='maximize')
+    study.optimize(reward, n_trials=20)
+    assert any('logits_teacher' in trial.params for trial in study.trials)
+    levels = {level for level, _ in of_study(study).options}
+    assert 'logits' in levels and 'logits_teacher' not in levels
+
+
 def test_tasks_that_agree_are_believed_more_than_those_that_do_not():
     agree = pool([task(name, seed=n) for n, name in enumerate('abc')])
     differ = pool([task(name, best, seed=n) for n, (name, best) in

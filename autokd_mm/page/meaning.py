@@ -49,6 +49,7 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
         attention_mask='positions and channels count as both networks are active there',
         teacher_attention_mask='positions and channels count as the teacher is active there',
         random_mask="some of the student's positions are hidden, and filled in from the others"),
+    feature_teacher=dict(all="every teacher's"),
     connector=dict(
         conv1x1="a 1x1 convolution gives the student's feature the teacher's channels",
         conv1x1_bn="a 1x1 convolution and BatchNorm give it the teacher's channels",
@@ -71,6 +72,7 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
         pearson_inter='correlation over the classes of each image (half of DIST)',
         pearson_intra='correlation over the images for each class (half of DIST)',
         pearson_both='correlation over classes and over images (DIST)'),
+    logits_teacher=dict(all="every teacher's: their mean where the config names it"),
     prediction=dict(
         bce='binary cross-entropy of each class',
         weighted_bce='the same, weighted by how far apart the two are (BCKD, CrossKD)',

@@ -11,17 +11,19 @@ def leave_out_unheard(config: Any) -> None:
     """Take the teachers to whom nobody listens out of a training's config, in place: they are
     neither loaded nor run. The others are numbered anew; one that is left is no list any more. The
     first is kept where the student starts with a part of it."""
-    model, count = config.model, len(listed(config.model.teacher))
-    kept = set(heard_teachers(model.distiller, count)) if several(model.teacher) else set()
+    model = config.model
+    if not several(model.get('teacher')):
+        return
+    teachers = listed(model.teacher)
+    kept = set(heard_teachers(model.distiller, len(teachers)))
     if model.get('start'):
         kept.add(0)
-    if not several(model.teacher) or not kept or len(kept) == count:
+    if not kept or len(kept) == len(teachers):
         return
     order = sorted(kept)
     for recorder in model.distiller.teacher_recorders.values():
         number, _, module = recorder.source.partition('.')
         recorder.source = module if len(order) == 1 else f'{order.index(int(number))}.{module}'
-    teachers = listed(model.teacher)
     if len(order) == 1:
         model.teacher = teachers[order[0]]
     else:
