@@ -2,16 +2,18 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Iterator, List, Mapping, Optional
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from mmengine.runner import Runner
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.experience import load_tasks, recommend
+from autokd_mm.experience import TaskStatistics, load_tasks, recommend
 from autokd_mm.models.distillers import distiller_config, loss_schedules
 from autokd_mm.report import export
+from autokd_mm.report.start import set_start
 from autokd_mm.report.teachers import leave_out_unheard
 from autokd_mm.space import DistillerSpace
+from autokd_mm.space.distiller_space import UNNAMED
 
 _HEAD = 'Distiller recommended by autokd_mm from experience; no trial was run.'
 
@@ -49,15 +51,30 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
     samples = proxy.images * proxy.epochs if proxy.images > 1 and not proxy.iterations else None
     yield (f'experience of {", ".join(names)}; expected reward (the gain over no distillation on '
            'the proxy) ± standard deviation')
-    for place, one in enumerate(recommend(tasks, task.space.enumerate(), samples, count), 1):
+    space, unknown = _known(task.space, tasks)
+    if unknown:
+        yield f'without {", ".join(unknown)}, of which it has no experience'
+    for place, one in enumerate(recommend(tasks, space.enumerate(), samples, count), 1):
         path = os.path.join(config.work_dir, f'recommended_{place}.py')
         words = f'{one.spec.in_words()}: {one.gain:+.3f} ± {one.deviation:.3f}' + (
             f'; unknown: {", ".join(one.unknown)}' if one.unknown else '')
         ready = export.best_config(loop.runner.cfg, distiller_config(one.spec, task.layers),
                                    loop.full[1], config.get('teacher_ckpt'),
                                    config.get('load_from'), loss_schedules(one.spec, task.layers))
+        set_start(ready, one.spec, task.parts)
         leave_out_unheard(ready)
         os.makedirs(config.work_dir, exist_ok=True)
         export.write_best(path, ready, [_HEAD, f'  {words}',
                                         f'  experience of {", ".join(names)}', ''])
         yield f'{path}: {words}'
+
+
+def _known(space: DistillerSpace,
+           tasks: Sequence[TaskStatistics]) -> Tuple[DistillerSpace, List[str]]:
+    """The part of the space that the tasks know something of, and which levels were left out: their
+    options would all be worth the same, and the first distillers one, with each of them."""
+    levels = {level for task in tasks for level, _ in task.options}
+    usual = {level: (option, ) for level, option in UNNAMED.items()
+             if level not in levels and option in space.options[level]}
+    left = DistillerSpace(dict(space.options, **usual), space.shapes)
+    return left, [level for level, _ in space.levels() if level in usual]

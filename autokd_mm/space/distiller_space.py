@@ -20,8 +20,8 @@ from autokd_mm.space.teachers import ALL, TEACHER_LEVELS, check_teacher, offered
 from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # What the levels are asked that are None in a spec of this option.
-_UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all', start=OWN,
-                **dict.fromkeys(FIRST_LEVELS, 'none'), **dict.fromkeys(TEACHER_LEVELS, ALL))
+UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all', start=OWN,
+               **dict.fromkeys(FIRST_LEVELS, 'none'), **dict.fromkeys(TEACHER_LEVELS, ALL))
 
 
 class DistillerSpace:
@@ -168,7 +168,7 @@ class DistillerSpace:
             raise ConfigError(f'distiller option start={spec.start!r} is not offered here (that '
                               'part of the teacher does not fit, or space.start leaves it out). '
                               f'Valid: {", ".join(self.options["start"])}')
-        guided = GuidedTrial(dict(_UNNAMED, **spec.to_dict()))
+        guided = GuidedTrial(dict(UNNAMED, **spec.to_dict()))
         try:
             reached = self.suggest(guided)
         except NotOffered as error:

@@ -128,7 +128,10 @@ class Offers:
         if level == 'logits':
             if option == 'none' and self._copies:
                 return None
-            return rules.logits_fault(option, transform, shapes)
+            fault, first = rules.logits_fault(option, transform, shapes), asked(shapes)[:1]
+            if fault is None and first and option == 'none' and transform == 'logits_only':
+                return self._none_left(first[0], dict(chosen, logits=option), shapes)
+            return fault
         if level in PREDICTION_LEVELS:
             if option == 'none' and self._copies:
                 return None

@@ -128,3 +128,13 @@ def test_layers_with_options_of_their_own_have_one_head():
     alone = [spec for spec in specs if not spec.has_feature]
     assert sorted(spec.in_words() for spec in alone) == ['classes bce x1',
                                                          'classes weighted bce x1']
+
+
+def test_options_may_leave_nothing_but_features():
+    """A level that is switched off: what would have nothing else is not offered."""
+    off = dict(prediction=('none', ), box=('none', ), quality=('none', ))
+    found = space(EVERYTHING, **off)
+    assert found.count() == count(found) == 1
+    assert found.options['transform'] == FEW['transform']
+    assert count(space(EVERYTHING, has_logits=True, **off)) == 5 + 4
+    assert count(space(EVERYTHING, prediction=('none', ), quality=('none', ))) == 10 + 9

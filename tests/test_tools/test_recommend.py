@@ -1,0 +1,20 @@
+"""What an experience recommends for a config, by the tool."""
+from autokd_mm.engine.config import load_config
+from autokd_mm.models.distillers.from_spec import spec_from_config
+
+DIGITS = 'digits'
+# A student as wide as its teacher may start with its classifier.
+EQUAL = ['model.teacher.backbone.base_channels=4', 'model.teacher.head.in_channels=16',
+         'train_cfg.train_teacher=True']
+
+
+def test_five_recipes_and_none_twice(tool, tmp_path):
+    """Of options that no experience knows the usual one is taken, not each in turn."""
+    said = tool('recommend', DIGITS, '--work-dir', tmp_path, '--cfg-options', *EQUAL)
+    assert 'without start, of which it has no experience' in said
+    recipes = []
+    for place in range(1, 6):
+        config = load_config(str(tmp_path / f'recommended_{place}.py'))
+        assert 'start' not in config.model
+        recipes.append(spec_from_config(config.model.distiller))
+    assert len(set(recipes)) == 5
