@@ -8,11 +8,13 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from dataclasses import replace
 
 import torch
 from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
+from pretend_device import pretend_cuda
 from torch import nn
 
 from autokd_mm.engine.followers import LeadingTrainer, follow
@@ -41,7 +43,8 @@ MGD = handcrafted('MGD', same_shape=False)  # random masks
 
 
 def trainers(config_path, folder):
-    """Gives trainers: ``make(norm='GN', **settings)``, with GroupNorm in place of BatchNorm."""
+    """Gives trainers: ``make(norm='GN', **settings)``, with GroupNorm in place of BatchNorm; on a
+    device if asked."""
     config = Config.fromfile(config_path)
     torch.manual_seed(1)
     model = MODELS.build(copy.deepcopy(config.model))
@@ -56,7 +59,7 @@ def trainers(config_path, folder):
                        model, made_from(model.teacher, config), layers, print,
                        lambda *args: None)
 
-    def make(norm='BN', ranks=None, **wrapper):
+    def make(norm='BN', ranks=None, device='cpu', **wrapper):
         student = copy.deepcopy(model.architecture)
         if norm == 'GN':
             for module in list(student.modules()):
@@ -65,7 +68,7 @@ def trainers(config_path, folder):
                         setattr(module, name, nn.GroupNorm(1, child.num_features))
         return ProxyTrainer(lambda seed: student, layers, banks['train'], banks['held_out'],
                             settings, dict(config.optim_wrapper, **wrapper), [1.0],
-                            torch.device('cpu'), ranks)
+                            torch.device(device), ranks)
 
     return make
 
@@ -198,6 +201,20 @@ def exchanged(ranks):
     return dict(means=found, rows=rows, same=ranks.same(['of', ranks.rank]))
 
 
+def on_gpu(make, ranks):
+    """The same on a pretended GPU, exchanged by gloo; and what of ours a step more waits for."""
+    with pretend_cuda() as gpu:
+        found = dict(plain=numbers(make('GN', ranks, 'cuda').run(PLAIN)), waits={})
+        trainer, counts = make('BN', ranks, 'cuda'), []
+        for length in (1, 2):
+            with gpu.counted() as waits:
+                trainer.train(MGD, length=length)
+            counts.append(Counter(f'{wait.kind}, {wait.line}' for wait in waits if wait.ours))
+    found['waits'] = dict(counts[1] - counts[0])
+    found['once'] = sum(counts[0].values())
+    return found
+
+
 def main(config, folder, out):
     torch.set_num_threads(1)
     torch.distributed.init_process_group('gloo')
@@ -215,7 +232,8 @@ def main(config, folder, out):
             nan=failing(trainer, ranks, 1, float('nan')), pruned=pruned(trainer, ranks),
             bug=failing(trainer, ranks, 1, TypeError('a bug')),
             bug_of_rank_0=failing(trainer, ranks, 0, TypeError('a bug')),
-            after=numbers(trainer.run(MGD)), commands=commands(trainer, ranks))
+            after=numbers(trainer.run(MGD)), commands=commands(trainer, ranks),
+            on_gpu=on_gpu(make, ranks))
         if ranks.rank == 1:
             write(out, 1, found)
             os._exit(1)  # as if killed

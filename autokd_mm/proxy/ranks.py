@@ -138,8 +138,9 @@ class Ranks:
         # All that can run out of memory comes before the meeting.
         parts = [(torch.zeros_like(shape) if tensor is None else tensor.detach()).float()
                  for tensor, shape in zip(tensors, like)]
-        there = torch.tensor([float(tensor is not None) for tensor in tensors],
-                             device=parts[0].device)
+        # Not made there: a GPU would be waited for.
+        there = torch.tensor([float(tensor is not None) for tensor in tensors]).to(
+            parts[0].device, non_blocking=True)
         flat = torch.cat([part.reshape(-1) for part in parts] + [there])
         self.meet()
         with _connected():

@@ -92,6 +92,15 @@ def test_rank_0_leads(both):
     assert np.isfinite(first['after']).all()
 
 
+def test_two_ranks_on_a_gpu(both):
+    """A pretended one: the numbers of the CPU, and no step waits for it, however many there are."""
+    first, second = (found['on_gpu'] for found in both[:2])
+    assert first['plain'] == second['plain']
+    assert first['plain'] == pytest.approx(both[0]['results']['plain'], rel=1e-5)
+    assert first['waits'] == second['waits'] == {}
+    assert first['once'] and second['once']  # it was on the GPU
+
+
 def test_a_dead_rank_is_noticed(both):
     kind, text = both[0]['lost']
     assert kind == 'RankLost' and 'another rank of this worker has ended' in text
