@@ -1,7 +1,7 @@
 """The GPU that is not there refuses what a GPU refuses, and sees every wait."""
 import copy
 
-import pretend_device
+import pretend_tensor
 import pytest
 import torch
 from pretend_device import DeviceFault, PretendTensor, pretend_cuda
@@ -140,4 +140,4 @@ def test_nothing_is_left_behind():
         assert torch.cuda.is_available()
     assert (torch.cuda.is_available(), torch.tensor) == before
     assert not isinstance(torch.zeros(1), PretendTensor)
-    assert pretend_device.OURS.endswith('autokd_mm/')
+    assert pretend_tensor.OURS.endswith('autokd_mm/')
