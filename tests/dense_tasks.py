@@ -232,7 +232,8 @@ def trainer(task, banks, device='cpu'):
     """A proxy trainer whose candidates are copies of the task's student."""
     optim = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.01))
     return ProxyTrainer(lambda seed: copy.deepcopy(task.student), task.layers, banks['train'],
-                        banks['held_out'], task.settings, optim, [1.0], torch.device(device))
+                        banks['held_out'], task.settings, optim, [1.0], torch.device(device),
+                        teacher=task.teacher)
 
 
 def _fail(text):

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.layers import predictions
 from autokd_mm.layers.capture import capture, find_layer
+from autokd_mm.layers.cross_heads import with_cross_heads
 from autokd_mm.layers.matching import (COARSEST, matched, needs_strides, refuse_unequal,
                                        unequal_strides)
 from autokd_mm.layers.padding import tell_size
@@ -84,8 +85,9 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
                           f'{" and ".join(str(item.shape) for item in scores)}; it must be one '
                           'tensor like layers.student_logits')
     pairs = _pairs('feature', found['student'], found['teacher'], names.get('factors'), dense)
-    return Layers(pairs, logits, names.get('scores'), _shared(names, pairs),
-                  predictions.predictions_of(heads, said, say) if heads else None)
+    compared = with_cross_heads(predictions.predictions_of(heads, said, say), heads, names,
+                                student, model.teacher) if heads else None
+    return Layers(pairs, logits, names.get('scores'), _shared(names, pairs), compared)
 
 
 def _wanted(names: Mapping[str, Any]) -> Dict[str, List[str]]:

@@ -1,13 +1,17 @@
 """What a dense head says: which of its modules give class maps, boxes, centerness, objectness."""
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.capture import find_layer
 from autokd_mm.models.losses.box_coding import BoxCoding
+from autokd_mm.models.losses.levels import BOXES, CLASSES, QUALITY
+
+
+Tails = Tuple[Tuple[str, ...], ...]
 
 
 class Head(NamedTuple):
@@ -23,6 +27,9 @@ class Head(NamedTuple):
         kind: name of its class.
         anchors: by level the boxes that deltas are about, each (x1, y1, x2, y2) in pixels around
             its cell; empty where boxes need none.
+        tails: of ``classes``, ``boxes`` and ``quality`` the modules that make them from the input
+            of their tower's last convolution, by their names in the head: once for all levels, or
+            for each; ``None`` where they are not known.
     """
     kind: str
     classes: List[str]
@@ -33,6 +40,7 @@ class Head(NamedTuple):
     quality: Sequence[str] = ()
     objectness: bool = False
     anchors: Tuple[Tuple[Tuple[float, ...], ...], ...] = ()
+    tails: Optional[Mapping[str, Tails]] = None
 
 
 def read_head(network: nn.Module, name: str, key: str) -> Head:
@@ -84,26 +92,51 @@ def _scales(head: Any) -> List[str]:
     return [f'scales.{level}' for level in range(len(head.scales))]
 
 
+def _tail(head: Any, tower: str, output: str) -> Tuple[str, ...]:
+    """The last convolution of a tower, if it has any, and the one that gives the output."""
+    last = len(getattr(head, tower)) - 1
+    return (output, ) if last < 0 else (f'{tower}.{last}', output)
+
+
+def _tails(head: Any, classes: str, boxes: str, quality: str = '',
+           on: str = 'reg_convs') -> Dict[str, Tails]:
+    """Of a head with a tower for classes and one for boxes.
+
+    Args:
+        classes, boxes, quality: the convolutions that give them.
+        on: the tower of the quality.
+    """
+    behind = [(scale, ) for scale in _scales(head)] if hasattr(head, 'scales') else [()]
+    tail = _tail(head, 'reg_convs', boxes)
+    found = {CLASSES: (_tail(head, 'cls_convs', classes), ),
+             BOXES: tuple((*tail, *scale) for scale in behind)}
+    return dict(found, **({QUALITY: (_tail(head, on, quality), )} if quality else {}))
+
+
 def _retina(head: Any) -> Head:
     return _anchors(head, ['retina_cls'], boxes=['retina_reg'], coding=_coded(head),
-                    anchors=_around(head))
+                    anchors=_around(head), tails=_tails(head, 'retina_cls', 'retina_reg'))
 
 
 def _fcos(head: Any) -> Head:
     activation = 'relu' if head.norm_on_bbox else 'exp'
+    tower = 'reg_convs' if head.centerness_on_reg else 'cls_convs'
     return _anchors(head, ['conv_cls'], boxes=_scales(head),
                     coding=BoxCoding('distance', activation=activation),
-                    quality=['conv_centerness'])
+                    quality=['conv_centerness'],
+                    tails=_tails(head, 'conv_cls', 'conv_reg', 'conv_centerness', tower))
 
 
 def _gfl(head: Any) -> Head:
     return _anchors(head, ['gfl_cls'], boxes=_scales(head),
-                    coding=BoxCoding('distribution', bins=head.reg_max + 1))
+                    coding=BoxCoding('distribution', bins=head.reg_max + 1),
+                    tails=_tails(head, 'gfl_cls', 'gfl_reg'))
 
 
 def _atss(head: Any) -> Head:
     return _anchors(head, ['atss_cls'], boxes=_scales(head), coding=_coded(head),
-                    quality=['atss_centerness'], anchors=_around(head))
+                    quality=['atss_centerness'], anchors=_around(head),
+                    tails=_tails(head, 'atss_cls', 'atss_reg', 'atss_centerness'))
 
 
 def _yolox(head: Any) -> Head:

@@ -36,6 +36,7 @@ LEVELS: Dict[str, Tuple[str, str]] = dict(
     box_weight=('weight of the boxes', 'beside the task loss, which has 1'),
     quality=('centerness or objectness', 'distance between the two'),
     quality_weight=('weight of that', 'beside the task loss, which has 1'),
+    prediction_head=('head of the predictions', ''),
     start=("the teacher's part", 'with which the student begins'),
     start_lr=('learning rate of that part', 'times that of the others'))
 
@@ -84,6 +85,8 @@ OPTIONS: Dict[str, Dict[str, str]] = dict(
                 difference='as much as the two differ in its classes',
                 foreground='where the middle of its cell lies in a true box'),
     quality=dict(bce='binary cross-entropy'),
+    prediction_head=dict(own="what the student's head says is compared",
+                         cross="what the teacher's head says of the student's features (CrossKD)"),
     start=dict(own='as initialised', head="the head begins as the teacher's",
                neck_head="neck and head begin as the teacher's",
                classifier="the classifier begins as the teacher's"),

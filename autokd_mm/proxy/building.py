@@ -9,7 +9,7 @@ from torch import nn
 
 from autokd_mm.models.algorithms.inherited import Parts, copy_part, freeze_part
 from autokd_mm.models.distillers import (Layers, disable_inplace, distiller_config, for_bank,
-                                         loss_schedules)
+                                         lend_teacher, loss_schedules)
 from autokd_mm.proxy.candidate import Candidate
 from autokd_mm.proxy.failures import CandidateFailed
 from autokd_mm.proxy.settings import ProxySettings
@@ -61,6 +61,7 @@ class CandidateBuilder:
         distiller = MODELS.build(config)
         distiller.init_weights()
         distiller.prepare_from_student(student)
+        lend_teacher(distiller, self.teacher)
         student.to(self.device)  # its data_preprocessor hears of it only so
         schedules = loss_schedules(spec, self.layers) if spec is not None else {}
         rate = 1 if spec is None or spec.start_lr is None else spec.start_lr

@@ -9,7 +9,8 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.space.layerwise_spec import Spec
 from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
-from autokd_mm.space.predictions import (FIRST_LEVELS, PREDICTION_LEVELS, levels_of, refuse_unmet,
+from autokd_mm.space.predictions import (FIRST_LEVELS, HEAD_LEVEL, HEADS, OWN_HEAD,
+                                         PREDICTION_LEVELS, levels_of, refuse_unmet,
                                          suggest_predictions)
 from autokd_mm.space.reasons import CANNOT
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
@@ -21,7 +22,8 @@ from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
 
 # What the levels are asked that are None in a spec of this option.
 UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all', start=OWN,
-               **dict.fromkeys(FIRST_LEVELS, 'none'), **dict.fromkeys(TEACHER_LEVELS, ALL))
+               prediction_head=OWN_HEAD, **dict.fromkeys(FIRST_LEVELS, 'none'),
+               **dict.fromkeys(TEACHER_LEVELS, ALL))
 
 
 class DistillerSpace:
@@ -61,7 +63,7 @@ class DistillerSpace:
         if not self.shapes.boxes and 'all' not in self.options['region']:
             raise ConfigError(f"space.region: {list(self.options['region'])} need boxes, which "
                               "this task has not; did you mean 'all'?")
-        refuse_unmet(options or {}, self.shapes)
+        refuse_unmet(self.options, self.shapes)
         self._leave_out_starts()
         self.options.update(offered_teachers(checked_options(options or {}), self.shapes))
         self._offers = Offers(self.options, self.shapes,
@@ -158,6 +160,10 @@ class DistillerSpace:
             check_schedule(getattr(spec, level), f'distiller option {level}')
         for level in PREDICTION_LEVELS:  # what follows would blame what they leave to distil
             if getattr(spec, level) is not None and level not in levels_of(self.shapes):
+                if level == HEAD_LEVEL and spec.prediction_head in HEADS:
+                    raise ConfigError(f'distiller option {level}={spec.prediction_head!r} is not '
+                                      f'offered here; space.{level}={list(HEADS)} does, where the '
+                                      "student's features fit into the teacher's head")
                 raise ConfigError(f'distiller option {level}={getattr(spec, level)!r} needs dense '
                                   'heads that are both understood (layers.student_predictions and '
                                   'layers.teacher_predictions); leave it out')
@@ -207,6 +213,7 @@ class DistillerSpace:
         return [(level, self.options[level]) for level in LEVELS
                 if (self.shapes.boxes or level not in BOX_LEVELS)
                 and (level not in PREDICTION_LEVELS or level in levels_of(self.shapes))
+                and not (level == HEAD_LEVEL and self.options[level] == (OWN_HEAD, ))
                 and not (level in SCHEDULE_LEVELS and self.options[level] == (CONSTANT, ))
                 and not (level in TEACHER_LEVELS and self.options[level] == (ALL, ))
                 and not (level in START_LEVELS and self.options['start'] == (OWN, ))]

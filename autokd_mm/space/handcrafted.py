@@ -82,6 +82,9 @@ WITH_HEADS: Dict[str, DistillerSpec] = dict(
     # Yang et al. 2023, eq. 5 to 10, with the weights of its configs
     BCKD=DistillerSpec('logits_only', prediction='weighted_bce', prediction_weight=1, box='giou',
                        box_by='difference', box_weight=4),
+    # Wang et al. 2024, sec. 3.2 and 3.3, with the losses and weights of RetinaNet's configs
+    CrossKD=DistillerSpec('logits_only', prediction='weighted_bce', prediction_weight=1, box='giou',
+                          box_by='confidence', box_weight=1, prediction_head='cross'),
 )
 
 # The same for classifiers as wide as their teacher.
@@ -98,8 +101,6 @@ NOT_IN_SPACE: Dict[str, str] = dict(
              'is ReviewKD-pooling',
     FGD='adds a loss between attention maps and one between global contexts to its feature loss; '
         'the feature loss alone is FGD-focal',
-    CrossKD="runs the student's features through the last convolutions of the teacher's head; its "
-            'losses are those of BCKD',
     SimKD='puts a projector of three convolutions between the student and the frozen classifier, '
           "and leaves the student's own loss out; for equal widths the same without the projector, "
           'beside that loss, is SimKD-direct',

@@ -23,8 +23,8 @@ class LayerwiseSpec:
         layers: name of each pair of layers, with its feature branch; ``transform='left_out'``
             where the pair is not compared.
         logits, logits_temperature, logits_weight, logits_schedule, prediction, prediction_weight,
-            box, box_by, box_weight, quality, quality_weight, start, start_lr, logits_teacher: as in
-            :class:`DistillerSpec`.
+            box, box_by, box_weight, quality, quality_weight, prediction_head, start, start_lr,
+            logits_teacher: as in :class:`DistillerSpec`.
     """
     layers: Tuple[Tuple[str, DistillerSpec], ...]
     logits: str = 'none'
@@ -38,6 +38,7 @@ class LayerwiseSpec:
     box_weight: Optional[float] = None
     quality: Optional[str] = None
     quality_weight: Optional[float] = None
+    prediction_head: Optional[str] = None
     start: Optional[str] = None
     start_lr: Optional[float] = None
     logits_teacher: Optional[str] = None

@@ -39,6 +39,10 @@ DEFAULT_OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     start_lr=(1, 0.1, 0),
 )
 
+# Of levels that offer more where a config asks for it.
+_KNOWN: Dict[str, Tuple[Any, ...]] = {predictions.HEAD_LEVEL: predictions.HEADS,
+                                      **dict.fromkeys(SCHEDULE_LEVELS, SCHEDULES)}
+
 # The relation options that docs/search_space.md calls extras: without them and with one connector
 # the space is the one of the supplement.
 RELATION_DISTANCES = ('rkd_distance', 'rkd_angle', 'correlation', 'local_correlation')
@@ -73,7 +77,7 @@ def _checked_level(level: str, choices: Sequence[Any]) -> Tuple[Any, ...]:
     values = tuple(as_named(value) if level in TEACHER_LEVELS else value for value in choices)
     if not values:
         raise ConfigError(f'space.{level} is empty; remove it or name at least one option')
-    known = SCHEDULES if level in SCHEDULE_LEVELS else DEFAULT_OPTIONS[level]
+    known = _KNOWN.get(level, DEFAULT_OPTIONS[level])
     for value in values:
         if level in NUMERIC_LEVELS:
             _check_number(level, value)

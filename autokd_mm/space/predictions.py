@@ -10,14 +10,20 @@ from autokd_mm.space.shapes import Shapes
 # What two dense heads may have in common, see Shapes.predictions.
 SIGMOID, SOFTMAX, BOXES, DISTRIBUTIONS = 'sigmoid', 'softmax', 'boxes', 'distributions'
 CENTERNESS, OBJECTNESS = 'centerness', 'objectness'
+# The student's features fit into the teacher's head.
+CROSS = 'cross'
 EVERYTHING = (SIGMOID, SOFTMAX, BOXES, DISTRIBUTIONS, CENTERNESS)
 
 # Level that may be 'none' -> those that are asked behind it otherwise.
 _BEHIND: Dict[str, Tuple[str, ...]] = dict(prediction=('prediction_weight', ),
                                            box=('box_by', 'box_weight'),
                                            quality=('quality_weight', ))
-PREDICTION_LEVELS: Tuple[str, ...] = tuple(level for first, rest in _BEHIND.items()
-                                           for level in (first, *rest))
+# Whose head says what is compared, asked once behind them.
+HEAD_LEVEL = 'prediction_head'
+OWN_HEAD = 'own'
+HEADS = (OWN_HEAD, CROSS)
+PREDICTION_LEVELS: Tuple[str, ...] = (*(level for first, rest in _BEHIND.items()
+                                        for level in (first, *rest)), HEAD_LEVEL)
 FIRST_LEVELS = tuple(_BEHIND)
 OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     prediction=('none', 'bce', 'weighted_bce', 'kl'),
@@ -27,6 +33,7 @@ OPTIONS: Dict[str, Tuple[Any, ...]] = dict(
     box_weight=(0.25, 1, 4),
     quality=('none', 'bce'),
     quality_weight=(1, ),
+    prediction_head=(OWN_HEAD, ),
 )
 NUMBERS = ('prediction_weight', 'box_weight', 'quality_weight')
 
@@ -39,8 +46,9 @@ def asked(shapes: Shapes) -> Tuple[str, ...]:
 
 
 def levels_of(shapes: Shapes) -> Tuple[str, ...]:
-    """All levels of :func:`asked`."""
-    return tuple(level for first in asked(shapes) for level in (first, *_BEHIND[first]))
+    """All levels of :func:`asked`, and what is asked behind them."""
+    found = tuple(level for first in asked(shapes) for level in (first, *_BEHIND[first]))
+    return found + ((HEAD_LEVEL, ) if CROSS in (shapes.predictions or ()) else ())
 
 
 def suggest_predictions(ask: Callable[[str], Any], shapes: Shapes) -> None:
@@ -49,10 +57,14 @@ def suggest_predictions(ask: Callable[[str], Any], shapes: Shapes) -> None:
     Args:
         ask: is given a level and returns the option.
     """
+    compared = False
     for first in asked(shapes):
         if ask(first) != 'none':
+            compared = True
             for level in _BEHIND[first]:
                 ask(level)
+    if compared and CROSS in (shapes.predictions or ()):
+        ask(HEAD_LEVEL)
 
 
 def prediction_fault(level: str, option: Any, chosen: Mapping[str, Any],
@@ -90,12 +102,18 @@ def without_predictions(options: Optional[Mapping[str, Any]]) -> Dict[str, Any]:
 
 def refuse_unmet(options: Mapping[str, Any], shapes: Shapes) -> None:
     """Raise ``ConfigError`` where the options of a level leave out ``'none'``, and the heads have
-    nothing in common that it is about."""
+    nothing in common that it is about; or where the student's own head is left out, and the
+    teacher's takes nothing else."""
     for level in FIRST_LEVELS:
-        if level in options and 'none' not in options[level] and level not in asked(shapes):
+        if 'none' not in options[level] and level not in asked(shapes):
             raise ConfigError(f'space.{level}: {list(options[level])} need dense heads that have '
                               'it in common (layers.student_predictions and '
                               "layers.teacher_predictions); did you mean 'none'?")
+    heads = options[HEAD_LEVEL]
+    if asked(shapes) and OWN_HEAD not in heads and CROSS not in (shapes.predictions or ()):
+        raise ConfigError(f"space.{HEAD_LEVEL}: {list(heads)} cannot be used, the student's "
+                          "features do not go through the teacher's head; did you mean "
+                          f"'{OWN_HEAD}'?")
 
 
 def without_none(spec: Any) -> None:
@@ -103,6 +121,8 @@ def without_none(spec: Any) -> None:
     for level in FIRST_LEVELS:
         if getattr(spec, level) == 'none':
             object.__setattr__(spec, level, None)
+    if spec.prediction_head == OWN_HEAD:
+        object.__setattr__(spec, HEAD_LEVEL, None)
 
 
 def in_words(spec: Any) -> Tuple[str, ...]:
@@ -115,4 +135,6 @@ def in_words(spec: Any) -> Tuple[str, ...]:
         parts.append(f'boxes {spec.box} by {spec.box_by} x{spec.box_weight:g}')
     if spec.quality is not None:
         parts.append(f'quality {spec.quality} x{spec.quality_weight:g}')
+    if spec.prediction_head is not None:
+        parts = [f'cross-head {part}' for part in parts]
     return tuple(parts)

@@ -56,6 +56,9 @@ class DistillerSpec:
         box_weight: weight of the boxes' loss.
         quality: distance between their centerness or objectness, as ``prediction``.
         quality_weight: weight of that loss.
+        prediction_head: ``'cross'`` where the student's side of these losses is what the teacher's
+            head makes of the features in the student's; ``None`` where its own says it, which
+            ``'own'`` says as well.
         start: which part of the student begins as the teacher's, one of
             :data:`~autokd_mm.space.start.STARTS`; ``None`` for none, which ``'own'`` says as well.
         start_lr: factor of that part's learning rate; at 0 it is frozen.
@@ -86,6 +89,7 @@ class DistillerSpec:
     box_weight: Optional[float] = None
     quality: Optional[str] = None
     quality_weight: Optional[float] = None
+    prediction_head: Optional[str] = None
     start: Optional[str] = None
     start_lr: Optional[float] = None
     feature_teacher: Optional[str] = None

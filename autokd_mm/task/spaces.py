@@ -10,7 +10,8 @@ from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.models.distillers.teachers import features_of, number_of
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
 from autokd_mm.space.predictions import BOXES as BOXES_TOO
-from autokd_mm.space.predictions import CENTERNESS, DISTRIBUTIONS, OBJECTNESS, SIGMOID, SOFTMAX
+from autokd_mm.space.predictions import (CENTERNESS, CROSS, DISTRIBUTIONS, HEAD_LEVEL, OBJECTNESS,
+                                         SIGMOID, SOFTMAX)
 
 
 def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str, Any],
@@ -30,13 +31,14 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
     """
 
     classes = 2 if layers.classes == 1 else layers.classes  # the class, and the rest
+    common = _predictions(layers, options.get(HEAD_LEVEL, ()), say)
 
     def shapes(pair: LayerPair, same: bool) -> Shapes:
         return Shapes(batch_size, *pair.compared, classes, same, layers.classes > 0,
                       student_positions=_own_positions(pair),
                       boxes=True if kind == BOXES else None,
                       logits_positions=_logits_positions(layers),
-                      predictions=_predictions(layers),
+                      predictions=common,
                       starts=tuple(parts.fitting) or None if parts else None,
                       feature_teachers=_feature_teachers(layers),
                       logits_teachers=_logits_teachers(layers))
@@ -82,8 +84,13 @@ def _logits_teachers(layers: Layers) -> Optional[Tuple[str, ...]]:
     return tuple(names) if layers.several and len(names) > 1 else None
 
 
-def _predictions(layers: Layers) -> Optional[Tuple[str, ...]]:
-    """What the dense heads have in common, in the words of the space."""
+def _predictions(layers: Layers, heads: Sequence[str],
+                 say: Callable[[str], None]) -> Optional[Tuple[str, ...]]:
+    """What the dense heads have in common, in the words of the space.
+
+    Args:
+        heads: options of ``prediction_head`` that the config names.
+    """
     found = layers.predictions
     if found is None:
         return None
@@ -92,6 +99,11 @@ def _predictions(layers: Layers) -> Optional[Tuple[str, ...]]:
         there += [BOXES_TOO] + ([DISTRIBUTIONS] if found.coding.bins else [])
     if found.quality:
         there.append(OBJECTNESS if found.objectness else CENTERNESS)
+    if CROSS in heads:
+        if found.cross:
+            there.append(CROSS)
+        else:
+            say(f'{HEAD_LEVEL}={CROSS} left out: {found.cross_fault}')
     return tuple(there)
 
 

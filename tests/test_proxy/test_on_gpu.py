@@ -11,6 +11,7 @@ from ops_in_turn import stand_in_used
 from pretend_device import pretend_cuda
 
 from autokd_mm.space import DistillerSpec
+from autokd_mm.space.handcrafted import handcrafted
 
 MASKED = DistillerSpec('random_mask', connector='conv3x3', mask_ratio=0.5, intra='multi_scale',
                        inter='sample', distance='l2', feature_weight=1, logits='kl',
@@ -23,6 +24,7 @@ BOXES = DistillerSpec('none', connector='conv1x1', region='foreground_background
                       background_weight=0.5, intra='none', inter='none', distance='l2',
                       feature_weight=1, prediction='weighted_bce', prediction_weight=1, box='giou',
                       box_by='difference', box_weight=4)
+CROSS = handcrafted('CrossKD')
 INSTANCES = DistillerSpec('attention_mask', connector='conv1x1', region='instances', intra='local',
                           patch_grid=2, inter='none', distance='cosine', feature_weight=1)
 
@@ -93,7 +95,9 @@ def test_detection(cuda, tmp_path):
     with DefaultScope.overwrite_default_scope(task.scope):
         trainer = dense_tasks.trainer(task, task.opened, 'cuda')
         alike(cuda, dense_tasks.trainer(task, task.opened), trainer, BOXES)
-        assert not waits_of_steps(cuda, trainer, BOXES)
+        alike(cuda, dense_tasks.trainer(task, task.opened), trainer, CROSS)
+        for spec in (BOXES, CROSS):
+            assert not waits_of_steps(cuda, trainer, spec)
         waits = waits_of_steps(cuda, trainer, INSTANCES)
     (line, number), = waits.items()  # the boxes of the one batch, for all five levels
     assert line.startswith('autokd_mm/models/transforms/regions.py') and number == 1

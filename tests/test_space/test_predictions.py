@@ -25,10 +25,25 @@ def asked(found):
     return [level for level, _ in found.levels() if level in PREDICTION_LEVELS]
 
 
+@pytest.mark.parametrize('predictions, branches', [
+    (('sigmoid', ), 3), (('sigmoid', 'boxes'), 3 * 7), (EVERYTHING, 3 * 10 * 2)])
+def test_the_teachers_head_doubles_what_is_compared(predictions, branches):
+    """Asked once, behind all, and only where something is compared."""
+    found = space((*predictions, 'cross'), prediction_head=('own', 'cross'))
+    nothing = 2 if 'centerness' in predictions else 1
+    assert found.count() == count(found) == 2 * branches - 1 + 2 * (branches - nothing)
+    assert asked(found) == [*asked(space(predictions)), 'prediction_head']
+    for spec in found.enumerate():
+        compares = any((spec.prediction, spec.box, spec.quality))
+        assert DistillerSpec.from_dict(spec.to_dict()) == spec
+        assert found.params(spec).get('prediction_head') == (
+            (spec.prediction_head or 'own') if compares else None)
+
+
 @pytest.mark.parametrize('predictions, levels', [
     (None, []), (('sigmoid', ), ['prediction', 'prediction_weight']),
     (('softmax', 'boxes'), ['prediction', 'prediction_weight', 'box', 'box_by', 'box_weight']),
-    (EVERYTHING, list(PREDICTION_LEVELS))])
+    (EVERYTHING, list(PREDICTION_LEVELS[:-1]))])
 def test_the_levels_are_those_of_what_the_heads_have_in_common(predictions, levels):
     assert asked(space(predictions)) == levels
 
@@ -106,13 +121,13 @@ def test_none_is_a_name_of_its_own_that_nothing_keeps():
 
 def test_hand_crafted_methods_are_points_of_it():
     options = dict.fromkeys(('prediction_weight', 'box_weight'), (0.25, 1, 4))
+    heads = dict(prediction_head=('own', 'cross'))
     for name in WITH_HEADS:
         spec = handcrafted(name, same_shape=False)
-        space(EVERYTHING, **options).validate(spec)
-        DistillerSpace(FEW_LAYERS, Shapes(boxes=True, predictions=EVERYTHING)).validate(spec)
+        space((*EVERYTHING, 'cross'), **options, **heads).validate(spec)
+        DistillerSpace(dict(FEW_LAYERS, **heads), Shapes(
+            boxes=True, predictions=(*EVERYTHING, 'cross'))).validate(spec)
     assert handcrafted('BCKD').in_words() == 'classes weighted bce x1 + boxes giou by difference x4'
-    with pytest.raises(ConfigError, match="CrossKD is not in the space: it runs the student's"):
-        handcrafted('CrossKD')
 
 
 def test_layers_with_options_of_their_own_have_one_head():

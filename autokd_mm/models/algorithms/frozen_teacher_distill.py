@@ -23,7 +23,7 @@ from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
 from autokd_mm.models.distillers import (RecordGuard, all_off, bring_to_one_grid, clear_records,
                                          disable_inplace, distill_losses, feed_teacher,
-                                         hear_teacher, hook_to_teacher, recording,
+                                         hear_teacher, hook_to_teacher, lend_teacher, recording,
                                          refuse_unknown_sources, runs_teacher, show_samples,
                                          unknown_module)
 from autokd_mm.models.distillers.listening import Modes
@@ -130,6 +130,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         self._hold_teacher()
         disable_inplace(self.architecture)
         self._weigh_teacher(isinstance(teacher, dict), teacher_ckpt)
+        lend_teacher(self.distiller, self.teacher)
         self._start = None if start is None else StartFromTeacher(
             start, self.architecture, self.teacher)
         self.to_teacher = self._way_to_teacher(speaks_of_images(teacher), teacher_input)

@@ -208,7 +208,7 @@ def _layerwise_from_config(config: Dict[str, Any], layers: Layers) -> LayerwiseS
 
 
 def _shared_from_config(config: Mapping[str, Any]) -> DistillerSpec:
-    predictions = options_of(config.get('distill_losses') or {})
+    predictions = options_of(config)
     losses = {name: loss for name, loss in (config.get('distill_losses') or {}).items()
               if not is_prediction(name)}
     branches: Dict[str, List[str]] = {}

@@ -2,8 +2,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Dict, Optional, Sequence, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.layout import Layout
@@ -83,6 +83,19 @@ class LayerPair:
 
 
 @dataclass(frozen=True)
+class CrossHead:
+    """The way of the student's features through the teacher's head.
+
+    Attributes:
+        source: the student's module whose input they are, once for each level.
+        modules: names of the teacher's modules that they go through, one behind another; once for
+            all levels, or for each.
+    """
+    source: str
+    modules: Tuple[Tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
 class Predictions:
     """The outputs of a dense head of the student and one of the teacher, level by level.
 
@@ -94,6 +107,9 @@ class Predictions:
         exclusive: classes exclude one another (softmax), and the last is the background.
         coding: of the boxes.
         objectness: ``quality`` is objectness, and no centerness.
+        cross: of ``'classes'``, ``'boxes'`` and ``'quality'`` the way through the teacher's head;
+            empty where the student's features do not fit into it.
+        cross_fault: why they do not.
     """
     classes: Tuple[LayerPair, ...]
     numbers: int
@@ -103,6 +119,8 @@ class Predictions:
     coding: Optional[BoxCoding] = None
     quality: Tuple[LayerPair, ...] = ()
     objectness: bool = False
+    cross: Mapping[str, CrossHead] = field(default_factory=dict)
+    cross_fault: str = ''
 
     @property
     def all(self) -> Tuple[LayerPair, ...]:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.distillers.cross_heads import add_cross_head, prediction_head
 from autokd_mm.models.distillers.layers import LayerPair, Predictions
 from autokd_mm.models.losses.boxes_loss import maps_of_weights
 from autokd_mm.models.losses.levels import BOXES, CLASSES, QUALITY
@@ -22,8 +23,12 @@ def add_predictions(config: Dict[str, Any], spec: Any, found: Optional[Predictio
     """Put the losses of a spec's predictions into a distiller's config.
 
     Raises:
-        ConfigError: they are distilled, and the heads have nothing of the kind in common.
+        ConfigError: they are distilled, and the heads have nothing of the kind in common, or the
+            student's features do not fit into the teacher's head.
     """
+    if spec.prediction_head and found is not None and found.cross_fault:
+        raise ConfigError(f'distiller option prediction_head={spec.prediction_head!r} cannot be '
+                          f'used: {found.cross_fault}')
     for what, (name, arguments) in _LOSSES.items():
         level = next(iter(arguments)) if what != QUALITY else 'quality'
         if getattr(spec, level, None) is None:
@@ -38,9 +43,14 @@ def add_predictions(config: Dict[str, Any], spec: Any, found: Optional[Predictio
         mapping: Dict[str, Any] = {}
         for who, kinds in _read(what, loss).items():
             for kind in kinds:
+                cross = found.cross.get(kind) if spec.prediction_head and who == 'student' else None
                 for level_, pair in enumerate(found.of(kind)):
+                    argument = f'{who}_{kind}_{level_}'
+                    if cross is not None:
+                        mapping[argument] = add_cross_head(config, kind, level_, cross)
+                        continue
                     config[f'{who}_recorders'][pair.name] = pair.recorder(who)
-                    mapping[f'{who}_{kind}_{level_}'] = pair.record(who)
+                    mapping[argument] = pair.record(who)
         config['loss_forward_mappings'][f'loss_{what}'] = mapping
 
 
@@ -70,12 +80,13 @@ def _read(what: str, loss: Mapping[str, Any]) -> Dict[str, List[str]]:
     return read
 
 
-def options_of(losses: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
-    """The inverse of :func:`add_predictions`: options by level.
+def options_of(config: Mapping[str, Any]) -> Dict[str, Any]:
+    """The inverse of :func:`add_predictions`: options by level of a distiller's config.
 
     Raises:
         ConfigError: a loss of another type.
     """
+    losses = config.get('distill_losses') or {}
     found: Dict[str, Any] = {}
     for what, (name, arguments) in _LOSSES.items():
         loss = losses.get(f'loss_{what}')
@@ -90,7 +101,9 @@ def options_of(losses: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
                      for level, argument in arguments.items())
         if what == QUALITY:
             found['quality'] = 'bce'
-    return {level: found[level] for level in PREDICTION_LEVELS if level in found}
+    if found:
+        found['prediction_head'] = prediction_head(config)
+    return {level: found[level] for level in PREDICTION_LEVELS if found.get(level) is not None}
 
 
 def is_prediction(name: str) -> bool:
