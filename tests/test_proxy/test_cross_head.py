@@ -1,6 +1,7 @@
 """CrossKD in a candidate and in a full training: a reference written from the paper, the bank as
 the running teacher, and checkpoints that know nothing of it."""
 import copy
+from pathlib import Path
 
 import dense_tasks
 import numpy as np
@@ -10,6 +11,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.registry import DefaultScope
 from torch.nn import functional as F
 
+from autokd_mm.engine.config import load_config
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import find_layers
 from autokd_mm.models.distillers import Layers, distiller_config, spec_from_config
@@ -19,6 +21,7 @@ from autokd_mm.space import DistillerSpec
 from autokd_mm.space.handcrafted import handcrafted
 from autokd_mm.task.spaces import space_over
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs' / 'distill'
 HEADS = dict(student='neck', teacher='neck', student_predictions='bbox_head',
              teacher_predictions='bbox_head')
 CROSSKD = handcrafted('CrossKD')
@@ -193,6 +196,12 @@ def test_a_config_is_read_back(name, task, tmp_path):
         level: value for level, value in SPECS[name].to_dict().items()
         if level != 'prediction_head'}), task.layers)
     assert spec_from_config(other).prediction_head is None
+
+
+@pytest.mark.parametrize('name', ['digit_scenes_retinanet_room', 'retinanet_r101_r50_coco'])
+def test_shipped_configs_are_the_point_of_the_space(name):
+    config = load_config(str(CONFIGS / f'crosskd_{name}.py'))
+    assert spec_from_config(config.model.distiller) == CROSSKD
 
 
 def test_checkpoints_and_copies_know_nothing_of_the_teacher(task):

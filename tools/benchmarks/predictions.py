@@ -21,6 +21,7 @@ from parts import figures  # noqa: E402
 
 CLASSES = dict(prediction='weighted_bce', prediction_weight=1)
 BOXES = dict(box='giou', box_by='difference', box_weight=4)
+CROSSKD = dict(CLASSES, box='giou', box_by='confidence', box_weight=1)
 BRANCHES = {
     'features alone': {}, 'features alone again': {},
     '+ classes bce': dict(prediction='bce', prediction_weight=1),
@@ -29,6 +30,8 @@ BRANCHES = {
     '+ boxes giou by difference': BOXES,
     '+ boxes giou by foreground': dict(BOXES, box_by='foreground'),
     '+ classes and boxes (BCKD)': dict(CLASSES, **BOXES),
+    '+ the losses of CrossKD': CROSSKD,
+    "+ the same through the teacher's head (CrossKD)": dict(CROSSKD, prediction_head='cross'),
 }
 
 
@@ -109,7 +112,9 @@ def main():
     from autokd_mm.space.handcrafted import handcrafted
     task, trainer = made(args)
     spec = handcrafted(args.feature, task.layers.same_shape)
-    steps = {name: Steps(trainer, replace(spec, **values)) for name, values in BRANCHES.items()}
+    cross = task.layers.predictions.cross  # of heads that fit
+    steps = {name: Steps(trainer, replace(spec, **values)) for name, values in BRANCHES.items()
+             if cross or 'prediction_head' not in values}
     times = {name: [] for name in steps}
     batches = next(iter(trainer.batches(0)))
     for number in range(args.steps + 1):
