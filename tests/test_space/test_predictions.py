@@ -1,5 +1,7 @@
 """The levels of dense heads' predictions: asked where there is something to compare, and nowhere
 else."""
+from dataclasses import replace
+
 import pytest
 
 from autokd_mm.errors import ConfigError
@@ -110,6 +112,10 @@ def test_options_that_the_heads_do_not_have():
     with pytest.raises(ConfigError, match=r"space.box: \['l1'\] need dense heads.*'none'"):
         space(('sigmoid', ), box=('l1', ))
     assert 'box' not in asked(space(('sigmoid', ), box=('none', 'l1')))
+    with pytest.raises(ConfigError, match=r"space.prediction_head: \['cross'\] cannot.*'own'"):
+        space(('sigmoid', ), prediction_head='cross')
+    assert space(None, prediction_head='cross', has_logits=True).count() == \
+        space(None, has_logits=True).count()
 
 
 def test_none_is_a_name_of_its_own_that_nothing_keeps():
@@ -140,6 +146,9 @@ def test_layers_with_options_of_their_own_have_one_head():
     for spec in specs:
         assert spec_from_dict(spec.to_dict()) == spec
         found.validate(spec)
+    cross = LayerwiseSpace(dict(options, prediction_head=('own', 'cross')), dict.fromkeys(
+        ('feature_0', 'feature_1'), replace(shapes, predictions=('sigmoid', 'cross'))))
+    assert cross.count() == 3 * 5 + 4 == len(set(cross.enumerate()))
     alone = [spec for spec in specs if not spec.has_feature]
     assert sorted(spec.in_words() for spec in alone) == ['classes bce x1',
                                                          'classes weighted bce x1']
