@@ -109,9 +109,10 @@ def linear_gap(student: torch.Tensor, teacher: torch.Tensor) -> float:
         s = F.adaptive_avg_pool2d(s, size) if s.shape[2] >= t.shape[2] else F.interpolate(
             s, size, mode='bilinear', align_corners=False)
     s, t = (feature.movedim(1, -1).flatten(0, -2) for feature in (s, t))
-    s, t = s - s.mean(0), t - t.mean(0)
+    s = s - s.mean(0)  # one after the other: a search needs most memory here
+    t = t - t.mean(0)
     covariance, cross = (s.t() @ s).double(), (s.t() @ t).double()
-    total = t.double().pow(2).sum()
+    total = t.double().pow_(2).sum()
     if not (torch.isfinite(covariance).all() and torch.isfinite(cross).all()
             and torch.isfinite(total)):
         return math.nan

@@ -5,6 +5,7 @@ import torch
 
 from autokd_mm.measure.terms import (calibrated_cross_entropy, debiased_cka_gap, linear_cka_gap,
                                      linear_gap, mse_gap, relation_gap)
+from tools.benchmarks.parts.turns import peak_bytes
 
 RNG = np.random.default_rng(0)
 
@@ -203,3 +204,9 @@ def test_calibration_does_not_hide_nan():
     logits = torch.zeros(4, 3)
     logits[1, 1] = float('nan')
     assert not np.isfinite(calibrated_cross_entropy(logits, torch.zeros(4).long()))
+
+
+def test_what_no_map_explains_takes_little_memory():
+    """A search needs most memory here: copies of both features, and of one in double."""
+    student, teacher = (torch.randn(100, 16, 8, 8) for _ in range(2))
+    assert peak_bytes(lambda: linear_gap(student, teacher), 'cpu') < 4.5 * 4 * teacher.numel()
