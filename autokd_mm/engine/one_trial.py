@@ -113,9 +113,10 @@ class TrialRunner:
 
     def _tell(self, trial: optuna.Trial, attrs: Dict[str, Any], state: TrialState,
               value: Optional[float] = None) -> None:
+        # Nobody waits for this: until the trial is told, what is known of it means nothing.
+        for name, item in attrs.items():
+            trial.set_user_attr(name, item)
         with self.turn():
-            for name, item in attrs.items():
-                trial.set_user_attr(name, item)
             self.study.tell(trial, value, state)
 
     def _watch(self, trial: optuna.Trial) -> Optional[Callable[[int, Outcome], None]]:

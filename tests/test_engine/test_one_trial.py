@@ -1,4 +1,5 @@
 """One trial with a toy trainer: what is told to the study, and when."""
+from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 
 import optuna
@@ -48,14 +49,15 @@ class Trainer:
 def run():
     """Run a trial; what is said about it, what the study knows, and the scalars."""
 
-    def run(trainer, pruner=None, rejection=True, weights=None):
+    def run(trainer, pruner=None, rejection=True, weights=None, turn=nullcontext):
         study = optuna.create_study(direction='maximize',
                                     pruner=pruner or optuna.pruners.NopPruner())
         said, scalars = [], []
         space = SimpleNamespace(suggest=lambda trial: HANDCRAFTED['KD'])
         runner = TrialRunner(study, space, trainer, Reward(weights or dict(calibrated_loss=1)),
                              BASELINE, Rejection.from_config(rejection), 3, said.append,
-                             lambda values, number: scalars.append(values))
+                             lambda values, number: scalars.append(values), turn)
+        run.study = study
         try:
             runner.run(study.ask())
         finally:
@@ -102,6 +104,22 @@ def test_failed(run, trainer, reason):
     trial = run(trainer)
     assert trial.state == TrialState.FAIL and reason in trial.user_attrs['reason']
     assert 'interrupted' not in trial.user_attrs and 'trial 0 failed' in run.said[0]
+
+
+def test_other_workers_wait_for_the_telling_alone(run):
+    """What is known of a trial is written before the turn in which it is told."""
+    seen = []
+
+    @contextmanager
+    def turn():
+        seen.append(run.study.trials[0])
+        yield
+        seen.append(run.study.trials[0])
+
+    run(Trainer(0.9, 0.8, 0.7), turn=turn)
+    before, after = seen
+    assert before.state == TrialState.RUNNING and after.state == TrialState.COMPLETE
+    assert before.user_attrs == after.user_attrs and 'outcome' in before.user_attrs
 
 
 @pytest.mark.parametrize('error', [KeyboardInterrupt(), TypeError('a bug')])

@@ -126,8 +126,8 @@ class Search:
         self.busy += spent
 
     def tell(self, n, number):
-        yield 'get', self.turn
         yield from self.write(n)
+        yield 'get', self.turn
         yield 'wait', max(self.costs('tell', n) - self.costs('write', n), 0.0)
         yield from self.write(n)
         if self.on_tell:
