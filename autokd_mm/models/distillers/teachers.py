@@ -16,19 +16,18 @@ def number_of(source: str) -> Optional[str]:
 
 def features_of(layers: Layers, teacher: Optional[str]) -> Tuple[LayerPair, ...]:
     """The pairs of features with a teacher, their factors scaled to add up to 1; ``None``: all."""
-    if teacher is None:
-        return layers.pairs
-    found = [pair for pair in layers.pairs if number_of(pair.teacher) == teacher]
-    total = math.fsum(pair.factor for pair in found)
-    return tuple(replace(pair, factor=pair.factor / total) for pair in found if total > 0)
+    return layers.pairs if teacher is None else _of(layers.pairs, teacher)
 
 
 def logits_of(layers: Layers, teacher: Optional[str]) -> Tuple[LayerPair, ...]:
-    """The pairs of logits with a teacher, which may be beside the mean; ``None``: those of all."""
-    if teacher is None:
-        return layers.logits
-    return tuple(pair for pair in layers.logits + layers.own_logits
-                 if number_of(pair.teacher) == teacher)
+    """Likewise the pairs of logits; those of a teacher may be beside the mean."""
+    return layers.logits if teacher is None else _of(layers.logits + layers.own_logits, teacher)
+
+
+def _of(pairs: Iterable[LayerPair], teacher: str) -> Tuple[LayerPair, ...]:
+    found = [pair for pair in pairs if number_of(pair.teacher) == teacher]
+    total = math.fsum(pair.factor for pair in found)
+    return tuple(replace(pair, factor=pair.factor / total) for pair in found if total > 0)
 
 
 def with_own_logits(layers: Layers, modules: Iterable[str]) -> Layers:

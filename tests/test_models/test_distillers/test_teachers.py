@@ -47,14 +47,20 @@ def test_the_mean_has_the_logits_of_each_beside_it():
 
 
 def test_logits_that_are_compared_apart_are_there_already():
-    apart = tuple(replace(MEAN, name=f'logits_{number}', teacher=f'{number}.head.fc')
+    apart = tuple(replace(MEAN, name=f'logits_{number}', teacher=f'{number}.head.fc', factor=0.5)
                   for number in (0, 1))
     layers = with_own_logits(Layers(FEATURES, apart, several=True), ())
-    assert layers.own_logits == () and logits_of(layers, '1') == apart[1:]
-    mixed = (replace(MEAN, name='logits_0'), replace(MEAN, name='logits_1', teacher='0.head.fc'))
+    assert layers.own_logits == () and logits_of(layers, None) == apart
+    assert logits_of(layers, '1') == (replace(apart[1], factor=1), )  # the whole weight
+    config = distiller_config(replace(KD, logits_teacher='1'), layers)
+    assert config['distill_losses']['loss_logits_1']['loss_weight'] == KD.logits_weight
+    mixed = tuple(replace(MEAN, name=name, teacher=source, factor=0.5) for name, source in (
+        ('logits_0', 'mean_logits'), ('logits_1', '0.head.fc')))
     layers = with_own_logits(Layers(FEATURES, mixed, several=True), ('head.fc', 'head.fc'))
     assert [(pair.name, pair.teacher) for pair in layers.own_logits] == [('logits_3', '1.head.fc')]
-    assert logits_of(layers, '0') == mixed[1:]
+    for number, name in (('0', 'logits_1'), ('1', 'logits_3')):
+        pair, = logits_of(layers, number)
+        assert pair.name == name and pair.factor == 1
 
 
 def test_every_distiller_is_written_and_read_back():
