@@ -22,8 +22,10 @@ def leave_out_unheard(config: Any) -> None:
         return
     order = sorted(kept)
     for recorder in model.distiller.teacher_recorders.values():
-        number, _, module = recorder.source.partition('.')
-        recorder.source = module if len(order) == 1 else f'{order.index(int(number))}.{module}'
+        recorder.source = _renamed(recorder.source, order)
+    for connector in (model.distiller.get('connectors') or {}).values():
+        if 'modules' in connector:  # of a teacher that is heard
+            connector.modules = [_renamed(name, order) for name in connector.modules]
     if len(order) == 1:
         model.teacher = teachers[order[0]]
     else:
@@ -33,6 +35,11 @@ def leave_out_unheard(config: Any) -> None:
                         (model, 'teacher_input')):
         if isinstance(holder.get(key), (list, tuple)):
             holder[key] = _of(holder[key], order)
+
+
+def _renamed(source: str, order: List[int]) -> str:
+    number, _, module = source.partition('.')
+    return module if len(order) == 1 else f'{order.index(int(number))}.{module}'
 
 
 def _of(values: Any, order: List[int]) -> Any:

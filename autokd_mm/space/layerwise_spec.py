@@ -38,10 +38,10 @@ class LayerwiseSpec:
     box_weight: Optional[float] = None
     quality: Optional[str] = None
     quality_weight: Optional[float] = None
-    prediction_head: Optional[str] = None
     start: Optional[str] = None
     start_lr: Optional[float] = None
     logits_teacher: Optional[str] = None
+    prediction_head: Optional[str] = None
 
     def __post_init__(self) -> None:
         rest = self.logits_branch

@@ -7,7 +7,8 @@ from typing import Any, Dict, Optional, Tuple
 from autokd_mm.space import predictions, schedules
 from autokd_mm.space import start as starts
 from autokd_mm.space import teachers
-from autokd_mm.space.predictions import FIRST_LEVELS, PREDICTION_LEVELS, without_none
+from autokd_mm.space.predictions import (FIRST_LEVELS, HEAD_LEVEL, PREDICTION_LEVELS,
+                                         without_none)
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
 from autokd_mm.space.start import OWN
 from autokd_mm.space.teachers import (ALL, FEATURE_TEACHER, LOGITS_TEACHER, TEACHER_LEVELS,
@@ -56,15 +57,15 @@ class DistillerSpec:
         box_weight: weight of the boxes' loss.
         quality: distance between their centerness or objectness, as ``prediction``.
         quality_weight: weight of that loss.
-        prediction_head: ``'cross'`` where the student's side of these losses is what the teacher's
-            head makes of the features in the student's; ``None`` where its own says it, which
-            ``'own'`` says as well.
         start: which part of the student begins as the teacher's, one of
             :data:`~autokd_mm.space.start.STARTS`; ``None`` for none, which ``'own'`` says as well.
         start_lr: factor of that part's learning rate; at 0 it is frozen.
         feature_teacher: number of the teacher whose features are compared; ``None`` for all that
             there are, which ``'all'`` says as well.
         logits_teacher: as ``feature_teacher``, of the logits.
+        prediction_head: ``'cross'`` where the student's side of these losses is what the teacher's
+            head makes of the features in the student's; ``None`` where its own says it, which
+            ``'own'`` says as well.
     """
     transform: str
     mask_ratio: Optional[float] = None
@@ -89,11 +90,11 @@ class DistillerSpec:
     box_weight: Optional[float] = None
     quality: Optional[str] = None
     quality_weight: Optional[float] = None
-    prediction_head: Optional[str] = None
     start: Optional[str] = None
     start_lr: Optional[float] = None
     feature_teacher: Optional[str] = None
     logits_teacher: Optional[str] = None
+    prediction_head: Optional[str] = None
 
     def __post_init__(self) -> None:
         # One name for one distiller: that of all spaces in which a region, a schedule, a teacher or
@@ -194,11 +195,13 @@ class DistillerSpec:
 
 
 def _in_order() -> Tuple[str, ...]:
-    """The levels as they are asked. Fields of teachers come last, so that those who give options by
-    their place go on."""
-    names = [field.name for field in fields(DistillerSpec) if field.name not in TEACHER_LEVELS]
-    for level, below in ((FEATURE_TEACHER, 'connector'), (LOGITS_TEACHER, 'logits_temperature')):
-        names.insert(names.index(below), level)
+    """The levels as they are asked. Fields of later ones come last, so that those who give options
+    by their place go on."""
+    below = {FEATURE_TEACHER: 'connector', LOGITS_TEACHER: 'logits_temperature',
+             HEAD_LEVEL: 'start'}
+    names = [field.name for field in fields(DistillerSpec) if field.name not in below]
+    for level, next_level in below.items():
+        names.insert(names.index(next_level), level)
     return tuple(names)
 
 

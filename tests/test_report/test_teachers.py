@@ -44,6 +44,20 @@ def test_some_are_numbered_anew():
     assert sources == dict(second='0.neck[2]', third='1.head.fc')
 
 
+@pytest.mark.parametrize('heard, modules', [
+    (('third', ), ['head.convs.1', 'head.fc']),
+    (('second', 'third'), ['1.head.convs.1', '1.head.fc'])])
+def test_modules_that_a_connector_runs_through_are_the_same_teachers(heard, modules):
+    recorders = {name: dict(type='mmrazor.ModuleOutputs', source=SOURCES[name]) for name in heard}
+    config = Config(dict(model=dict(
+        distiller=dict(teacher_recorders=recorders, connectors=dict(
+            cross=dict(type='mmrazor.CrossHeadConnector', modules=['2.head.convs.1', '2.head.fc']),
+            other=dict(type='mmrazor.IdentityConnector'))),
+        teacher=dict(type='mmrazor.Teachers', teachers=[dict(type=one) for one in 'ABC']))))
+    leave_out_unheard(config)
+    assert config.model.distiller.connectors.cross.modules == modules
+
+
 def test_the_first_is_kept_where_the_student_starts_with_a_part_of_it():
     model, checkpoints, sources = found('third', start=dict(part='head'))
     assert [one.type for one in model.teacher.teachers] == ['A', 'C']

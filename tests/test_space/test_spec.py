@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from autokd_mm.space import LEVELS, DistillerSpace, DistillerSpec, Shapes
+from autokd_mm.space.predictions import HEAD_LEVEL
 from autokd_mm.space.teachers import TEACHER_LEVELS
 
 
@@ -18,7 +19,8 @@ def test_the_fields_are_the_levels():
     names = [field.name for field in dataclasses.fields(DistillerSpec)]
     assert sorted(LEVELS) == sorted(names)
     # In the order of the levels, but for those that came later; options may be given by place.
-    assert names == [name for name in LEVELS if name not in TEACHER_LEVELS] + list(TEACHER_LEVELS)
+    later = [*TEACHER_LEVELS, HEAD_LEVEL]
+    assert names == [name for name in LEVELS if name not in later] + later
     with pytest.raises(dataclasses.FrozenInstanceError):
         DistillerSpec('none').transform = 'random_mask'
 
