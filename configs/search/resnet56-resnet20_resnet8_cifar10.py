@@ -1,5 +1,5 @@
-# Two teachers. The student's last stage is compared with that of each, its logits with the mean of
-# theirs.
+# Two teachers. The student's last stage is compared with that of each or of one, its logits with
+# the mean of theirs or with those of one.
 _base_ = './resnet56_resnet8_cifar10.py'
 
 teacher_ckpt = ['checkpoints/cifar10_resnet56_akamaster.pth',
