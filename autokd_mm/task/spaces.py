@@ -9,9 +9,11 @@ from autokd_mm.models.algorithms.inherited import Parts
 from autokd_mm.models.distillers import LayerPair, Layers
 from autokd_mm.models.distillers.teachers import features_of, number_of
 from autokd_mm.space import DistillerSpace, LayerwiseSpace, Shapes, Space
+from autokd_mm.space.options import checked_options
 from autokd_mm.space.predictions import BOXES as BOXES_TOO
 from autokd_mm.space.predictions import (CENTERNESS, CROSS, DISTRIBUTIONS, HEAD_LEVEL, OBJECTNESS,
                                          SIGMOID, SOFTMAX)
+from autokd_mm.space.teachers import ALL, FEATURE_TEACHER, LOGITS_TEACHER
 
 
 def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str, Any],
@@ -31,7 +33,12 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
     """
 
     classes = 2 if layers.classes == 1 else layers.classes  # the class, and the rest
-    common = _predictions(layers, options.get(HEAD_LEVEL, ()), say)
+    given = checked_options(options)
+    common = _predictions(layers, given.get(HEAD_LEVEL, ()), say)
+    # A study from before one teacher was heard alone knows its tensors without these.
+    feature_teachers, logits_teachers = (
+        None if given.get(level) == (ALL, ) else find(layers) for level, find in (
+            (FEATURE_TEACHER, _feature_teachers), (LOGITS_TEACHER, _logits_teachers)))
 
     def shapes(pair: LayerPair, same: bool) -> Shapes:
         return Shapes(batch_size, *pair.compared, classes, same, layers.classes > 0,
@@ -40,8 +47,8 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
                       logits_positions=_logits_positions(layers),
                       predictions=common,
                       starts=tuple(parts.fitting) or None if parts else None,
-                      feature_teachers=_feature_teachers(layers),
-                      logits_teachers=_logits_teachers(layers))
+                      feature_teachers=feature_teachers,
+                      logits_teachers=logits_teachers)
 
     space: Space
     if layers.shared:
