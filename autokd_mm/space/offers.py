@@ -97,11 +97,12 @@ class Offers:
         if level == 'transform':
             if option in self._refused:
                 return rules.CANNOT + 'nothing would be distilled'
-            below = 'logits' if option in NO_FEATURE else 'region'
-            if below == 'logits' and self._copies:  # which is enough, also without logits
+            if option not in NO_FEATURE:
+                return self._transform_fault(option, shapes)
+            if self._copies:  # which is enough, also without logits
                 return None
             return (rules.transform_fault(option, shapes)
-                    or self._none_left(below, dict(transform=option), shapes))
+                    or self._none_left('logits', dict(transform=option), shapes))
         shapes = of_teacher(option if level == 'feature_teacher' else
                             chosen.get('feature_teacher'), shapes)
         if level == 'feature_teacher':
@@ -145,6 +146,13 @@ class Offers:
             return rules.CANNOT + 'nothing would be distilled' if nothing and option == OWN \
                 else None
         return None
+
+    def _transform_fault(self, transform: str, shapes: Shapes) -> Optional[str]:
+        """Why the features of no teacher that is offered, nor of all, have such a transform."""
+        faults = [rules.transform_fault(transform, of_teacher(teacher, shapes)) or self._none_left(
+            'region', dict(transform=transform, feature_teacher=teacher), shapes)
+                  for teacher in self._options['feature_teacher']]
+        return None if None in faults else faults[0]
 
     def _teacher_fault(self, chosen: Mapping[str, Any], shapes: Shapes) -> Optional[str]:
         """Why nothing can be compared with the features of one of several teachers, or of all."""

@@ -82,7 +82,10 @@ def _checked_level(level: str, choices: Sequence[Any]) -> Tuple[Any, ...]:
         if level in NUMERIC_LEVELS:
             _check_number(level, value)
         elif level in TEACHER_LEVELS:
-            continue  # the space knows which there are
+            if not isinstance(value, str):
+                raise ConfigError(f'space.{level}: {value!r} is no teacher; name one by its '
+                                  f"number, or '{ALL}'")
+            # Which there are the space knows.
         elif not isinstance(value, str) or value not in known:
             raise ConfigError(f'space.{level}: {nearest(value, known)}')
     if len(set(values)) < len(values):

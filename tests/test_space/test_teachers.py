@@ -89,6 +89,19 @@ def test_a_teacher_allows_what_its_own_tensors_allow():
     assert [spec.feature_teacher for spec in only.enumerate()] == ['0']
 
 
+def test_one_teacher_alone_whose_maps_allow_less_than_those_of_all():
+    """A transform that none of the offered ones has is left out before they are asked for."""
+    few = dict(FEW, transform=['none', 'spatial_attention'], logits=['none'])
+    said = []
+    space = DistillerSpace(dict(few, feature_teacher=['1']), UNEQUAL, said.append)
+    assert {(spec.transform, spec.feature_teacher) for spec in space.enumerate()} == {('none', '1')}
+    assert 'transform=spatial_attention is left out: cannot work: the feature has one position' \
+        in said
+    both = DistillerSpace(dict(few, feature_teacher=['0', '1']), UNEQUAL)
+    assert {(spec.transform, spec.feature_teacher) for spec in both.enumerate()} == {
+        ('none', '0'), ('none', '1'), ('spatial_attention', '0')}
+
+
 def test_the_default_space_with_two_teachers():
     """Features F, logits L: F (1 + L) + L become 3 F (1 + 3 L) + 3 L."""
     plain, logits = 506_544, 64
@@ -124,7 +137,11 @@ def test_a_method_is_given_a_teacher():
     (TWO, dict(logits_teacher=['al']), "space.logits_teacher: 'al' is unknown, did you mean 'all'? "
                                        'Valid: all, 0, 1'),
     (Shapes(), dict(feature_teacher=['all', '0']),
-     "space.feature_teacher='0' needs several teachers, each heard there; did you mean 'all'?")])
+     "space.feature_teacher='0' needs several teachers, each heard there; did you mean 'all'?"),
+    (TWO, dict(feature_teacher=[[0]]),
+     "space.feature_teacher: [0] is no teacher; name one by its number, or 'all'"),
+    (TWO, dict(logits_teacher=None),
+     "space.logits_teacher: None is no teacher; name one by its number, or 'all'")])
 def test_wrong_options(shapes, options, message):
     with pytest.raises(ConfigError) as info:
         DistillerSpace(options, shapes)
