@@ -51,7 +51,7 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
     samples = proxy.images * proxy.epochs if proxy.images > 1 and not proxy.iterations else None
     yield (f'experience of {", ".join(names)}; expected reward (the gain over no distillation on '
            'the proxy) ± standard deviation')
-    space, unknown = _known(task.space, tasks)
+    space, unknown = _known(task.space, tasks, key)
     if unknown:
         yield f'without {", ".join(unknown)}, of which it has no experience'
     for place, one in enumerate(recommend(tasks, space.enumerate(), samples, count), 1):
@@ -69,12 +69,25 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
         yield f'{path}: {words}'
 
 
-def _known(space: DistillerSpace,
-           tasks: Sequence[TaskStatistics]) -> Tuple[DistillerSpace, List[str]]:
+def _known(space: DistillerSpace, tasks: Sequence[TaskStatistics],
+           key: str) -> Tuple[DistillerSpace, List[str]]:
     """The part of the space that the tasks know something of, and which levels were left out: their
-    options would all be worth the same, and the first distillers one, with each of them."""
+    options would all be worth the same, and the first distillers one, with each of them.
+
+    Args:
+        key: of the config, for the message.
+
+    Raises:
+        ConfigError: there is no such part.
+    """
     levels = {level for task in tasks for level, _ in task.options}
     usual = {level: (option, ) for level, option in UNNAMED.items()
              if level not in levels and option in space.options[level]}
     left = DistillerSpace(dict(space.options, **usual), space.shapes)
-    return left, [level for level, _ in space.levels() if level in usual]
+    without = [level for level, _ in space.levels() if level in usual]
+    try:
+        next(left.enumerate())
+    except ConfigError:
+        raise ConfigError(f'{key}: it knows nothing of {", ".join(without)}, and without them this '
+                          'space distils nothing; tools/search.py tries them') from None
+    return left, without

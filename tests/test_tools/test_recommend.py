@@ -1,6 +1,13 @@
 """What an experience recommends for a config, by the tool."""
+from types import SimpleNamespace
+
+import pytest
+
 from autokd_mm.engine.config import load_config
+from autokd_mm.engine.recommending import _known
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers.from_spec import spec_from_config
+from autokd_mm.space import DistillerSpace, Shapes
 
 DIGITS = 'digits'
 # A student as wide as its teacher may start with its classifier.
@@ -18,3 +25,14 @@ def test_five_recipes_and_none_twice(tool, tmp_path):
         assert 'start' not in config.model
         recipes.append(spec_from_config(config.model.distiller))
     assert len(set(recipes)) == 5
+
+
+def test_a_space_of_which_nothing_is_known():
+    """Predictions alone, and experience of features and logits."""
+    heads = Shapes(has_logits=False, predictions=('sigmoid', 'boxes'), boxes=True)
+    known = [SimpleNamespace(options={('transform', "'none'"): 0})]
+    space, without = _known(DistillerSpace(dict(logits=['none']), heads), known, 'KEY')
+    assert without == ['region', 'prediction', 'box'] and space.options['box'] == ('none', )
+    with pytest.raises(ConfigError, match='^KEY: it knows nothing of region, prediction, box, and '
+                                          'without them this space distils nothing'):
+        _known(DistillerSpace(dict(transform=['logits_only']), heads), known, 'KEY')
