@@ -192,6 +192,8 @@ class DistillerSpace:
                 if only is None and level in SCHEDULE_LEVELS and \
                         getattr(reached, f'has_{level.split("_")[0]}'):
                     only = CONSTANT
+                if wanted is None and level in (*TEACHER_LEVELS, HEAD_LEVEL):
+                    wanted = UNNAMED[level]
                 raise ConfigError(
                     f'distiller option {level}={wanted!r} ' +
                     ('needs boxes, which this task has not; leave it out'

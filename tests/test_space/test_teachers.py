@@ -153,6 +153,12 @@ def test_wrong_options_of_layers_of_their_own():
         LayerwiseSpace(dict(feature_teacher=['0']), dict(a=TWO, b=TWO))
 
 
+def test_a_method_that_hears_all_where_one_alone_is_offered():
+    with pytest.raises(ConfigError, match="^distiller option logits_teacher='all' is not a point "
+                                          "of this space; it offers '0' there$"):
+        DistillerSpace(dict(logits_teacher=[0]), TWO).params(KD)
+
+
 @pytest.mark.parametrize('shapes, spec, message', [
     (TWO, replace(KD, logits_teacher='7'), "logits_teacher: '7' is unknown. Valid: all, 0, 1"),
     (TWO, replace(KD, feature_teacher='0'),
