@@ -36,9 +36,8 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
     given = checked_options(options)
     common = _predictions(layers, given.get(HEAD_LEVEL, ()), say)
     # A study from before one teacher was heard alone knows its tensors without these.
-    feature_teachers, logits_teachers = (
-        None if given.get(level) == (ALL, ) else find(layers) for level, find in (
-            (FEATURE_TEACHER, _feature_teachers), (LOGITS_TEACHER, _logits_teachers)))
+    feature_teachers = _feature_teachers(layers) if given.get(FEATURE_TEACHER) != (ALL, ) else None
+    logits_teachers = _logits_teachers(layers) if given.get(LOGITS_TEACHER) != (ALL, ) else None
 
     def shapes(pair: LayerPair, same: bool) -> Shapes:
         return Shapes(batch_size, *pair.compared, classes, same, layers.classes > 0,
