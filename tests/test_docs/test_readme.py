@@ -15,12 +15,12 @@ COMMANDS = [line for block in blocks((ROOT / 'README.md').read_text(encoding='ut
 
 
 def of_make(target):
-    """The command that `make` would run, without its own set-up, and whatever the `make` that runs
-    the tests was given."""
+    """The command that `make` would run here, without its own set-up, whatever the `make` that runs
+    the tests was given, and whatever was searched in the checkout before."""
     own = {name: value for name, value in os.environ.items()
            if name not in ('ARGS', 'MAKEFLAGS', 'MAKEOVERRIDES')}
-    said = subprocess.run(['make', '-n', '--no-print-directory', '-o',
-                           '.venv/.installed', target], cwd=str(ROOT), env=own,
+    said = subprocess.run(['make', '-n', '--no-print-directory', '-f', str(ROOT / 'Makefile'),
+                           '-o', '.venv/.installed', target], env=own,
                           stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
     return shlex.split(said.replace('\\\n', ' ').splitlines()[-1])
 
