@@ -12,7 +12,9 @@ from autokd_mm.space import DistillerSpace, Shapes
 DIGITS = 'digits'
 # A student as wide as its teacher may start with its classifier.
 EQUAL = ['model.teacher.backbone.base_channels=4', 'model.teacher.head.in_channels=16',
-         'train_cfg.train_teacher=True']
+         'train_cfg.train_teacher=True', 'train_cfg.space.transform=[logits_only,none]',
+         'train_cfg.space.intra=[none]', 'train_cfg.space.connector=[conv1x1]',
+         'train_cfg.warm_start=[]']
 
 
 def test_five_recipes_and_none_twice(tool, tmp_path):
