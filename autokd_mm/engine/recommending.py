@@ -8,10 +8,8 @@ from mmengine.runner import Runner
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.experience import TaskStatistics, load_tasks, recommend
-from autokd_mm.models.distillers import distiller_config, loss_schedules
 from autokd_mm.report import export
-from autokd_mm.report.start import set_start
-from autokd_mm.report.teachers import leave_out_unheard
+from autokd_mm.report.found import found_config
 from autokd_mm.space import DistillerSpace
 from autokd_mm.space.distiller_space import UNNAMED
 
@@ -58,11 +56,8 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
         path = os.path.join(config.work_dir, f'recommended_{place}.py')
         words = f'{one.spec.in_words()}: {one.gain:+.3f} ± {one.deviation:.3f}' + (
             f'; unknown: {", ".join(one.unknown)}' if one.unknown else '')
-        ready = export.best_config(loop.runner.cfg, distiller_config(one.spec, task.layers),
-                                   loop.full[1], config.get('teacher_ckpt'),
-                                   config.get('load_from'), loss_schedules(one.spec, task.layers))
-        set_start(ready, one.spec, task.parts)
-        leave_out_unheard(ready)
+        ready = found_config(loop.runner.cfg, one.spec, task.layers, task.parts, loop.full[1],
+                             config.get('teacher_ckpt'), config.get('load_from'))
         os.makedirs(config.work_dir, exist_ok=True)
         export.write_best(path, ready, [_HEAD, f'  {words}',
                                         f'  experience of {", ".join(names)}', ''])

@@ -10,7 +10,6 @@ from autokd_mm.layers.capture import find_layer
 from autokd_mm.models.losses.box_coding import BoxCoding
 from autokd_mm.models.losses.levels import BOXES, CLASSES, QUALITY
 
-
 Tails = Tuple[Tuple[str, ...], ...]
 
 

@@ -11,10 +11,9 @@ from optuna.trial import FrozenTrial
 
 from autokd_mm.errors import AutoKDWarning
 from autokd_mm.models.algorithms.inherited import Parts
-from autokd_mm.models.distillers import Layers, distiller_config, loss_schedules
+from autokd_mm.models.distillers import Layers
 from autokd_mm.report import export, words
-from autokd_mm.report.start import set_start
-from autokd_mm.report.teachers import leave_out_unheard
+from autokd_mm.report.found import found_config
 from autokd_mm.study.patience import is_away
 from autokd_mm.study.ranking import Standing, best, spec_of
 from autokd_mm.study.view import VIEW_JOURNAL, View
@@ -103,11 +102,8 @@ class Results:
         spec = top and spec_of(top)
         if not (top and spec):
             return None
-        config = export.best_config(self.config, distiller_config(spec, self.layers),
-                                    self.full_training, self.teacher_ckpt, self.start,
-                                    loss_schedules(spec, self.layers))
-        set_start(config, spec, self.parts)
-        leave_out_unheard(config)
+        config = found_config(self.config, spec, self.layers, self.parts, self.full_training,
+                              self.teacher_ckpt, self.start)
         export.write_best(self.best, config, words.header(
             top, spec, len(trials), self.sampler, self.baseline, about_final, self.differences))
         return top

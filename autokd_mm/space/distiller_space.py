@@ -59,13 +59,14 @@ class DistillerSpace:
         if not self.shapes.boxes:
             self.options['transform'] = tuple(
                 name for name in DEFAULT_OPTIONS['transform'] if name not in BOX_TRANSFORMS)
-        self.options.update(checked_options(options or {}))
+        given = checked_options(options or {})
+        self.options.update(given)
         if not self.shapes.boxes and 'all' not in self.options['region']:
             raise ConfigError(f"space.region: {list(self.options['region'])} need boxes, which "
                               "this task has not; did you mean 'all'?")
         refuse_unmet(self.options, self.shapes)
         self._leave_out_starts()
-        self.options.update(offered_teachers(checked_options(options or {}), self.shapes))
+        self.options.update(offered_teachers(given, self.shapes))
         self._offers = Offers(self.options, self.shapes,
                               log if log is not None else logging.getLogger(__name__).debug)
 

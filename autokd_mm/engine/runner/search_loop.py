@@ -33,8 +33,8 @@ from autokd_mm.report.results import Results
 from autokd_mm.report.stretch import stretch
 from autokd_mm.report.words import differing, metric_text
 from autokd_mm.search.reward import AUTO, Outcome
-from autokd_mm.space.start import OWN
-from autokd_mm.space.teachers import ALL, TEACHER_LEVELS
+from autokd_mm.space.distiller_space import UNNAMED
+from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
 from autokd_mm.study.about import set_about
@@ -160,11 +160,9 @@ class SearchLoop(BaseLoop):
         hear one of several alone, goes on without that."""
         options = dict(self.settings.space or {})
         begun = studies.space_of(self.work_dir.path, self.settings.storage)
-        if begun is not None and 'start' not in begun:
-            options.setdefault('start', (OWN, ))
-        for level in TEACHER_LEVELS:
+        for level in ('start', *TEACHER_LEVELS):
             if begun is not None and level not in begun:
-                options.setdefault(level, (ALL, ))
+                options.setdefault(level, (UNNAMED[level], ))
         return options
 
     def say(self, line: str) -> None:
