@@ -17,5 +17,5 @@ train_cfg = dict(
                dtype='float16', threads=1),
     final_round=dict(best=2, length=2, seeds=1, budget=16),
     train_teacher=True,
-    teacher_epochs=60,
+    teacher_epochs=40,
     full_training={{_base_.train_cfg}})

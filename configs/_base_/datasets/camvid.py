@@ -3,7 +3,7 @@
 #     --cfg-options data_root=DIR
 data_root = 'data/camvid/'
 
-crop_size = (160, 160)
+crop_size = (128, 128)
 scale = (240, 180)  # half of the camera's
 metainfo = dict(
     classes=('sky', 'building', 'pole', 'road', 'pavement', 'tree', 'sign', 'fence', 'car',
