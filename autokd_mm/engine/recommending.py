@@ -11,7 +11,7 @@ from autokd_mm.experience import TaskStatistics, load_tasks, recommend
 from autokd_mm.report import export
 from autokd_mm.report.found import found_config
 from autokd_mm.space import DistillerSpace
-from autokd_mm.space.distiller_space import UNNAMED
+from autokd_mm.space.spec import UNNAMED
 
 _HEAD = 'Distiller recommended by autokd_mm from experience; no trial was run.'
 

@@ -6,24 +6,21 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.space.answers import answers_of
 from autokd_mm.space.layerwise_spec import Spec
 from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import BOX_LEVELS, BOX_TRANSFORMS, DEFAULT_OPTIONS, checked_options
-from autokd_mm.space.predictions import (FIRST_LEVELS, HEAD_LEVEL, HEADS, OWN_HEAD,
-                                         PREDICTION_LEVELS, levels_of, refuse_unmet,
+from autokd_mm.space.predictions import (HEAD_LEVEL, PREDICTION_LEVELS, levels_of, refuse_unmet,
                                          suggest_predictions)
-from autokd_mm.space.reasons import CANNOT
-from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS, check_schedule
+from autokd_mm.space.schedules import SCHEDULE_LEVELS
 from autokd_mm.space.shapes import Shapes
-from autokd_mm.space.spec import LEVELS, NO_FEATURE, DistillerSpec
-from autokd_mm.space.start import OWN, START_LEVELS, check_start
-from autokd_mm.space.teachers import ALL, TEACHER_LEVELS, check_teacher, offered_teachers
-from autokd_mm.space.walk import GuidedTrial, NotOffered, walk
+from autokd_mm.space.spec import LEVELS, NO_FEATURE, UNNAMED, DistillerSpec
+from autokd_mm.space.start import OWN, START_LEVELS
+from autokd_mm.space.teachers import TEACHER_LEVELS, offered_teachers
+from autokd_mm.space.walk import walk
 
-# What the levels are asked that are None in a spec of this option.
-UNNAMED = dict(dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all', start=OWN,
-               prediction_head=OWN_HEAD, **dict.fromkeys(FIRST_LEVELS, 'none'),
-               **dict.fromkeys(TEACHER_LEVELS, ALL))
+# Levels of which a study knows nothing where they have their one usual option.
+_LATER = (*SCHEDULE_LEVELS, *TEACHER_LEVELS, HEAD_LEVEL, 'start')
 
 
 class DistillerSpace:
@@ -157,51 +154,7 @@ class DistillerSpace:
         if not isinstance(spec, DistillerSpec):
             raise ConfigError(f'distiller options are of the layers {", ".join(spec.names)}; the '
                               'layers of this space have the same options')
-        for level in SCHEDULE_LEVELS:
-            check_schedule(getattr(spec, level), f'distiller option {level}')
-        for level in PREDICTION_LEVELS:  # what follows would blame what they leave to distil
-            if getattr(spec, level) is not None and level not in levels_of(self.shapes):
-                if level == HEAD_LEVEL and spec.prediction_head in HEADS:
-                    raise ConfigError(f'distiller option {level}={spec.prediction_head!r} is not '
-                                      f'offered here; space.{level}={list(HEADS)} does, where the '
-                                      "student's features fit into the teacher's head")
-                raise ConfigError(f'distiller option {level}={getattr(spec, level)!r} needs dense '
-                                  'heads that are both understood (layers.student_predictions and '
-                                  'layers.teacher_predictions); leave it out')
-        for level in TEACHER_LEVELS:
-            check_teacher(getattr(spec, level), self.options[level], f'distiller option {level}')
-        check_start(spec.start, 'distiller option start')
-        if spec.start is not None and spec.start not in self.options['start']:
-            raise ConfigError(f'distiller option start={spec.start!r} is not offered here (that '
-                              'part of the teacher does not fit, or space.start leaves it out). '
-                              f'Valid: {", ".join(self.options["start"])}')
-        guided = GuidedTrial(dict(UNNAMED, **spec.to_dict()))
-        try:
-            reached = self.suggest(guided)
-        except NotOffered as error:
-            if error.level == 'start_lr' and spec.start is None:  # a start alone is not asked
-                copied = ', '.join(start for start in self.options['start'] if start != OWN)
-                raise ConfigError("distiller option start='own' is not offered here. Valid: "
-                                  f'{copied} ({CANNOT}nothing would be distilled)') from None
-            reason = None
-            if error.value in self.options[error.level] + DEFAULT_OPTIONS[error.level]:
-                reason = self._offers.fault(error.level, error.value, spec.to_dict())
-            raise ConfigError(f'{error}{f" ({reason})" if reason else ""}') from None
-        for level in LEVELS:
-            wanted, only = getattr(spec, level), getattr(reached, level)
-            if only != wanted:
-                if only is None and level in SCHEDULE_LEVELS and \
-                        getattr(reached, f'has_{level.split("_")[0]}'):
-                    only = CONSTANT
-                if wanted is None and level in (*TEACHER_LEVELS, HEAD_LEVEL):
-                    wanted = UNNAMED[level]
-                raise ConfigError(
-                    f'distiller option {level}={wanted!r} ' +
-                    ('needs boxes, which this task has not; leave it out'
-                     if level in BOX_LEVELS and not self.shapes.boxes else
-                     'means nothing beside the other options; leave it out' if only is None else
-                     f'is not a point of this space; it offers {only!r} there'))
-        return guided.params
+        return answers_of(spec, self.suggest, self._offers, self.options, self.shapes)
 
     def validate(self, spec: Spec) -> None:
         """Raise ``ValueError`` unless ``spec`` is a point of this space."""
@@ -213,11 +166,10 @@ class DistillerSpace:
         Without those of schedules where all weights are constant, of teachers where all are heard,
         and of starts where there is but the student's own: a study knows its space by them.
         """
+        unnamed = {level for level in _LATER if self.options[level] == (UNNAMED[level], )}
+        if 'start' in unnamed:
+            unnamed.update(START_LEVELS)
         return [(level, self.options[level]) for level in LEVELS
-                if (self.shapes.boxes or level not in BOX_LEVELS)
-                and (level not in PREDICTION_LEVELS or level in levels_of(self.shapes))
-                and not (level == HEAD_LEVEL and self.options[level] == (OWN_HEAD, ))
-                and not (level in SCHEDULE_LEVELS and self.options[level] == (CONSTANT, ))
-                and not (level in TEACHER_LEVELS and self.options[level] == (ALL, ))
-                and not (level in START_LEVELS and self.options['start'] == (OWN, ))]
-
+                if level not in unnamed
+                and (self.shapes.boxes or level not in BOX_LEVELS)
+                and (level not in PREDICTION_LEVELS or level in levels_of(self.shapes))]

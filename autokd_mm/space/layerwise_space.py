@@ -151,9 +151,12 @@ class LayerwiseSpace:
 
 def _refuse_teachers(options: Options) -> None:
     if checked_options(options).get(FEATURE_TEACHER, (ALL, )) != (ALL, ):
-        raise ConfigError(f'space.{FEATURE_TEACHER}={list(options[FEATURE_TEACHER])}: every layer '
-                          'has options of its own, and a teacher is left out where its layers are; '
-                          f"did you mean '{ALL}'?")
+        _refuse_teacher(f'space.{FEATURE_TEACHER}={list(options[FEATURE_TEACHER])}')
+
+
+def _refuse_teacher(said: str) -> None:
+    raise ConfigError(f'{said}: every layer has options of its own, and a teacher is left out '
+                      f"where its layers are; did you mean '{ALL}'?")
 
 
 class _LayerSpace(DistillerSpace):
@@ -178,6 +181,11 @@ class _LayerSpace(DistillerSpace):
         if not must:
             self.compared = _LayerSpace(name, options, shapes, log, True)
             self.compared._offers.share_log(self._offers)
+
+    def params(self, spec: Spec) -> Dict[str, Any]:
+        if isinstance(spec, DistillerSpec) and spec.feature_teacher is not None:
+            _refuse_teacher(f'distiller option {FEATURE_TEACHER}={spec.feature_teacher!r}')
+        return super().params(spec)
 
     @property
     def may_be_left_out(self) -> bool:

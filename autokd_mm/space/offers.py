@@ -149,9 +149,12 @@ class Offers:
 
     def _transform_fault(self, transform: str, shapes: Shapes) -> Optional[str]:
         """Why the features of no teacher that is offered, nor of all, have such a transform."""
-        faults = [rules.transform_fault(transform, of_teacher(teacher, shapes)) or self._none_left(
-            'region', dict(transform=transform, feature_teacher=teacher), shapes)
-                  for teacher in self._options['feature_teacher']]
+        faults = []
+        for teacher in self._options['feature_teacher']:
+            chosen = dict(transform=transform, feature_teacher=teacher)
+            faults.append(rules.transform_fault(transform, of_teacher(teacher, shapes))
+                          or self._connector_fault(chosen, shapes)
+                          or self._none_left('region', chosen, shapes))
         return None if None in faults else faults[0]
 
     def _teacher_fault(self, chosen: Mapping[str, Any], shapes: Shapes) -> Optional[str]:
@@ -159,8 +162,13 @@ class Offers:
         if not shapes.feature_teachers:
             return None
         return (rules.transform_fault(chosen['transform'], shapes)
-                or self._none_left('connector', chosen, shapes)
+                or self._connector_fault(chosen, shapes)
                 or self._none_left('region', chosen, shapes))
+
+    def _connector_fault(self, chosen: Mapping[str, Any], shapes: Shapes) -> Optional[str]:
+        fault = self._none_left('connector', chosen, shapes)
+        return f"{fault}, and space.connector is {list(self._options['connector'])}" if fault \
+            else None
 
     @property
     def _copies(self) -> bool:

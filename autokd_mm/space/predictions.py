@@ -110,19 +110,25 @@ def refuse_unmet(options: Mapping[str, Any], shapes: Shapes) -> None:
                               'it in common (layers.student_predictions and '
                               "layers.teacher_predictions); did you mean 'none'?")
     heads = options[HEAD_LEVEL]
-    if asked(shapes) and OWN_HEAD not in heads and CROSS not in (shapes.predictions or ()):
-        raise ConfigError(f"space.{HEAD_LEVEL}: {list(heads)} cannot be used, the student's "
-                          "features do not go through the teacher's head; did you mean "
-                          f"'{OWN_HEAD}'?")
+    if OWN_HEAD not in heads and CROSS not in (shapes.predictions or ()):
+        why = ("cannot be used, the student's features do not go through the teacher's head"
+               if asked(shapes) else
+               'need dense heads that have something in common (layers.student_predictions and '
+               'layers.teacher_predictions)')
+        raise ConfigError(f"space.{HEAD_LEVEL}: {list(heads)} {why}; did you mean '{OWN_HEAD}'?")
 
 
-def without_none(spec: Any) -> None:
-    """One name for one distiller: that of all spaces in which predictions are not asked."""
-    for level in FIRST_LEVELS:
-        if getattr(spec, level) == 'none':
-            object.__setattr__(spec, level, None)
-    if spec.prediction_head == OWN_HEAD:
-        object.__setattr__(spec, HEAD_LEVEL, None)
+def check_prediction(level: str, value: Any, shapes: Shapes) -> None:
+    """Raise ``ConfigError`` where a distiller names an option of a level that is not asked."""
+    if value is None or level in levels_of(shapes):
+        return
+    if level == HEAD_LEVEL and value in HEADS:
+        raise ConfigError(f'distiller option {level}={value!r} is not offered here; '
+                          f"space.{level}={list(HEADS)} does, where the student's features fit "
+                          "into the teacher's head")
+    raise ConfigError(f'distiller option {level}={value!r} needs dense heads that are both '
+                      'understood (layers.student_predictions and layers.teacher_predictions); '
+                      'leave it out')
 
 
 def in_words(spec: Any) -> Tuple[str, ...]:

@@ -7,8 +7,7 @@ from typing import Any, Dict, Optional, Tuple
 from autokd_mm.space import predictions, schedules
 from autokd_mm.space import start as starts
 from autokd_mm.space import teachers
-from autokd_mm.space.predictions import (FIRST_LEVELS, HEAD_LEVEL, PREDICTION_LEVELS,
-                                         without_none)
+from autokd_mm.space.predictions import FIRST_LEVELS, HEAD_LEVEL, OWN_HEAD, PREDICTION_LEVELS
 from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
 from autokd_mm.space.start import OWN
 from autokd_mm.space.teachers import (ALL, FEATURE_TEACHER, LOGITS_TEACHER, TEACHER_LEVELS,
@@ -16,6 +15,12 @@ from autokd_mm.space.teachers import (ALL, FEATURE_TEACHER, LOGITS_TEACHER, TEAC
 
 LEFT_OUT = 'left_out'
 NO_FEATURE = ('logits_only', LEFT_OUT)  # in the place of a global transform
+
+# The option of a level that says the same as None: a distiller has one name, that of all spaces in
+# which the level is not asked.
+UNNAMED: Dict[str, str] = dict(
+    dict.fromkeys(SCHEDULE_LEVELS, CONSTANT), region='all', start=OWN, prediction_head=OWN_HEAD,
+    **dict.fromkeys(FIRST_LEVELS, 'none'), **dict.fromkeys(TEACHER_LEVELS, ALL))
 
 
 @dataclass(frozen=True)
@@ -97,19 +102,11 @@ class DistillerSpec:
     prediction_head: Optional[str] = None
 
     def __post_init__(self) -> None:
-        # One name for one distiller: that of all spaces in which a region, a schedule, a teacher or
-        # a start is not asked.
-        if self.region == 'all':
-            object.__setattr__(self, 'region', None)
-        for level in SCHEDULE_LEVELS:
-            if getattr(self, level) == CONSTANT:
-                object.__setattr__(self, level, None)
         for level in TEACHER_LEVELS:
-            value = as_named(getattr(self, level))
-            object.__setattr__(self, level, None if value == ALL else value)
-        without_none(self)
-        if self.start == OWN:
-            object.__setattr__(self, 'start', None)
+            object.__setattr__(self, level, as_named(getattr(self, level)))
+        for level, option in UNNAMED.items():
+            if getattr(self, level) == option:
+                object.__setattr__(self, level, None)
         if self.start is not None and self.start_lr is None:
             object.__setattr__(self, 'start_lr', 1)
 

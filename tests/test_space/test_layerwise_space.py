@@ -220,3 +220,13 @@ def test_a_start_as_options():
     assert starting_point(own.to_dict(), space) == own
     assert starting_point('AT', DistillerSpace()) == AT
     assert starting_point(AT.to_dict(), DistillerSpace()) == AT
+
+
+def test_no_layer_hears_one_of_several_teachers():
+    space = LayerwiseSpace(FEW, named(MAP, WIDER))
+    alone = DistillerSpec('none', connector='conv1x1', intra='none', inter='none', distance='l2',
+                          feature_weight=1, feature_teacher='1')
+    for ask in (lambda: space.spread([alone, alone]),
+                lambda: space.params(LayerwiseSpec((('feature_0', alone), ('feature_1', alone))))):
+        with pytest.raises(ConfigError, match="feature_teacher='1': every layer has.*'all'"):
+            ask()

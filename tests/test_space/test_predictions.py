@@ -114,8 +114,10 @@ def test_options_that_the_heads_do_not_have():
     assert 'box' not in asked(space(('sigmoid', ), box=('none', 'l1')))
     with pytest.raises(ConfigError, match=r"space.prediction_head: \['cross'\] cannot.*'own'"):
         space(('sigmoid', ), prediction_head='cross')
-    assert space(None, prediction_head='cross', has_logits=True).count() == \
-        space(None, has_logits=True).count()
+    with pytest.raises(ConfigError, match=r"prediction_head: \['cross'\] need dense.*'own'"):
+        space(None, prediction_head='cross', has_logits=True)
+    both = space(None, prediction_head=('own', 'cross'), has_logits=True)
+    assert both.count() == space(None, has_logits=True).count()
 
 
 def test_none_is_a_name_of_its_own_that_nothing_keeps():

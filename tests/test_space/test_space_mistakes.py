@@ -55,8 +55,8 @@ def test_wrong_options(options, message):
      "space.transform: none of ['logits_only'] can be used for these tensors (cannot work: there "
      'are no logits to compare)'),
     (dict(transform='none', connector='identity'), Shapes(same=False),
-     "space.connector: none of ['identity'] can be used for these tensors (cannot work: student "
-     'and teacher differ in shape)'),
+     "space.transform: none of ['none'] can be used for these tensors (cannot work: student and "
+     "teacher differ in shape, and space.connector is ['identity'])"),
     (dict(transform=BOX_TRANSFORM), Shapes(),
      "space.transform: none of ['teacher_attention_mask'] can be used for these tensors (means "
      "something else: the teacher's attention is that of FGD, region=foreground_background)"),
@@ -132,3 +132,10 @@ def test_a_spec_against_the_only_option_of_a_level():
     with pytest.raises(ValueError, match="feature_weight=1 is not a point of this space; it "
                                          'offers 5 there'):
         DistillerSpace(dict(feature_weight=[5])).params(spec())
+
+
+def test_logits_are_left_where_no_connector_fits():
+    said = []
+    space = DistillerSpace(dict(connector='identity'), Shapes(same=False), said.append)
+    assert {spec.transform for spec in space.enumerate()} == {'logits_only'}
+    assert any("space.connector is ['identity']" in line for line in said)

@@ -33,7 +33,7 @@ from autokd_mm.report.results import Results
 from autokd_mm.report.stretch import stretch
 from autokd_mm.report.words import differing, metric_text
 from autokd_mm.search.reward import AUTO, Outcome
-from autokd_mm.space.distiller_space import UNNAMED
+from autokd_mm.space.spec import UNNAMED
 from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
