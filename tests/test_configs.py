@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from mmdet.datasets import CocoDataset
-from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 
