@@ -77,8 +77,10 @@ def make_pair(teacher: str, student: str, out: Optional[str] = None,
         found = recipe.read(distiller, looked, choice)
         lines.append(f'distiller: {found.words}')
         shared = choice.shared_boxes if found.spec.has_logits else None
-        parts += [writing.model(other, folder, looked, shared, found.config),
+        parts += [writing.model(other, folder, looked, shared, found.config, found.start),
                   *recipe.hooks(looked.config, found)]
+        if found.optim_wrapper is not None:
+            parts.append(writing.assigned('optim_wrapper', found.optim_wrapper))
     data, remarks = writing.data(looked.bases[0], data_root)
     lines += remarks
     title = f'{other.name} teaches {own.name}.'

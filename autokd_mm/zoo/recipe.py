@@ -2,16 +2,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from torch import nn
 
 from autokd_mm.datasets.annotations import BOXES
 from autokd_mm.engine.config import load_config
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.algorithms.inherited import parts_of
 from autokd_mm.models.distillers.from_spec import (distiller_config, loss_schedules,
                                                    spec_from_config)
+from autokd_mm.optim import rates_fault, with_start_rate
 from autokd_mm.pairs.images import several
 from autokd_mm.report.export import SCHEDULE_HOOK
+from autokd_mm.report.start import start_levels
 from autokd_mm.space import DistillerSpec, rules
+from autokd_mm.space.start import in_words
 from autokd_mm.zoo import writing
 from autokd_mm.zoo.choosing import Choice
 from autokd_mm.zoo.looking import Looked
@@ -25,11 +31,15 @@ class Recipe(NamedTuple):
         config: ``model.distiller``.
         schedules: how the weights of its losses change, by name of the loss.
         words: one line.
+        start: ``model.start``; ``None`` where the student begins as initialised.
+        optim_wrapper: under which what it begins with learns at a rate of its own, if it does.
     """
     spec: DistillerSpec
     config: Dict[str, Any]
     schedules: Dict[str, str]
     words: str
+    start: Optional[Dict[str, Any]] = None
+    optim_wrapper: Optional[Dict[str, Any]] = None
 
 
 def read(path: str, looked: Looked, choice: Choice) -> Recipe:
@@ -58,8 +68,8 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
     if spec.has_feature and spec.has_logits and not choice.layers.logits:
         spec = spec.feature_branch
         said += ' (without its logits, of which this pair has none that can be compared)'
-    if config.model.get('start'):
-        said += " (without the teacher's part that its student begins with)"
+    start, optim_wrapper, why = _start(config, looked)
+    said += why
     if several(config.model.get('teacher')):
         said += ' (of its teachers, which are several, this pair has one)'
     fault = _fault(spec, looked, choice)
@@ -67,7 +77,32 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
         raise ConfigError(f'--distiller: {path} ({spec.in_words()}) does not fit this pair: '
                           f'{fault}')
     return Recipe(spec, distiller_config(spec, choice.layers),
-                  loss_schedules(spec, choice.layers), spec.in_words() + said)
+                  loss_schedules(spec, choice.layers), spec.in_words() + said, start,
+                  optim_wrapper)
+
+
+def _start(config: Any, looked: Looked) -> Tuple[Optional[Dict[str, Any]],
+                                                 Optional[Dict[str, Any]], str]:
+    """``model.start`` and ``optim_wrapper`` of :class:`Recipe`, and what is to be said of them."""
+    levels = start_levels(config)
+    if not levels:
+        return None, None, ''
+    name, rate = levels['start'], levels['start_lr']
+    student, words = looked.model.architecture, in_words(name, rate)
+    parts = parts_of(student, looked.model.teacher, [name])
+    if name not in parts.fitting:
+        return None, None, f' (without {words}: {parts.faults[name]})'
+    start: Dict[str, Any] = dict(part=name)
+    if rate == 0:
+        start['frozen'] = True
+    if rate in (0, 1):
+        return start, None, f' + {words}'
+    own = looked.bases[0].to_dict()
+    fault = rates_fault(own.get('optim_wrapper'), own.get('param_scheduler'))
+    if fault:
+        return start, None, f' + {in_words(name, 1)} (with no rate of its own: {fault})'
+    return start, with_start_rate(own['optim_wrapper'], nn.ModuleDict(dict(architecture=student)),
+                                  parts.fitting[name].modules, rate), f' + {words}'
 
 
 def _fault(spec: DistillerSpec, looked: Looked, choice: Choice) -> Optional[str]:

@@ -43,8 +43,8 @@ def imports(looked: Looked) -> str:
 
 
 def model(teacher: Source, folder: str, looked: Looked, shared_boxes: Optional[int],
-          distiller: Mapping[str, Any]) -> str:
-    """The networks."""
+          distiller: Mapping[str, Any], start: Optional[Mapping[str, Any]] = None) -> str:
+    """The networks, and the part of the teacher that the student begins with."""
     found: Dict[str, Any] = dict(
         _delete_=True, type='mmrazor.FrozenTeacherDistill',
         architecture=Raw('{{_base_.model}}'),
@@ -54,6 +54,8 @@ def model(teacher: Source, folder: str, looked: Looked, shared_boxes: Optional[i
         found['teacher_input'] = dict(size=looked.teacher_side)
     if shared_boxes is not None:
         found['shared_boxes'] = shared_boxes
+    if start is not None:
+        found['start'] = dict(start)
     return assigned('model', dict(found, distiller=dict(distiller)))
 
 

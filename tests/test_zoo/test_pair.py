@@ -8,11 +8,13 @@ from mmengine.registry import DefaultScope
 from autokd_mm.datasets.digit_scenes import ensure_scenes
 from autokd_mm.engine.config import load_config
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.algorithms.inherited import parts_of
 from autokd_mm.models.distillers import Layers
 from autokd_mm.models.distillers.from_spec import distiller_config, spec_from_config
 from autokd_mm.pairs.forms import read_forms
 from autokd_mm.registry import MODELS
 from autokd_mm.report.export import SCHEDULE_HOOK
+from autokd_mm.report.start import set_start
 from autokd_mm.space import DistillerSpec
 from autokd_mm.zoo import make_pair
 
@@ -234,3 +236,23 @@ def test_a_config_is_not_overwritten(tmp_path):
         make_pair(str(DIGITS[0]), str(DIGITS[1]), str(DIGITS[1]))
     with pytest.raises(ConfigError, match='^--out: pair.txt must be the name of a Python file$'):
         make_pair(str(DIGITS[0]), str(DIGITS[1]), 'pair.txt')
+
+
+@pytest.mark.parametrize('rate', [1, 0.1, 0])
+def test_what_the_student_begins_with_goes_along(pair, scenes, tmp_path, rate):
+    room = [VANILLA / f'digit_scenes_retinanet_room_{who}.py' for who in ('teacher', 'student')]
+    method = str(VANILLA.parent / 'distill/fgd_digit_scenes_retinanet_room.py')
+    config = pair(*room, data_root=scenes, distiller=method)[1]
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        model = MODELS.build(dict(config.model, teacher_ckpt=None))
+    set_start(config, DistillerSpec('none', start='head', start_lr=rate),
+              parts_of(model.architecture, model.teacher, ['head']))
+    recipe = str(tmp_path / 'recipe.py')
+    config.dump(recipe)
+    found, again = pair(*room, data_root=scenes, distiller=recipe)
+    assert again.model.start == config.model.start and "the teacher's head" in str(found)
+    assert again.optim_wrapper == config.optim_wrapper
+    assert ('architecture.bbox_head.' in str(again.optim_wrapper)) == (rate == 0.1)
+    narrow = [VANILLA / f'digit_scenes_retinanet_{who}.py' for who in ('teacher', 'student')]
+    found, again = pair(*narrow, data_root=scenes, distiller=recipe)
+    assert 'start' not in again.model and "(without the teacher's head" in str(found)
