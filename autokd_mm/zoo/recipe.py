@@ -6,10 +6,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from torch import nn
 
-from autokd_mm.datasets.annotations import BOXES
+from autokd_mm.datasets.annotations import BOXES, LABEL
 from autokd_mm.engine.config import load_config
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.algorithms.inherited import parts_of
+from autokd_mm.models.algorithms.inherited import parts_of, starts_of
 from autokd_mm.models.distillers.from_spec import (distiller_config, loss_schedules,
                                                    spec_from_config)
 from autokd_mm.optim import rates_fault, with_start_rate
@@ -17,7 +17,7 @@ from autokd_mm.pairs.images import several
 from autokd_mm.report.export import SCHEDULE_HOOK
 from autokd_mm.report.start import start_levels
 from autokd_mm.space import DistillerSpec, rules
-from autokd_mm.space.start import in_words
+from autokd_mm.space.start import check_start, in_words
 from autokd_mm.zoo import writing
 from autokd_mm.zoo.choosing import Choice
 from autokd_mm.zoo.looking import Looked
@@ -68,7 +68,7 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
     if spec.has_feature and spec.has_logits and not choice.layers.logits:
         spec = spec.feature_branch
         said += ' (without its logits, of which this pair has none that can be compared)'
-    start, optim_wrapper, why = _start(config, looked)
+    start, optim_wrapper, why = _start(config, looked, f'--distiller: {path}: model.start.part')
     said += why
     if several(config.model.get('teacher')):
         said += ' (of its teachers, which are several, this pair has one)'
@@ -81,14 +81,17 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
                   optim_wrapper)
 
 
-def _start(config: Any, looked: Looked) -> Tuple[Optional[Dict[str, Any]],
-                                                 Optional[Dict[str, Any]], str]:
+def _start(config: Any, looked: Looked, key: str) -> Tuple[Optional[Dict[str, Any]],
+                                                           Optional[Dict[str, Any]], str]:
     """``model.start`` and ``optim_wrapper`` of :class:`Recipe`, and what is to be said of them."""
     levels = start_levels(config)
     if not levels:
         return None, None, ''
     name, rate = levels['start'], levels['start_lr']
+    check_start(name, key)
     student, words = looked.model.architecture, in_words(name, rate)
+    if name not in starts_of(student, looked.kind == LABEL):
+        return None, None, f' (without {words}, which the student of this pair does not have)'
     parts = parts_of(student, looked.model.teacher, [name])
     if name not in parts.fitting:
         return None, None, f' (without {words}: {parts.faults[name]})'

@@ -256,3 +256,19 @@ def test_what_the_student_begins_with_goes_along(pair, scenes, tmp_path, rate):
     narrow = [VANILLA / f'digit_scenes_retinanet_{who}.py' for who in ('teacher', 'student')]
     found, again = pair(*narrow, data_root=scenes, distiller=recipe)
     assert 'start' not in again.model and "(without the teacher's head" in str(found)
+
+
+@pytest.mark.parametrize('part, says', [
+    ('classifier', "(without the teacher's classifier, which the student of this pair does"),
+    ('haed', None)])
+def test_a_start_of_another_task_and_a_misspelt_one(pair, scenes, tmp_path, part, says):
+    room = [VANILLA / f'digit_scenes_retinanet_room_{who}.py' for who in ('teacher', 'student')]
+    method = VANILLA.parent / 'distill/fgd_digit_scenes_retinanet_room.py'
+    recipe = tmp_path / 'recipe.py'
+    recipe.write_text(f"_base_ = {str(method)!r}\nmodel = dict(start=dict(part={part!r}))\n")
+    if says is None:
+        with pytest.raises(ConfigError, match="model.start.part: .*did you mean 'head'"):
+            pair(*room, data_root=scenes, distiller=str(recipe))
+        return
+    found, config = pair(*room, data_root=scenes, distiller=str(recipe))
+    assert 'start' not in config.model and says in str(found)
