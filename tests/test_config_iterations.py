@@ -87,7 +87,7 @@ def test_finite_losses_and_a_gradient_for_every_parameter(name, network):
         own.train_cfg.rcnn.sampler.num = 32  # most of the time would go into 1024 regions
     with DefaultScope.overwrite_default_scope(config.default_scope):
         # A last map of 1 x 1 leaves batch normalisation two numbers, and gradients that vanish.
-        shrink = 4 if 'imagenet' in name else SHRINK
+        shrink = 4 if 'imagenet' in name or 'camvid' in name else SHRINK
         model = check_configs.build(config, shrink, network)
         data = check_configs.batch(config, shrink)
         if name.startswith('search/'):
