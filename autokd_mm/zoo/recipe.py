@@ -4,7 +4,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from torch import nn
+from mmengine.config import ConfigDict
 
 from autokd_mm.datasets.annotations import BOXES, LABEL
 from autokd_mm.engine.config import load_config
@@ -12,10 +12,10 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.inherited import parts_of, starts_of
 from autokd_mm.models.distillers.from_spec import (distiller_config, loss_schedules,
                                                    spec_from_config)
-from autokd_mm.optim import rates_fault, with_start_rate
+from autokd_mm.optim import rates_fault
 from autokd_mm.pairs.images import several
 from autokd_mm.report.export import SCHEDULE_HOOK
-from autokd_mm.report.start import start_levels
+from autokd_mm.report.start import set_start, start_levels
 from autokd_mm.space import DistillerSpec, rules
 from autokd_mm.space.start import check_start, in_words
 from autokd_mm.zoo import writing
@@ -95,17 +95,13 @@ def _start(config: Any, looked: Looked, key: str) -> Tuple[Optional[Dict[str, An
     parts = parts_of(student, looked.model.teacher, [name])
     if name not in parts.fitting:
         return None, None, f' (without {words}: {parts.faults[name]})'
-    start: Dict[str, Any] = dict(part=name)
-    if rate == 0:
-        start['frozen'] = True
-    if rate in (0, 1):
-        return start, None, f' + {words}'
-    own = looked.bases[0].to_dict()
-    fault = rates_fault(own.get('optim_wrapper'), own.get('param_scheduler'))
-    if fault:
-        return start, None, f' + {in_words(name, 1)} (with no rate of its own: {fault})'
-    return start, with_start_rate(own['optim_wrapper'], nn.ModuleDict(dict(architecture=student)),
-                                  parts.fitting[name].modules, rate), f' + {words}'
+    own, said = looked.bases[0].to_dict(), f' + {words}'
+    fault = rates_fault(own['optim_wrapper'], own.get('param_scheduler'))
+    if fault and rate not in (0, 1):
+        rate, said = 1, f' + {in_words(name, 1)} (with no rate of its own: {fault})'
+    made = ConfigDict(model={}, optim_wrapper=own['optim_wrapper'])
+    set_start(made, DistillerSpec('logits_only', start=name, start_lr=rate), parts)
+    return made.model.start, None if rate in (0, 1) else made.optim_wrapper, said
 
 
 def _fault(spec: DistillerSpec, looked: Looked, choice: Choice) -> Optional[str]:
