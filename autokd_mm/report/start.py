@@ -5,7 +5,7 @@ from typing import Any, Dict, Optional
 
 from torch import nn
 
-from autokd_mm.models.algorithms.inherited import Parts
+from autokd_mm.models.algorithms.inherited import KEY, Parts, read_start
 from autokd_mm.optim import start_rate_in, with_start_rate
 from autokd_mm.space import Spec
 
@@ -31,12 +31,19 @@ def set_start(config: Any, spec: Spec, parts: Optional[Parts]) -> None:
             parts.fitting[spec.start].modules, rate)
 
 
-def start_levels(config: Any) -> Dict[str, Any]:
+def start_levels(config: Any, key: str = KEY) -> Dict[str, Any]:
     """The options of a found config that :func:`set_start` has written, by level; empty where the
-    student starts as initialised."""
+    student starts as initialised.
+
+    Args:
+        key: of ``model.start``, for the message.
+
+    Raises:
+        ConfigError: it is none that :func:`set_start` writes.
+    """
     start = config.model.get('start')
-    if not start:
+    if start is None:
         return {}
-    frozen = bool(start.get('frozen'))
-    return dict(start=start['part'],
+    part, frozen = read_start(start, key)
+    return dict(start=part,
                 start_lr=0 if frozen else start_rate_in(config.get('optim_wrapper')))

@@ -17,7 +17,7 @@ from autokd_mm.pairs.images import several
 from autokd_mm.report.export import SCHEDULE_HOOK
 from autokd_mm.report.start import set_start, start_levels
 from autokd_mm.space import DistillerSpec, rules
-from autokd_mm.space.start import check_start, in_words
+from autokd_mm.space.start import in_words
 from autokd_mm.zoo import writing
 from autokd_mm.zoo.choosing import Choice
 from autokd_mm.zoo.looking import Looked
@@ -68,7 +68,7 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
     if spec.has_feature and spec.has_logits and not choice.layers.logits:
         spec = spec.feature_branch
         said += ' (without its logits, of which this pair has none that can be compared)'
-    start, optim_wrapper, why = _start(config, looked, f'--distiller: {path}: model.start.part')
+    start, optim_wrapper, why = _start(config, looked, f'--distiller: {path}: model.start')
     said += why
     if several(config.model.get('teacher')):
         said += ' (of its teachers, which are several, this pair has one)'
@@ -84,11 +84,10 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
 def _start(config: Any, looked: Looked, key: str) -> Tuple[Optional[Dict[str, Any]],
                                                            Optional[Dict[str, Any]], str]:
     """``model.start`` and ``optim_wrapper`` of :class:`Recipe`, and what is to be said of them."""
-    levels = start_levels(config)
+    levels = start_levels(config, key)
     if not levels:
         return None, None, ''
     name, rate = levels['start'], levels['start_lr']
-    check_start(name, key)
     student, words = looked.model.architecture, in_words(name, rate)
     if name not in starts_of(student, looked.kind == LABEL):
         return None, None, f' (without {words}, which the student of this pair does not have)'

@@ -258,16 +258,20 @@ def test_what_the_student_begins_with_goes_along(pair, scenes, tmp_path, rate):
     assert 'start' not in again.model and "(without the teacher's head" in str(found)
 
 
-@pytest.mark.parametrize('part, says', [
-    ('classifier', "(without the teacher's classifier, which the student of this pair does"),
-    ('haed', None)])
-def test_a_start_of_another_task_and_a_misspelt_one(pair, scenes, tmp_path, part, says):
+@pytest.mark.parametrize('start, says, fault', [
+    ("dict(part='classifier')",
+     "(without the teacher's classifier, which the student of this pair does", None),
+    ("dict(part='haed')", None, r"model\.start\.part: .*did you mean 'head'"),
+    ('dict(frozen=True)', None, r'model\.start\.part is missing: one of head, '),
+    ("dict(part='head', frozen=1)", None, r'model\.start\.frozen=1: must be True or False'),
+    ("'head'", None, r"model\.start='head': must be a dict")])
+def test_a_start_of_another_task_and_misspelt_ones(pair, scenes, tmp_path, start, says, fault):
     room = [VANILLA / f'digit_scenes_retinanet_room_{who}.py' for who in ('teacher', 'student')]
     method = VANILLA.parent / 'distill/fgd_digit_scenes_retinanet_room.py'
     recipe = tmp_path / 'recipe.py'
-    recipe.write_text(f"_base_ = {str(method)!r}\nmodel = dict(start=dict(part={part!r}))\n")
-    if says is None:
-        with pytest.raises(ConfigError, match="model.start.part: .*did you mean 'head'"):
+    recipe.write_text(f"_base_ = {str(method)!r}\nmodel = dict(start={start})\n")
+    if fault:
+        with pytest.raises(ConfigError, match=fault):
             pair(*room, data_root=scenes, distiller=str(recipe))
         return
     found, config = pair(*room, data_root=scenes, distiller=str(recipe))

@@ -110,6 +110,30 @@ def keep_statistics(student: nn.Module, modules: Sequence[str]) -> None:
                 module.eval()
 
 
+def read_start(config: Any, key: str = KEY) -> Tuple[str, bool]:
+    """The part that ``model.start`` names, and whether it is frozen.
+
+    Args:
+        key: for the message.
+
+    Raises:
+        ConfigError: no dict, another key or part, or none.
+    """
+    if not isinstance(config, Mapping):
+        raise ConfigError(f"{key}={config!r}: must be a dict such as dict(part='{HEAD}')")
+    for name in config:
+        if name not in ('part', 'frozen'):
+            raise ConfigError(f'{key}: {nearest(name, ("part", "frozen"))}')
+    if 'part' not in config:
+        raise ConfigError(f"{key}.part is missing: one of {', '.join(_PARTS)}")
+    part, frozen = config['part'], config.get('frozen', False)
+    if not isinstance(frozen, bool):
+        raise ConfigError(f'{key}.frozen={frozen!r}: must be True or False')
+    if part not in _PARTS:
+        raise ConfigError(f'{key}.part: {nearest(part, _PARTS)}')
+    return part, frozen
+
+
 class StartFromTeacher:
     """What ``model.start`` of a :class:`FrozenTeacherDistill` asks for.
 
@@ -129,18 +153,7 @@ class StartFromTeacher:
     """
 
     def __init__(self, config: Any, student: nn.Module, teacher: nn.Module) -> None:
-        if not isinstance(config, Mapping):
-            raise ConfigError(f"{KEY}={config!r}: must be a dict such as dict(part='{HEAD}')")
-        for key in config:
-            if key not in ('part', 'frozen'):
-                raise ConfigError(f'{KEY}: {nearest(key, ("part", "frozen"))}')
-        if 'part' not in config:
-            raise ConfigError(f"{KEY}.part is missing: one of {', '.join(_PARTS)}")
-        if not isinstance(config.get('frozen', False), bool):
-            raise ConfigError(f'{KEY}.frozen={config["frozen"]!r}: must be True or False')
-        part, self.frozen = config['part'], config.get('frozen', False)
-        if part not in _PARTS:
-            raise ConfigError(f'{KEY}.part: {nearest(part, _PARTS)}')
+        part, self.frozen = read_start(config)
         parts = parts_of(student, teacher, (part, ))
         if part not in parts.fitting:
             raise ConfigError(f'{KEY}.part={part!r} cannot be copied: {parts.faults[part]}')
