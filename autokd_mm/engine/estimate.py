@@ -8,6 +8,7 @@ from typing import Any, List, Optional
 
 from optuna.pruners import NopPruner, SuccessiveHalvingPruner
 
+from autokd_mm.engine.expectation import FullLength
 from autokd_mm.engine.pruning import looks
 from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.engine.trial_run import Pace, pace_of
@@ -26,6 +27,7 @@ class Estimate:
         trial: one that is not pruned.
         bank_bytes: on disk.
         memory: bytes; what was needed for a few steps, and what the held-out half has beside.
+        samples: images that students are trained on, an image in two epochs counted twice.
         pace: that this is made of.
         measured: seconds that measuring took.
     """
@@ -36,6 +38,7 @@ class Estimate:
     trial: float
     bank_bytes: float
     memory: float
+    samples: float
     pace: Pace
     measured: float
 
@@ -44,13 +47,17 @@ class Estimate:
         return self.teacher + self.bank + self.trials + self.final
 
 
-def foretell(task: Task, runner: Any, settings: SearchSettings, evaluation: Optional[float]
-             ) -> List[str]:
-    """Lines for a person; of :func:`estimate`."""
+def foretell(task: Task, runner: Any, settings: SearchSettings, evaluation: Optional[float],
+             full: Optional[FullLength] = None) -> List[str]:
+    """Lines for a person; of :func:`estimate`.
+
+    Args:
+        full: of the training that the search is for, where its length is known.
+    """
     if settings.ranks_per_trial > 1:
         return ['no estimate where ranks share the batches of a trial']
     try:
-        return lines(estimate(task, runner, settings, evaluation), settings)
+        return lines(estimate(task, runner, settings, evaluation), settings, full)
     except (CandidateFailed, UserError) as error:
         return [f'no estimate: a few steps could not be made ({error})']
 
@@ -77,14 +84,17 @@ def estimate(task: Task, runner: Any, settings: SearchSettings, evaluation: Opti
     trial = run + look * (epochs - 1 if stops is None else len(stops)) + first
     baseline = pace.begin + steps * pace.plain_step + look * epochs
     lengths = _final_lengths(task, settings)
+    kept = _kept(settings.pruner, epochs)
+    runs = 1 + settings.trials * kept + lengths
     asked = min(POOL * train, len(task.dataloader.dataset)) * pace.row \
         if task.proxy.select == 'teacher_entropy' else 0.0
     return Estimate(
         teacher=_training(task, runner, settings, pace) if evaluation is None else evaluation,
         bank=rows * pace.row + asked,
-        trials=baseline + settings.trials * (trial - (1 - _kept(settings.pruner, epochs)) * run),
+        trials=baseline + settings.trials * (trial - (1 - kept) * run),
         final=lengths * run, trial=trial, bank_bytes=rows * pace.row_bytes,
-        memory=pace.memory + held_out * pace.row_bytes, pace=pace,
+        memory=pace.memory + held_out * pace.row_bytes,
+        samples=runs * steps * task.proxy.batch_size, pace=pace,
         measured=time.perf_counter() - begun)
 
 
@@ -126,7 +136,8 @@ def _training(task: Task, runner: Any, settings: SearchSettings, pace: Pace) -> 
     return steps * pace.teacher_step + (looks_at + 1) * images * pace.teacher_image
 
 
-def lines(found: Estimate, settings: SearchSettings) -> List[str]:
+def lines(found: Estimate, settings: SearchSettings,
+          full: Optional[FullLength] = None) -> List[str]:
     """For a person."""
     pace, mib = found.pace, 2 ** 20
     pruned = _kept(settings.pruner, settings.proxy.epochs) < 1
@@ -140,7 +151,15 @@ def lines(found: Estimate, settings: SearchSettings) -> List[str]:
         f'  {trials:<12} {_time(found.trials)}, {_seconds(found.trial)} each' + (
             ', some of them pruned on the way' if pruned else ''),
         f'  final round  {_time(found.final)}',
-        f'  together     {_time(found.total)}; memory {memory}']
+        f'  together     {_time(found.total)}; memory {memory}',
+        *([_price(found.samples, full)] if full else [])]
+
+
+def _price(samples: float, full: FullLength) -> str:
+    share = samples / full.samples
+    of_it = f'{share:.1%} of' if share < 1 else f'{share:.1f} times'
+    return (f'  samples      {samples:,.0f}, {of_it} those of one full training '
+            f'({full.words}, {full.samples:,})')
 
 
 def _seconds(seconds: float) -> str:

@@ -7,6 +7,7 @@ from optuna.pruners import MedianPruner, SuccessiveHalvingPruner
 
 from autokd_mm.engine import estimate as estimates
 from autokd_mm.engine.estimate import _kept, estimate, foretell
+from autokd_mm.engine.expectation import FullLength
 from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.engine.trial_run import Pace, _Rows
 from autokd_mm.errors import CandidateFailed
@@ -87,6 +88,21 @@ def test_words(told, monkeypatch):
     monkeypatch.setattr(estimates, 'pace_of', failing)
     line, = told(tell=foretell, **NO_MORE)
     assert line == 'no estimate: a few steps could not be made (out of memory)'
+
+
+@pytest.mark.parametrize('full, words', [
+    (FullLength(28160, '240 epochs'), '10.0% of those of one full training (240 epochs, 28,160)'),
+    (FullLength(1408, '12 epochs'), '2.0 times those of one full training (12 epochs, 1,408)')])
+def test_price_in_samples(told, full, words):
+    """Of ten trials and the undistilled student, each of 4 epochs over 64 images."""
+    assert told(**NO_MORE).samples == 11 * 4 * 64
+    final = told(rejection=None, pruner=None, final_round=dict(best=2, handcrafted=1, length=2,
+                                                               seeds=1))
+    assert final.samples == (11 + (1 + 3) * 2) * 4 * 64
+    found = told(**NO_MORE)
+    last = estimates.lines(found, SimpleNamespace(trials=10, pruner=None, proxy=SimpleNamespace(
+        epochs=4)), full)[-1]
+    assert last == f'  samples      2,816, {words}'
 
 
 def test_rows_of_two_banks(monkeypatch):

@@ -109,7 +109,7 @@ class SearchLoop(BaseLoop):
         task = self.look()
         if self.settings.dry_run:
             evaluation = show_plan(task, self.runner, self.settings)
-            for line in foretell(task, self.runner, self.settings, evaluation):
+            for line in foretell(task, self.runner, self.settings, evaluation, self._length()):
                 self.say(line)
             return self.runner.model
         if ranks.leads:
