@@ -11,8 +11,8 @@ teacher. With D = log(samples / samples of the longest runs):
 where b is the undistilled student's growth between its two longest lengths. A metric of n images
 is as unsure as a share of n is, m (1 - m) / n; both students are measured on the same images, so of
 the two variances half is counted. The constants were set by tables of trainings of digits of
-different lengths (``tools/benchmarks/lengths.py``) and looked at on CIFAR-10: docs/benchmarks.md
-says how often the truth lay inside.
+different lengths (``tools/benchmarks/lengths.py``) and looked at on CIFAR-10:
+docs/benchmarks/lengths.md says how often the truth lay inside.
 """
 from __future__ import annotations
 

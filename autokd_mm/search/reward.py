@@ -14,7 +14,7 @@ _MORE_IS_BETTER = ('metric', )
 _SLOPE = '_slope'
 # A metric below this counts as this: students that hit next to nothing differ by chance.
 _LEAST_METRIC = 0.01
-# What ranked distillers best in docs/benchmarks.md, and what is left where nobody counts hits.
+# What ranked distillers best in docs/benchmarks/rewards.md; what is left where nobody counts hits.
 DEFAULT = dict(metric=0.5, gap=0.5)
 DEFAULT_WITHOUT_METRIC = dict(calibrated_loss=0.5, gap=0.5)
 # In a config in the place of weights: those of :func:`terms_for`.
@@ -106,7 +106,7 @@ class Reward:
 
     Auto-KD names test loss and representation gap as the terms (abstract); a weight of one half
     each follows the authors' later public code: ``dict(held_out_loss=0.5, gap=0.5)``. What ranks
-    distillers as a long training does is measured in ``docs/benchmarks.md``.
+    distillers as a long training does is measured in ``docs/benchmarks/rewards.md``.
 
     Args:
         weights: weight of each term, see :data:`TERMS`; by default :data:`DEFAULT`.

@@ -57,7 +57,7 @@ class MCTSSampler(BaseSampler):
     uniform warm-up, statistics shared between sub-trees); Gelly and Silver, ICML 2007 (one
     statistic for a move wherever it is made); Li et al., "Auto-KD", ICCV 2023 (the choices are
     those of a distiller); Chaslot et al., CG 2008 (virtual loss). What each choice brings is
-    measured in ``docs/benchmarks.md``.
+    measured in ``docs/benchmarks/samplers.md``.
 
     Args:
         seed: of all random choices; None draws one, and proposals then differ from run to run.

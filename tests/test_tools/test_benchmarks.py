@@ -25,7 +25,7 @@ def left_as_it_was(monkeypatch):
 
 
 def checked(out):
-    """Figures by name; they are as docs/benchmarks.md has them."""
+    """Figures by name; they are as docs/benchmarks/ has them."""
     rows = json.loads(out.read_text())
     for row in rows:
         assert set(row) == {'name', 'value', 'unit', 'goal'} and row['name'] and row['unit']

@@ -239,7 +239,7 @@ class Check:
 
 
 def table(rows):
-    """All figures as a table of Markdown, for docs/benchmarks.md."""
+    """All figures as a table of Markdown, for docs/benchmarks/costs.md."""
     lines = ['| figure | value | unit | goal |', '|---|---|---|---|']
     for row in rows:
         value = '-' if row['value'] is None else f'{row["value"]:.4g}'
