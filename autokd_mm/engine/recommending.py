@@ -40,6 +40,8 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
     if not tasks:
         raise ConfigError(f'{key}.without: leaves no task to recommend from')
     yield from left_out
+    config, teacher_ckpt = config.copy(), config.model.get('teacher_ckpt')
+    config.model.teacher_ckpt = _at_hand(config.model.get('teacher_ckpt'))
     loop = Runner.from_cfg(config).build_train_loop(config.train_cfg)
     task = loop.look()
     if not isinstance(task.space, DistillerSpace):
@@ -57,11 +59,18 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
         words = f'{one.spec.in_words()}: {one.gain:+.3f} ± {one.deviation:.3f}' + (
             f'; unknown: {", ".join(one.unknown)}' if one.unknown else '')
         ready = found_config(loop.runner.cfg, one.spec, task.layers, task.parts, loop.full[1],
-                             config.get('teacher_ckpt'), config.get('load_from'))
+                             teacher_ckpt, config.get('load_from'))
         os.makedirs(config.work_dir, exist_ok=True)
         export.write_best(path, ready, [_HEAD, f'  {words}',
                                         f'  experience of {", ".join(names)}', ''])
         yield f'{path}: {words}'
+
+
+def _at_hand(checkpoint: Any) -> Any:
+    """Without weights that would be downloaded: what a teacher has learnt is not asked."""
+    if isinstance(checkpoint, (list, tuple)):
+        return [_at_hand(one) for one in checkpoint]
+    return None if '://' in str(checkpoint) else checkpoint
 
 
 def _known(space: DistillerSpace, tasks: Sequence[TaskStatistics],

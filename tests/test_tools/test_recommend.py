@@ -38,3 +38,11 @@ def test_a_space_of_which_nothing_is_known():
     with pytest.raises(ConfigError, match='^KEY: it knows nothing of region, prediction, box, and '
                                           'without them this space distils nothing'):
         _known(DistillerSpace(dict(transform=['logits_only']), heads), known, 'KEY')
+
+
+def test_published_weights_are_named_and_not_downloaded(tool, tmp_path):
+    url = 'https://nobody.invalid/teacher.pth'
+    tool('recommend', DIGITS, '--work-dir', tmp_path, '--count', '1', '--cfg-options',
+         f'teacher_ckpt={url}', 'train_cfg.train_teacher=False', *EQUAL[:2], *EQUAL[3:])
+    config = load_config(str(tmp_path / 'recommended_1.py'))
+    assert config.teacher_ckpt == config.model.teacher_ckpt == url
