@@ -19,8 +19,11 @@ from autokd_mm.space.spec import DistillerSpec
 from autokd_mm.space.start import OWN, START_LEVELS
 from autokd_mm.space.teachers import TEACHER_LEVELS, as_named
 
-# What a method of warm_start may be given of its own.
-_BESIDE_METHOD = START_LEVELS + TEACHER_LEVELS
+# What a method of warm_start may be given of its own: where it starts, whom it hears, and other
+# numbers than those that its losses have.
+_NUMBERS = ('temperature', 'feature_weight', 'logits_temperature', 'logits_weight',
+            'prediction_weight', 'box_weight')
+_BESIDE_METHOD = (*START_LEVELS, *TEACHER_LEVELS, *_NUMBERS)
 
 
 def _feature(distance: str, weight: float, transform: str = 'none', intra: str = 'none',
@@ -133,11 +136,11 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
     """A distiller of ``warm_start``.
 
     Args:
-        item: the name of a method, options by level, or ``method`` with a start or a teacher of its
-            own (``dict(method='FGD-focal', start='head', start_lr=0.1)``,
-            ``dict(method='KD', logits_teacher='0')``). Where every layer has its
-            own options and ``item`` names no layer, all layers get the same ones; those that do
-            not offer them are left out.
+        item: the name of a method, options by level, or ``method`` with a start, a teacher, weights
+            or temperatures of its own (``dict(method='FGD-focal', start='head', start_lr=0.1)``,
+            ``dict(method='KD', logits_teacher='0')``, ``dict(method='CWD', feature_weight=25)``).
+            Where every layer has its own options and ``item`` names no layer, all layers get the
+            same ones; those that do not offer them are left out.
         space: that the search is about.
 
     Raises:
@@ -160,7 +163,7 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
 
 
 def _method(item: Union[str, Mapping[str, Any]]) -> Tuple[str, Dict[str, Any]]:
-    """The name of a method, and the start and the teachers that it is given."""
+    """The name of a method, and what it is given of its own."""
     if isinstance(item, str):
         return item, {}
     own = dict(item)
@@ -174,7 +177,20 @@ def _method(item: Union[str, Mapping[str, Any]]) -> Tuple[str, Dict[str, Any]]:
                               f'{nearest(level, _BESIDE_METHOD)}')
         if level in TEACHER_LEVELS:
             own[level] = as_named(own[level])
+    _refuse_numbers(method, own)
     if 'start_lr' in own and own.get('start', OWN) == OWN:
         raise ConfigError(f"warm_start: start_lr={own['start_lr']!r} beside method={method!r} is "
                           "of what is copied, and nothing is; did you mean start='head'?")
     return method, own
+
+
+def _refuse_numbers(method: str, own: Mapping[str, Any]) -> None:
+    """Weights and temperatures of losses that the method does not have."""
+    has = [level for level in _NUMBERS if getattr(handcrafted(method), level) is not None]
+    for level, value in own.items():
+        if level in _NUMBERS and level not in has:
+            raise ConfigError(f'warm_start: method={method!r} has no {level}, but '
+                              f'{" and ".join(has)}')
+        if level in _NUMBERS and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ConfigError(f'warm_start: {level}={value!r} beside method={method!r}: must be a '
+                              'number')

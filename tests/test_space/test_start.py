@@ -146,7 +146,31 @@ def test_a_method_is_given_a_start():
         starting_point(dict(method='KD', strat='head'), space)
 
 
+def test_a_method_is_given_numbers():
+    space = DistillerSpace(shapes=FITS)
+    assert starting_point(dict(method='CWD', feature_weight=25), space) == replace(
+        HANDCRAFTED['CWD'], feature_weight=25)
+    found = starting_point(dict(method='KD', logits_temperature=8, logits_weight=0.5), space)
+    assert found == replace(HANDCRAFTED['KD'], logits_temperature=8, logits_weight=0.5)
+    layers = LayerwiseSpace({}, dict(a=FITS, b=replace(FITS, same=False)))
+    spread = starting_point(dict(method='CWD', feature_weight=25), layers)
+    assert [branch.feature_weight for _, branch in spread.layers] == [25, 25]
+    with pytest.raises(ConfigError, match='^distiller option feature_weight=20 is not offered '
+                                          'here, did you mean 25'):
+        space.params(starting_point(dict(method='CWD', feature_weight=20), space))
+
+
 @pytest.mark.parametrize('item, message', [
+    (dict(method='KD', feature_weight=5), "warm_start: method='KD' has no feature_weight, but "
+                                          "logits_temperature and logits_weight"),
+    (dict(method='AT', temperature=4), "warm_start: method='AT' has no temperature, but "
+                                       "feature_weight"),
+    (dict(method='KD', logits_weight='1'), "warm_start: logits_weight='1' beside method='KD': must "
+                                           "be a number"),
+    (dict(method='KD', logits_weight=[1]), "warm_start: logits_weight=[1] beside method='KD': must "
+                                           "be a number"),
+    (dict(method='KD', logits_weight=True), "warm_start: logits_weight=True beside method='KD': "
+                                            "must be a number"),
     (3, "warm_start: 3 is neither the name of a method nor a dict of options; did you mean 'KD'?"),
     (['KD'], "warm_start: ['KD'] is neither the name of a method nor a dict of options; did you "
              "mean 'KD'?"),
