@@ -51,7 +51,7 @@ def regret(replays, n):
 
 
 def ours_beside(own):
-    """Goals of ours with one worker, as ``docs/benchmarks/samplers.md`` has them; {} without others.
+    """Goals of ours with one worker, as docs/benchmarks/samplers.md has them; {} without others.
 
     Plain UCT is a setting of ours and none of the others.
     """

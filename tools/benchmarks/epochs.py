@@ -1,0 +1,104 @@
+#!/usr/bin/env python3
+"""Accuracy of a few distillers against the epochs of the training.
+
+    python tools/benchmarks/epochs.py TABLE.csv.gz TABLE.csv.gz ... [--names KD found ...] \\
+        [--figure F.svg] [--out F.json]
+
+The tables are of tools/benchmarks/make_table.py with one `--only` and trainings of different
+lengths over the same images. Prints a table of Markdown: the accuracy on the test images (on the
+held-out ones where nothing was tested) of each seed, and the mean where there are several. The
+figure has a line for each distiller through the means.
+"""
+import argparse
+import os
+import statistics
+import sys
+
+import ranking
+from parts import figures
+
+sys.path.append(os.path.dirname(os.path.dirname(ranking.FOLDER)))
+
+UNDISTILLED = 'undistilled'
+
+
+class Trained:
+    """One table: ``epochs``, and ``accuracies`` in percent by name, one for each seed."""
+
+    def __init__(self, path, names=()):
+        from autokd_mm.space import DistillerSpec
+        head, rows = ranking.read(path)
+        self.epochs, self.images = head['proxy']['epochs'], head['proxy']['images']
+        self.distillers = head['distillers']
+        words = [DistillerSpec.from_dict(values).in_words() for values in self.distillers]
+        self.names = [UNDISTILLED, *names, *words[len(names):]]
+        self.accuracies = {UNDISTILLED: [_accuracy(row) for _, row in sorted(
+            head['baseline'].items())]}
+        for (index, _), row in sorted(rows.items()):
+            if row['state'] == 'complete':
+                self.accuracies.setdefault(self.names[1 + index], []).append(_accuracy(row))
+
+
+def _accuracy(row):
+    return 100 * float(row.get('test_metric') or row['metric'])
+
+
+def show(found, tables):
+    """The table of Markdown, and its means as figures."""
+    print('| | ' + ' | '.join(f'{one.epochs} epochs' for one in tables) + ' |\n'
+          + '|---' * (1 + len(tables)) + '|')
+    for name in tables[0].names:
+        cells = []
+        for one in tables:
+            seeds = one.accuracies.get(name, [])
+            mean = f' ({statistics.mean(seeds):.2f})' if len(seeds) > 1 else ''
+            cells.append(' '.join(f'{value:.2f}' for value in seeds) + mean)
+            if seeds:
+                found.add(f'{name}, {one.epochs} epochs', statistics.mean(seeds), '%')
+        print(f'| {name} | ' + ' | '.join(cells) + ' |')
+
+
+def draw(path, tables):
+    import matplotlib
+    matplotlib.use('Agg')
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for name in tables[0].names:
+        points = [(one.epochs, one.accuracies[name]) for one in tables if name in one.accuracies]
+        line, = axes.plot([epochs for epochs, _ in points],
+                          [statistics.mean(seeds) for _, seeds in points], label=name,
+                          color='black' if name == UNDISTILLED else None)
+        for epochs, seeds in points:
+            axes.plot([epochs] * len(seeds), seeds, '.', color=line.get_color())
+    axes.set(xscale='log', xlabel=f'epochs over {tables[0].images:,} images', ylabel='top-1 (%)')
+    axes.set_xticks([one.epochs for one in tables], [str(one.epochs) for one in tables])
+    axes.minorticks_off()
+    axes.legend(fontsize='small')
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split('\n\n')[0])
+    parser.add_argument('tables', nargs='+', metavar='TABLE.csv.gz')
+    parser.add_argument('--names', nargs='+', default=[], metavar='NAME',
+                        help='of the distillers, in the order of the tables; else what they are')
+    parser.add_argument('--figure', metavar='F.svg')
+    args = figures.parse(parser, {})
+    tables = sorted((Trained(path, args.names) for path in args.tables),
+                    key=lambda one: one.epochs)
+    if any(one.distillers != tables[0].distillers or one.images != tables[0].images
+           for one in tables):
+        parser.error('tables of one list of distillers, over the same images, are needed')
+    if len(args.names) > len(tables[0].distillers):
+        parser.error(f'--names: {len(args.names)} of them for {len(tables[0].distillers)} '
+                     'distillers')
+    found = figures.Figures()
+    show(found, tables)
+    if args.figure:
+        draw(args.figure, tables)
+    found.finish(args)
+
+
+if __name__ == '__main__':
+    main()
