@@ -5,9 +5,9 @@
         [--figure F.svg] [--out F.json]
 
 The tables are of tools/benchmarks/make_table.py with one `--only` and trainings of different
-lengths over the same images. Prints a table of Markdown: the accuracy on the test images (on the
-held-out ones where nothing was tested) of each seed, and the mean where there are several. The
-figure has a line for each distiller through the means.
+lengths over the same images. Prints a table of Markdown: the accuracy of each seed on the test
+images (on the held-out ones where some table has no other), and the mean where there are several.
+The figure has a line for each distiller through the means.
 """
 import argparse
 import os
@@ -23,7 +23,7 @@ UNDISTILLED = 'undistilled'
 
 
 class Trained:
-    """One table: ``epochs``, and ``accuracies`` in percent by name, one for each seed."""
+    """One table: ``rows`` by name, and ``accuracies`` in percent, one for each seed."""
 
     def __init__(self, path, names=()):
         from autokd_mm.space import DistillerSpec
@@ -32,15 +32,16 @@ class Trained:
         self.distillers = head['distillers']
         words = [DistillerSpec.from_dict(values).in_words() for values in self.distillers]
         self.names = [UNDISTILLED, *names, *words[len(names):]]
-        self.accuracies = {UNDISTILLED: [_accuracy(row) for _, row in sorted(
-            head['baseline'].items())]}
+        self.rows = {UNDISTILLED: [row for _, row in sorted(head['baseline'].items())]}
         for (index, _), row in sorted(rows.items()):
             if row['state'] == 'complete':
-                self.accuracies.setdefault(self.names[1 + index], []).append(_accuracy(row))
+                self.rows.setdefault(self.names[1 + index], []).append(row)
+        self.tested = all(row.get('test_metric') for own in self.rows.values() for row in own)
+        self.accuracies = {}
 
-
-def _accuracy(row):
-    return 100 * float(row.get('test_metric') or row['metric'])
+    def take(self, column):
+        self.accuracies = {name: [100 * float(row[column]) for row in own]
+                           for name, own in self.rows.items()}
 
 
 def show(found, tables):
@@ -93,6 +94,10 @@ def main():
     if len(args.names) > len(tables[0].distillers):
         parser.error(f'--names: {len(args.names)} of them for {len(tables[0].distillers)} '
                      'distillers')
+    tested = all(one.tested for one in tables)
+    print(f'top-1 (%) on the {"test" if tested else "held-out"} images')
+    for one in tables:
+        one.take('test_metric' if tested else 'metric')
     found = figures.Figures()
     show(found, tables)
     if args.figure:
