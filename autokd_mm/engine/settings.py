@@ -8,6 +8,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 from optuna.samplers import BaseSampler
 
 from autokd_mm.engine.final_settings import FinalSettings
+from autokd_mm.engine.full_training import check_training
 from autokd_mm.engine.pruning import build_pruner
 from autokd_mm.errors import AutoKDWarning, ConfigError
 from autokd_mm.experience import load_prior
@@ -109,11 +110,12 @@ class SearchSettings:
             if field.default is MISSING and field.name not in config:
                 raise ConfigError(f'train_cfg.{field.name} is missing: every search needs it')
         given = cls(**config)
-        if not isinstance(given.trials, int) or given.trials < 1:
+        if not isinstance(given.trials, int) or given.trials < 1 or given.trials is True:
             raise ConfigError(f'train_cfg.trials={given.trials!r}: must be at least 1')
+        _check_kinds(given)
         if given.teacher_epochs is not None:
             whole_number('train_cfg.teacher_epochs', given.teacher_epochs, 1)
-        if given.metric is not None and not isinstance(given.metric, str):
+        if given.metric is not None and not (given.metric and isinstance(given.metric, str)):
             raise ConfigError(f'train_cfg.metric={given.metric!r}: must be the name of a value of '
                               "val_evaluator, such as 'coco/bbox_mAP_50'")
         reward = given.reward
@@ -125,7 +127,9 @@ class SearchSettings:
         proxy = ProxySettings.from_config(given.proxy or {}, loader_batch_size)
         sampler = _sampler(given, proxy)
         check_ranks(given.ranks_per_trial, world, proxy.batch_size)
-        return replace(given, full_training=dict(given.full_training), layers=dict(given.layers),
+        return replace(given, full_training=check_training(given.full_training,
+                                                           'train_cfg.full_training'),
+                       layers=dict(given.layers),
                        space=dict(given.space or {}), sampler=sampler, reward=reward or None,
                        proxy=proxy,
                        rejection=Rejection.from_config(given.rejection),
@@ -161,6 +165,20 @@ class SearchSettings:
         """So many rejected trials do not count."""
         free = self.rejection.free if self.rejection else None
         return self.trials if free is None else free
+
+
+def _check_kinds(given: SearchSettings) -> None:
+    for name in ('train_teacher', 'resume', 'dry_run'):
+        value = getattr(given, name)
+        if not isinstance(value, bool):
+            raise ConfigError(f'train_cfg.{name}={value!r}: must be True or False')
+    for name in ('proxy', 'space', 'layers'):
+        value = getattr(given, name)
+        if value is not None and not isinstance(value, Mapping):
+            raise ConfigError(f'train_cfg.{name}={value!r}: must be a dict')
+    if isinstance(given.warm_start, (str, Mapping)) or not isinstance(given.warm_start, Sequence):
+        raise ConfigError(f'train_cfg.warm_start={given.warm_start!r}: must be a list of names of '
+                          'methods and of dicts of options')
 
 
 def _sampler(given: SearchSettings, proxy: ProxySettings) -> BaseSampler:

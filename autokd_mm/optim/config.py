@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from typing import Any
 
 from mmengine.device import get_device
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.optim.of_student import INNER
 
 _AMP, _ON_CPU = 'AmpOptimWrapper', 'mmrazor.CpuAmpOptimWrapper'
 _DTYPES = ('float16', 'bfloat16', 'float32', 'float64')
+_CLIPPING = dict(norm=clip_grad_norm_, value=clip_grad_value_)
 _PLAIN = ('DefaultOptimWrapperConstructor', 'StudentOptimWrapperConstructor')
 
 
@@ -29,6 +32,7 @@ def usable(optim_wrapper: Any, distills: bool) -> Any:
         ConfigError: mixed precision that this machine does not have, or no known dtype.
     """
     result = copy.deepcopy(optim_wrapper)
+    check_clipping(result.get('clip_grad'))
     constructor = result.get('constructor')
     if distills and constructor and name_of(constructor) not in _PLAIN:
         result['constructor'] = 'mmrazor.StudentOptimWrapperConstructor'
@@ -38,6 +42,26 @@ def usable(optim_wrapper: Any, distills: bool) -> Any:
         if get_device() in ('cpu', 'mps'):
             _on_cpu(result)
     return result
+
+
+def check_clipping(clip_grad: Any) -> None:
+    """torch's functions get it with the first step.
+
+    Raises:
+        ConfigError: an argument that they do not have, or the limit is missing.
+    """
+    if not clip_grad:
+        return
+    key, kind = 'optim_wrapper.clip_grad', clip_grad.get('type', 'norm')
+    if kind not in _CLIPPING:
+        raise ConfigError(f'{key}.type: {nearest(kind, _CLIPPING)}')
+    names = [name for name in inspect.signature(_CLIPPING[kind]).parameters
+             if name != 'parameters']
+    for name in clip_grad:
+        if name not in ('type', *names):
+            raise ConfigError(f'{key}: {nearest(name, names)}')
+    if names[0] not in clip_grad:
+        raise ConfigError(f'{key}.{names[0]} is missing')
 
 
 def name_of(kind: Any) -> str:

@@ -135,7 +135,17 @@ class Picker:
 
 
 def _class_labels(dataset: Any) -> Any:
-    return dataset.get_gt_labels() if hasattr(dataset, 'get_gt_labels') else None
+    """One for each image; ``None`` where there are none."""
+    if not hasattr(dataset, 'get_gt_labels'):
+        return None
+    try:
+        labels = np.asarray(dataset.get_gt_labels())
+    except ValueError:  # of different numbers of labels
+        labels = np.empty((0, 0))
+    if labels.ndim != 1:
+        raise ConfigError(f'train_dataloader.dataset: a {type(dataset).__name__} has several '
+                          'labels for an image; a search of a classifier needs one for each')
+    return labels
 
 
 def choose(labels: Optional[Sequence[int]], total: int, train: int,

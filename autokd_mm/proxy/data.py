@@ -93,6 +93,10 @@ def read_arrays(dataset: Any, index: int, view: int, seed: int,
     """
     half = dataset if isinstance(dataset, Half) else Half(dataset, [index])
     sample = _draw(half, index, view, seed)
+    if not isinstance(sample, Mapping) or not {'inputs', 'data_samples'} <= set(sample):
+        raise ConfigError(f"{KEY}.pipeline: gives no 'inputs' and 'data_samples'; its last step "
+                          'must be PackInputs, of detectors PackDetInputs, of segmentors '
+                          'PackSegInputs')
     image = whole(sample['inputs'])
     kind = kind_of(sample['data_samples'])
     size = int(image.shape[1]), int(image.shape[2])

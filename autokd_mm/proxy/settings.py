@@ -17,6 +17,7 @@ _CHOICES: Dict[str, Tuple[str, ...]] = dict(
 _LEAST = dict(images=2, held_out=2, epochs=1, batch_size=1, views=1, input_size=0, threads=0,
               seed=0, iterations=0)
 _SHARES = ('images', 'held_out')
+_MOST_THREADS = 1024  # torch ends without a word where the system cannot start as many
 _SWITCHES = ('channels_last', )
 # Density and death rate of the paper's family; an interval long enough for a grown weight to
 # leave zero before it is compared with the others.
@@ -102,6 +103,8 @@ class ProxySettings:
                               f'{settings.epochs} parts of one iteration at least')
         if isinstance(settings.images, int):
             settings.refuse_batch_above(settings.images)
+        if settings.threads > _MOST_THREADS:
+            raise ConfigError(f'proxy.threads={settings.threads}: at most {_MOST_THREADS}')
         for key, valid in _CHOICES.items():
             if getattr(settings, key) not in valid:
                 raise ConfigError(f'proxy.{key}: {nearest(getattr(settings, key), valid)}')

@@ -145,3 +145,20 @@ def test_keys_of_no_parameter():
         'architecture.head': {}, 'backbone': {}, 'student.backbone': {}, 'neck': {}}))
     assert unmatched(Distillation(Network()), config) == ['student.backbone', 'neck']
     assert unmatched(Distillation(Network()), dict()) == []
+
+
+@pytest.mark.parametrize('clipping, says', [
+    (dict(max_nrm=5), "optim_wrapper.clip_grad: 'max_nrm' is unknown, did you mean 'max_norm'"),
+    (dict(type='nrom', max_norm=5), "optim_wrapper.clip_grad.type: 'nrom' is unknown"),
+    (dict(type='value', max_norm=5), "optim_wrapper.clip_grad: 'max_norm' is unknown"),
+    (dict(norm_type=2), 'optim_wrapper.clip_grad.max_norm is missing'), (dict(max_norm=5), ''),
+    (dict(type='value', clip_value=1), ''), (dict(max_norm=5, norm_type=2), ''), (None, '')])
+def test_clipping(clipping, says):
+    """torch would get it with the first step."""
+    config = ConfigDict(type='OptimWrapper', optimizer=SGD, clip_grad=clipping)
+    if not says:
+        assert usable(config, distills=True).clip_grad == clipping
+        return
+    with pytest.raises(ConfigError) as refused:
+        usable(config, distills=True)
+    assert str(refused.value).startswith(says)

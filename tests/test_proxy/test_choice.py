@@ -111,3 +111,11 @@ def test_entropy_is_asked_for_only_where_it_decides(plain):
 def test_choice_that_cannot_be_made(train, held_out, words):
     with pytest.raises(ConfigError, match=words):
         choose(None, 100, train, held_out, 0)
+
+
+@pytest.mark.parametrize('labels', [[[0], [1, 2]], [[0, 1], [1, 2]]])
+def test_several_labels_for_an_image_are_refused(plain, monkeypatch, labels):
+    monkeypatch.setattr(plain, 'get_gt_labels', lambda: labels, raising=False)
+    with pytest.raises(ConfigError, match='^train_dataloader.dataset: a Digits has several labels '
+                                          'for an image; a search of a classifier needs one'):
+        choose_images(ProxySettings(images=32, held_out=16, batch_size=16), plain)

@@ -23,7 +23,8 @@ class TrainingStartHook(Hook):
       whatever prefix its names have; a line says what of it fits. The averaged weights are taken
       where there are such. What ``model.start`` copies from the teacher stays.
     - A head for another number of classes than the data set has is refused, and so is a teacher
-      whose classes have another order, where its head is listened to or copied.
+      whose classes have another order, where its head is listened to or copied, or to which
+      nothing has given weights.
     - Hooks that check a config, such as mmdet's ``NumClassCheckHook``, are asked.
 
     - A checkpoint that has seen more than the training is long is not gone on with.
@@ -68,6 +69,10 @@ class TrainingStartHook(Hook):
     def _check_teachers(runner: Any, model: FrozenTeacherDistill, dataset: Any) -> None:
         heard: List[str] = [recorder.source for recorder in
                             model.distiller.teacher_recorders.recorders.values()]
+        if model.teacher_is_random and (heard or model.inherited):
+            raise ConfigError('model.teacher_ckpt: nothing gives the teacher weights, it would '
+                              'teach what it was initialised with; --cfg-options '
+                              'teacher_ckpt=FILE names them')
         for teacher, _ in each_teacher(model):
             differs = other_order(teacher, dataset)
             if differs and (model.inherited or any('head' in source or 'logits' in source

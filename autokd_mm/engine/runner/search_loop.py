@@ -1,7 +1,7 @@
 """The search as a train loop of MMEngine's Runner."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 import optuna
 import torch
@@ -33,6 +33,7 @@ from autokd_mm.report.results import Results
 from autokd_mm.report.stretch import stretch
 from autokd_mm.report.words import differing, metric_text
 from autokd_mm.search.reward import AUTO, Outcome
+from autokd_mm.space.checks import whole_number
 from autokd_mm.space.spec import UNNAMED
 from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study import lock
@@ -74,9 +75,13 @@ class SearchLoop(BaseLoop):
     """
 
     def __init__(self, runner: Any, dataloader: Any, **settings: Any) -> None:
-        self.settings = SearchSettings.from_config(
-            settings, int(runner.cfg.train_dataloader.batch_size), get_world_size())
-        super().__init__(runner, dataloader)
+        batch_size = runner.cfg.train_dataloader.get('batch_size')
+        whole_number('train_dataloader.batch_size', batch_size, 1)
+        self.settings = SearchSettings.from_config(settings, batch_size, get_world_size())
+        if runner.cfg.get('val_dataloader') is None:
+            raise ConfigError('val_dataloader is missing: a search measures on images behind the '
+                              'pipeline of validation, and evaluates the teacher on them')
+        super().__init__(runner, _whole(dataloader, runner.logger.warning))
         read_forms(runner.cfg)  # our tools have, before the model was built
         if self.settings.proxy.threads:
             torch.set_num_threads(self.settings.proxy.threads)
@@ -220,3 +225,14 @@ class SearchLoop(BaseLoop):
                     self.runner.logger.warning)
         return Phases(study, runner, final, results, self.display, turn, self.say, settings.trials,
                       settings.free_rejections, settings.heartbeat, settings.max_hours, page)
+
+
+def _whole(dataloader: Any, warn: Callable[[str], None]) -> Any:
+    """Without the shortcut of MMEngine for tests of a training: the wrapper that it puts around the
+    dataset cannot be copied."""
+    key = 'num_batch_per_epoch'
+    if not isinstance(dataloader, Mapping) or dataloader.get(key) is None:
+        return dataloader
+    warn(f'train_dataloader.{key}={dataloader[key]}: a search chooses among all images, and counts '
+         'the length of the full training by all')
+    return {name: value for name, value in dataloader.items() if name != key}

@@ -111,6 +111,9 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
                  start: Optional[Dict[str, Any]] = None,
                  **kwargs: Any) -> None:
         _refuse_unknown(kwargs)
+        for key, given in dict(kwargs, teacher=teacher, distiller=distiller).items():
+            if given is None and key in ('architecture', 'teacher', 'distiller'):
+                raise ConfigError(f'model.{key} is missing: a distillation needs it')
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
                               'teacher; use mmrazor.SingleTeacherDistill for that')

@@ -1,7 +1,7 @@
 """A teacher that belongs to an algorithm and is none of its modules."""
 from __future__ import annotations
 
-from typing import Any, Dict, Sequence, Union
+from typing import Any, Dict, List, Sequence, Union
 
 from mmengine.model import BaseModel
 from torch import nn
@@ -22,7 +22,11 @@ class _Held:
 
 
 class HeldTeacher(BaseModel):
-    """Holds :attr:`teacher` beside the modules, in evaluation mode for good; copies share it."""
+    """Holds :attr:`teacher` beside the modules, in evaluation mode for good; copies share it.
+
+    Attributes:
+        teacher_is_random: neither a checkpoint nor an ``init_cfg`` gives it weights.
+    """
 
     @property
     def teacher(self) -> BaseModel:
@@ -42,9 +46,29 @@ class HeldTeacher(BaseModel):
             load_teacher(self.teacher, checkpoint)
             self._teacher_needs_init = (isinstance(self.teacher, Teachers)
                                         and not all(checkpoint))
+        self.teacher_is_random = self._teacher_needs_init and not all(
+            map(_loads_weights, self._without(checkpoint)))
         self.teacher.eval()
+
+    def _without(self, checkpoint: Union[str, Sequence[Any], None]) -> List[nn.Module]:
+        """The networks that no checkpoint was given for."""
+        if not isinstance(self.teacher, Teachers):
+            return [self.teacher]
+        files = checkpoint if isinstance(checkpoint, (list, tuple)) else []
+        return [network for number, network in enumerate(self.teacher.networks())
+                if number >= len(files) or not files[number]]
 
     def train(self, mode: bool = True) -> 'HeldTeacher':
         nn.Module.train(self, mode)
         self.teacher.eval()
         return self
+
+
+def _loads_weights(network: nn.Module) -> bool:
+    """Whether an ``init_cfg`` in it reads a file."""
+    for module in network.modules():
+        given = getattr(module, 'init_cfg', None) or []
+        for one in [given] if isinstance(given, dict) else given:
+            if str(one.get('type')).split('.')[-1] in ('Pretrained', 'PretrainedInit'):
+                return True
+    return False

@@ -33,7 +33,10 @@ def runner(parts):
         loss_forward_mappings=dict(loss=dict(
             student=dict(recorder='x', from_student=True, connector='x'),
             teacher=dict(recorder='x', from_student=False))))
-    return SimpleNamespace(model=MODELS.build(config), _resume=False, _load_from='a.pth',
+    model = MODELS.build(config)
+    assert model.teacher_is_random
+    model.teacher_is_random = False  # as if a file had been read
+    return SimpleNamespace(model=model, _resume=False, _load_from='a.pth',
                            logger=Log(), hooks=[], epoch=0, max_epochs=1, iter=0, max_iters=9,
                            train_dataloader=SimpleNamespace(dataset=parts.datasets['train']))
 
@@ -101,3 +104,27 @@ def test_a_checkpoint_of_a_longer_training(runner, reached, line):
     # Larger batches make fewer steps of as many epochs.
     vars(runner).update(epoch=5, max_epochs=5, iter=400, max_iters=40)
     TrainingStartHook().before_train(runner)
+
+
+def test_a_teacher_without_weights_is_refused(runner, monkeypatch):
+    """It would teach what it was initialised with, and nobody would notice."""
+    model = runner.model
+    monkeypatch.setattr(model, 'teacher_is_random', True)
+    with pytest.raises(ConfigError, match='^model.teacher_ckpt: nothing gives the teacher weights'):
+        TrainingStartHook().before_train(runner)
+    monkeypatch.setattr(model, 'teacher_is_random', False)
+    TrainingStartHook().before_train(runner)
+    monkeypatch.setattr(model, 'teacher_is_random', True)
+    model.distiller.teacher_recorders.recorders.clear()
+    TrainingStartHook().before_train(runner)  # nobody hears it
+
+
+@pytest.mark.parametrize('place', ['network', 'backbone'])
+def test_a_teacher_that_its_init_cfg_gives_weights_is_taken(parts, place):
+    config = copy.deepcopy(parts.config.model)
+    config.update(teacher_ckpt=None, distiller=dict(type='mmrazor.ConfigurableDistiller'))
+    given = config.teacher if place == 'network' else config.teacher.backbone
+    given.init_cfg = dict(type='Pretrained', checkpoint='a.pth')
+    assert not MODELS.build(config).teacher_is_random
+    given.init_cfg = [dict(type='Kaiming', layer='Conv2d')]
+    assert MODELS.build(config).teacher_is_random
