@@ -220,3 +220,17 @@ def test_fault_of_the_program_stops_and_is_not_the_distillers(search, study_of, 
     monkeypatch.undo()
     trial = study_of(tmp_path / 'work').trials[0]
     assert trial.state == TrialState.FAIL and trial.user_attrs['interrupted'] is True
+
+
+def test_a_shortcut_for_tests_of_a_training_is_left_out(search):
+    """MMEngine's wrapper for it cannot be copied, and ended the process without a word."""
+    folder = search('--trials', 1, '--cfg-options', 'train_dataloader.num_batch_per_epoch=2')
+    log = next(folder.glob('*/*.log')).read_text()
+    assert 'train_dataloader.num_batch_per_epoch=2: a search chooses among all images' in log
+
+
+def test_a_config_without_validation(tool, search_config, tmp_path):
+    with pytest.raises(tool.Ended) as ended:
+        tool('search', search_config, '--work-dir', tmp_path / 'work', '--cfg-options',
+             'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None')
+    assert 'error: val_dataloader is missing: a search measures' in ended.value.line
