@@ -25,6 +25,8 @@ _FORMATS = (_Format(b'\xff\xd8\xff', b'\xff\xd9'), _Format(b'\x89PNG\r\n\x1a\n',
 # Some writers put a few bytes behind the end.
 _LAST = 64
 _MISSING_FILES_TRIED = 1
+# What annotation files call that for which a pipeline has another name.
+_IN_ANNOTATIONS = dict(mask="'segmentation' (with_mask=True)")
 
 
 class ReadableImages:
@@ -65,7 +67,7 @@ class ReadableImages:
             try:
                 info = step(info)
             except Exception as error:
-                raise not_loaded(info, error, self.key, dataset) from None
+                raise not_loaded(info, error, self.key, dataset, step) from None
             if info is None:
                 self.left_out += 1
                 return False
@@ -96,14 +98,19 @@ def blamed(dataset: Any, index: int, key: str = KEY) -> Optional[DataError]:
         try:
             info = step(info)
         except Exception as error:
-            return not_loaded(info, error, key, dataset)
+            return not_loaded(info, error, key, dataset, step)
         if info is None:
             return None
     return None
 
 
-def not_loaded(info: Mapping[str, Any], error: Exception, key: str, dataset: Any) -> DataError:
-    """One line that names the file which a transform could not load."""
+def not_loaded(info: Mapping[str, Any], error: Exception, key: str, dataset: Any,
+               step: Any = None) -> DataError:
+    """One line that names the file which a transform could not load.
+
+    Args:
+        step: the transform, where it is known.
+    """
     if isinstance(error, FileNotFoundError):
         return DataError(f'{key}: {error.filename or error} is not there, the annotations name '
                          f'it; is data_root={getattr(dataset, "data_root", "")!r} right, and '
@@ -111,6 +118,11 @@ def not_loaded(info: Mapping[str, Any], error: Exception, key: str, dataset: Any
     # What is loaded behind an image is its annotations.
     path = info.get('seg_map_path') if 'img' in info else path_of(info)
     path = path or path_of(info)
+    if isinstance(error, KeyError) and step is not None:  # of what the annotations say
+        missing = error.args[0] if error.args else ''
+        return DataError(f'{key}.pipeline: {type(step).__name__} needs '
+                         f'{_IN_ANNOTATIONS.get(missing, repr(missing))} of {path}, and its '
+                         f'annotation has none (ann_file={getattr(dataset, "ann_file", "")!r})')
     why = unreadable(error).partition(f': {path}')[0] or type(error).__name__
     if path and os.path.isfile(path) and not os.path.getsize(path):
         why = 'it is empty'

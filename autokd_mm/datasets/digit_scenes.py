@@ -25,6 +25,7 @@ SPLITS = ('train', 'val')
 CLASSES = tuple('0123456789')
 PALETTE = [(230, 25, 75), (60, 180, 75), (255, 225, 25), (0, 130, 200), (245, 130, 48),
            (145, 30, 180), (70, 240, 240), (240, 50, 230), (210, 245, 60), (0, 128, 128)]
+TRAIN = 400  # scenes, where nobody says how many
 _CITY = 'digits'
 
 
@@ -57,7 +58,7 @@ def ensure_scenes(root: str, **settings: Any) -> None:
                         f'({error.strerror})') from None
 
 
-def write_scenes(root: str, train: int = 400, val: int = 100, size: int = 128,
+def write_scenes(root: str, train: int = TRAIN, val: int = 100, size: int = 128,
                  seed: int = 0, masks: bool = False) -> None:
     """Draw and write all scenes; the same for the same arguments.
 

@@ -20,7 +20,8 @@ from autokd_mm.errors import ConfigError, UserError
 PATH_VARIABLES = ('data_root', 'teacher_ckpt', 'backbone_ckpt')
 
 
-def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Config:
+def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None,
+                key: str = 'CONFIG') -> Config:
     """``Config.fromfile`` plus options, where a top-level path reaches every place it stands in.
 
     ``data_root``, ``teacher_ckpt`` and ``backbone_ckpt`` at the top of the config, or given in
@@ -29,11 +30,14 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     config that reads no data from a folder, or has no teacher, takes the options too, so that one
     command line fits all.
 
+    Args:
+        key: what the command line calls the file, for messages.
+
     Raises:
         ConfigError: the file is missing or no config, or what it imports is; an option is for a
             key that cannot be.
     """
-    config = _read(path)
+    config = _read(path, key)
     options = dict(cfg_options or {})
     for name in PATH_VARIABLES:
         if name not in config:
@@ -59,18 +63,18 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None) -> Conf
     return config
 
 
-def _read(path: str) -> Config:
+def _read(path: str, key: str) -> Config:
     try:
         return Config.fromfile(path)
     except OSError as error:  # missing, a folder, not a config file
-        raise ConfigError(f'CONFIG: {error}') from error
+        raise ConfigError(f'{key}: {error}') from error
     except Exception as error:  # a config is a program of the user's, and may raise anything
         if isinstance(error, UserError) or any(map(ours, frames_of(error)[1:])):
             raise  # a fault of ours in what it imports
-        raise ConfigError(_why_unreadable(path, error)) from error
+        raise ConfigError(_why_unreadable(path, error, key)) from error
 
 
-def _why_unreadable(path: str, error: Exception) -> str:
+def _why_unreadable(path: str, error: Exception, key: str) -> str:
     cause: BaseException = error
     # MMEngine says only that something failed to import, and prints sys.path.
     while isinstance(error, ImportError) and (cause.__cause__ or cause.__context__):
@@ -79,7 +83,7 @@ def _why_unreadable(path: str, error: Exception) -> str:
     if isinstance(error, ImportError) and 'custom modules' in str(error):
         return f'custom_imports: {line} (in {path})'
     name = type(error).__name__
-    return f'CONFIG: {path}: {line if line.startswith(name) else f"{name}: {line}"}'
+    return f'{key}: {path}: {line if line.startswith(name) else f"{name}: {line}"}'
 
 
 def check_writable(folder: str, key: str = '--work-dir') -> None:

@@ -1,9 +1,9 @@
 """Which exceptions of MMEngine, torch and the system a user has caused, and in what words.
 
 A mistake that this package looks for is a :class:`~autokd_mm.errors.UserError` already. Others show
-only where MMEngine builds what a config names, reads a file it names, or asks the machine for
-something. Each is recognised by the place that raises it or by the system's own number for it;
-nothing is taken for a mistake because of its type alone.
+only where MMEngine builds what a config names, reads a file it names, trains with it, or asks the
+machine for something. Each is recognised by the place that raises it or by the system's own number
+for it; nothing is taken for a mistake because of its type alone.
 """
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from mmengine.runner import Runner
 
 from autokd_mm.datasets.unreadable import OF_A_WORKER, own_words, unreadable
 from autokd_mm.engine.refused_config import refused_config
+from autokd_mm.engine.refused_distiller import key_of, refused_distiller
 from autokd_mm.engine.tracebacks import first_line, frames_of, ours
 from autokd_mm.errors import (AutoKDError, CheckpointError, ConfigError, DataError, UserError,
                               nearest)
@@ -34,13 +35,17 @@ _RESUMES = (Runner.resume.__code__, Runner.load_checkpoint.__code__)
 def mistake(error: BaseException) -> Optional[UserError]:
     """What the user can mend, in one line; ``None``: a fault of the program."""
     if isinstance(error, UserError):
+        key = key_of(error)
         error = innermost(error)
         words = own_words(error)
+        if key and not words.startswith('model.'):  # a loss of ours knows its class alone
+            return ConfigError(f'{key}: {words}')
         return UserError(words) if OF_A_WORKER in str(error) else error
     if isinstance(error, AutoKDError):
         return None
     return (_of_the_disk(error) or _of_the_machine(error) or _of_data(error)
-            or _of_a_checkpoint(error) or refused_config(error) or _of_a_hook(error))
+            or _of_a_checkpoint(error) or refused_config(error) or refused_distiller(error)
+            or _of_a_hook(error))
 
 
 def innermost(error: UserError) -> UserError:

@@ -26,6 +26,7 @@ from autokd_mm.errors import ConfigError, DataError, UserError, nearest
 
 _REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, OSError,
              TypeError, ValueError)
+_SHOWN = 4  # packages with the same name
 _DATALOADER = Runner.build_dataloader.__code__
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
@@ -108,8 +109,11 @@ def _refused_by_mmengine(error: BaseException, known: Mapping[str, Any], place: 
 
 
 def _unknown_type(name: str, registry: Registry) -> str:
-    close = get_close_matches(name, sorted(set(_registered(registry))), n=1, cutoff=0.4)
-    hint = f', did you mean {close[0]!r}?' if close else ''
+    known = sorted(set(_registered(registry)))
+    # The very name in the scope of another package is nearer than one that reads alike.
+    close = [one for one in known if '.' in one and one.split('.')[-1] == name.split('.')[-1]] or (
+        get_close_matches(name, known, n=1, cutoff=0.4))
+    hint = f', did you mean {" or ".join(map(repr, close[:_SHOWN]))}?' if close else ''
     return (f'{name!r} is unknown among the {registry.name}s of {registry.scope} and of the '
             f'packages that are loaded{hint}')
 

@@ -40,7 +40,7 @@ def load_tasks(given: Any, warn: Callable[[str], None] = lambda line: None,
     if given is None:
         return []
     path, without = _read_config(given, key)
-    found: Experience = read(DEFAULT if path == 'default' else os.path.expanduser(path))
+    found: Experience = read(DEFAULT if path == 'default' else os.path.expanduser(path), key)
     if found.left_out:
         warn(f'{key}: left out of {path}: {"; ".join(found.left_out)}')
     names = {task.name for task in found.tasks}

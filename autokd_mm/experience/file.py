@@ -62,8 +62,11 @@ def write(path: str, tasks: Sequence[TaskStatistics]) -> None:
         raise ConfigError(f'experience: {path} cannot be written ({error.strerror})') from None
 
 
-def read(path: str) -> Experience:
+def read(path: str, key: str = 'experience') -> Experience:
     """Read an experience.
+
+    Args:
+        key: of the config or the command line, for errors.
 
     Raises:
         DataError: no file, or nothing in it fits.
@@ -71,18 +74,18 @@ def read(path: str) -> Experience:
     try:
         size = os.path.getsize(path)
         if size > LARGEST:
-            raise DataError(f'experience: {path} has {size:,} bytes; no experience has more than '
+            raise DataError(f'{key}: {path} has {size:,} bytes; no experience has more than '
                             f'{LARGEST:,}')
         with open(path, encoding='utf-8') as file:
             found = _parsed(file.read())
     except OSError as error:
-        raise DataError(f'experience: {path} cannot be read ({error.strerror})') from None
+        raise DataError(f'{key}: {path} cannot be read ({error.strerror})') from None
     except (ValueError, RecursionError) as error:
-        raise DataError(f'experience: {path} is damaged, no JSON ({error})') from None
+        raise DataError(f'{key}: {path} is damaged, no JSON ({error})') from None
     if not isinstance(found, dict) or found.get('format') != FORMAT:
-        raise DataError(f'experience: {path} is no experience (its format is not {FORMAT!r})')
+        raise DataError(f'{key}: {path} is no experience (its format is not {FORMAT!r})')
     if found.get('space') != SPACE_VERSION:
-        raise DataError(f'experience: {path} is of version {found.get("space")!r} of the space, '
+        raise DataError(f'{key}: {path} is of version {found.get("space")!r} of the space, '
                         f'this one is {SPACE_VERSION}; make it anew with tools/make_experience.py')
     tasks: List[TaskStatistics] = []
     left_out: List[str] = []
@@ -95,7 +98,7 @@ def read(path: str) -> Experience:
             reason = f'{error.args[0]} is missing' if isinstance(error, KeyError) else error
             left_out.append(f'task {name if isinstance(name, str) else place} ({reason})')
     if not tasks:
-        raise DataError(f'experience: nothing in {path} can be used: '
+        raise DataError(f'{key}: nothing in {path} can be used: '
                         + ('; '.join(left_out) or 'it has no tasks'))
     return Experience(tuple(tasks), tuple(left_out))
 

@@ -162,6 +162,22 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
     return DistillerSpec.from_dict(dict(item))
 
 
+def first_params(item: Union[str, Mapping[str, Any]], space: Space) -> Dict[str, Any]:
+    """The parameters of a distiller of ``warm_start`` in a space.
+
+    Raises:
+        ConfigError: as :func:`starting_point`; or the space does not offer it. Names the item, of
+            which the config may be inherited and then names neither.
+    """
+    try:
+        return space.params(starting_point(item, space))
+    except ConfigError as error:
+        if str(error).startswith('warm_start'):
+            raise
+        told = item if isinstance(item, str) else item.get('method', dict(item))
+        raise ConfigError(f'warm_start: {told}: {error}') from None
+
+
 def _method(item: Union[str, Mapping[str, Any]]) -> Tuple[str, Dict[str, Any]]:
     """The name of a method, and what it is given of its own."""
     if isinstance(item, str):

@@ -30,7 +30,7 @@ from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.registry import MODELS
 from autokd_mm.report.words import factors_text
 from autokd_mm.seeding import seeded
-from autokd_mm.space.handcrafted import starting_point
+from autokd_mm.space.handcrafted import first_params
 from autokd_mm.task.classes import check_heads, check_teachers
 from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
@@ -110,13 +110,13 @@ class Task:
         space = with_usable_rates(space, config.optim_wrapper, self.parts, say,
                                   config.get('param_scheduler'))
         self.space = space_over(self.layers, self.kind, proxy.batch_size, space, say, self.parts)
-        self.first = [self.space.params(starting_point(item, self.space)) for item in warm_start]
+        self.first = [first_params(item, self.space) for item in warm_start]
 
     def add_first(self, name: str) -> Optional[Dict[str, Any]]:
         """Let a hand-crafted method be among the trials that come first; its parameters, ``None``
         where the space does not offer it."""
         try:
-            params = self.space.params(starting_point(name, self.space))
+            params = first_params(name, self.space)
         except ConfigError:
             return None
         if params not in self.first:

@@ -114,9 +114,10 @@ def _look(config: Config, bases: Tuple[Config, Config], student: Source,
 def _read(source: Source, key: str) -> Config:
     try:
         with _quiet():
-            return load_config(source.file)
+            return load_config(source.file, key=key)
     except ConfigError as error:
-        raise ConfigError(f'{key}: {error}') from None
+        said = str(error)
+        raise ConfigError(said if said.startswith(f'{key}: ') else f'{key}: {said}') from None
 
 
 def _moved(source: Source, base: Config, data_root: Optional[str]) -> Config:

@@ -48,7 +48,7 @@ def read(path: str, looked: Looked, choice: Choice) -> Recipe:
     Raises:
         ConfigError: it has none of the search space, or the tensors of this pair do not fit it.
     """
-    config = load_config(path)
+    config = load_config(path, key='--distiller')
     given = (config.get('model') or {}).get('distiller')
     if not given or not given.get('distill_losses'):
         raise ConfigError(f'--distiller: {path} has no distiller with losses')

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from mmengine.registry import DATASETS, DefaultScope
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
+from autokd_mm.datasets.digit_scenes import TRAIN
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.zoo.images import shorter_side
 
@@ -20,6 +21,8 @@ _KNOWN = dict(CocoDataset=('instances_train2017.json', 117266),
               ADE20KDataset=('images/training', 20210), ImageNet=('train', 1281167),
               CIFAR10=('', 50000), CIFAR100=('', 50000), COCOStuffDataset=('train2017', 118287),
               PascalContextDataset=('train', 4998), CamVidDataset=('train', 367))
+# Written where they are missing, which is too much for a count.
+_WRITTEN = ('DigitScenesCoco', 'DigitScenesCityscapes')
 _LARGE = 20000
 _EPOCHS = {LABEL: 4, BOXES: 8, SEGMENTATION: 4}
 # Images of a small data set at most.
@@ -92,6 +95,8 @@ def count(config: Any) -> Tuple[Optional[int], str]:
     if known and known[0] in str({key: value for key, value in dataset.items()
                                   if key != 'pipeline'}):
         return known[1], kind
+    if kind in _WRITTEN and not os.path.exists(dataset.get('data_root') or ''):
+        return TRAIN, f'{kind}, which are written when a training needs them'
     try:
         with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'), \
                 contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells how long it took

@@ -4,10 +4,12 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import Layers, distiller_config, spec_from_config
 from autokd_mm.registry import MODELS
 from autokd_mm.space import DistillerSpace, Shapes
-from autokd_mm.space.handcrafted import HANDCRAFTED, NOT_IN_SPACE, WITH_BOXES, handcrafted
+from autokd_mm.space.handcrafted import (HANDCRAFTED, NOT_IN_SPACE, WITH_BOXES, first_params,
+                                         handcrafted)
 
 CONFIGS = Path(__file__).parents[2] / 'configs' / 'distill'
 SUFFIX = '_resnet56_resnet20_cifar10.py'
@@ -98,3 +100,19 @@ def test_what_is_not_a_point_is_refused_with_the_reason(name, message):
     with pytest.raises(ValueError) as info:
         handcrafted(name)
     assert str(info.value).startswith(message) and '\n' not in str(info.value)
+
+
+@pytest.mark.parametrize('item', ['KD', dict(method='KD', logits_weight=2),
+                                  dict(transform='logits_only', logits='kl', logits_temperature=4,
+                                       logits_weight=1)])
+def test_what_the_space_does_not_offer_is_told_with_its_name(item):
+    """The list may be inherited, and the config says nothing of the method."""
+    space = DistillerSpace({}, Shapes(has_logits=False))
+    with pytest.raises(ConfigError) as info:
+        first_params(item, space)
+    told = 'KD' if 'KD' in str(item) else item
+    assert str(info.value).startswith(f"warm_start: {told}: distiller option transform="
+                                      "'logits_only' is not offered here")
+    with pytest.raises(ConfigError, match="^warm_start: 'MDG' is unknown"):
+        first_params('MDG', space)
+    assert first_params('FitNet', DistillerSpace())['transform'] == 'none'

@@ -61,9 +61,15 @@ def test_a_method_of_the_package_by_its_name(tool, tmp_path):
     (['resnet18_8xb32_in1', 'resnet18_8xb32_in1k'], "error: TEACHER: 'resnet18_8xb32_in1' is no "
      'file and no config of an installed package; the nearest are resnet18_8xb32_in1k, '),
     ([PAIR[0], 'search/digits'], 'error: STUDENT: its config is of a '
-     'mmrazor.FrozenTeacherDistill, which has networks in it')])
-def test_mistakes_are_one_line(tool, tmp_path, argv, line):
+     'mmrazor.FrozenTeacherDistill, which has networks in it'),
+    (['weights.pth', PAIR[1]], 'error: TEACHER: Only py/yml/yaml/json type are supported'),
+    ([*PAIR, '--distiller', 'weights.pth'], 'error: --distiller: Only py/yml/yaml/json'),
+    ([*PAIR, '--distiller', 'nowhere.py'], 'error: --distiller: ')])
+def test_mistakes_are_one_line(tool, tmp_path, monkeypatch, argv, line):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'weights.pth').touch()
     with pytest.raises(tool.Ended) as ended:
         tool('make_pair', *argv, '--out', tmp_path / 'pair.py')
     assert ended.value.code == 2 and ended.value.line.startswith(line)
+    assert 'CONFIG' not in ended.value.line
     assert 'Traceback' not in ended.value.err and len(ended.value.lines) == 1

@@ -62,6 +62,8 @@ def test_every_tool_reads_its_config_so(refused, tmp_path, tool_name):
 @pytest.mark.parametrize('option, words', [
     ('model.backbone.type=mmrazor.CifarResNt',
      ["model.backbone.type: 'mmrazor.CifarResNt' is unknown", "'mmrazor.CifarResNet'"]),
+    ('model.type=mmrazor.ImageClassifier',
+     ["model.type: 'mmrazor.ImageClassifier' is unknown", "mean 'mmpretrain.ImageClassifier'?"]),
     ('model.backbone.dept=8', ["model.backbone.dept: 'dept' is unknown", "'depth'"]),
     ('model.neck.dim=7', ['model.neck (GlobalAveragePooling): ', 'dim only support', 'get 7']),
     ('optim_wrapper.optimizer.type=SDG',
@@ -199,3 +201,37 @@ def test_recommend(refused, tmp_path):
                    'train_cfg.sampler.experience.without=[cifar10,digits]',
                    'train_cfg.sampler.experience.file=default')
     assert 'leaves no task' in line
+    line = refused('recommend', 'digits', '--experience', tmp_path / 'none.json')
+    assert line.startswith(f'error: --experience: {tmp_path / "none.json"} cannot be read')
+
+
+DISTILLER = '''
+_base_ = {base!r}
+model = dict(
+    _delete_=True, type='mmrazor.FrozenTeacherDistill',
+    architecture={{{{_base_.model}}}}, teacher={{{{_base_.model}}}},
+    distiller=dict(
+        type='mmrazor.ConfigurableDistiller',
+        student_recorders=dict(feat=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
+        teacher_recorders=dict(feat=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
+        connectors=dict(sf=dict(type='mmrazor.ConvModuleConnector', in_channel=16,
+                                out_channel=24)),
+        distill_losses=dict(loss_byp=dict(type='mmrazor.L2Loss')),
+        loss_forward_mappings=dict(loss_byp=dict(
+            s_feature=dict(from_student=True, recorder='feat', connector='sf'),
+            t_feature=dict(from_student=False, recorder='feat')))))
+'''
+
+
+@pytest.mark.parametrize('debug', [False, True])
+def test_a_distiller_that_cannot_compute(refused, tool, tmp_path, debug):
+    """Written as MMRazor's are; its first training step shows the mistake."""
+    (tmp_path / 'c.py').write_text(DISTILLER.format(base=str(DIGITS)))
+    args = [tmp_path / 'c.py', '--work-dir', tmp_path / 'w']
+    if debug:
+        with pytest.raises(tool.Ended) as ended:
+            tool('train', *args, '--debug')
+        in_order(ended.value.err, 'Traceback', 'compute_distill_losses', 'error: model.distiller')
+        return
+    in_order(refused('train', *args), 'error: model.distiller.distill_losses.loss_byp (L2Loss): ',
+             's_feature is ', 'x24x', 't_feature is ', 'connectors.sf must give 16 channels')

@@ -51,6 +51,14 @@ def test_a_data_set_that_is_not_there():
     assert found.why[0].startswith('proxy: a twentieth of the images (Nothing, which is not here')
 
 
+@pytest.mark.parametrize('kind', ['DigitScenesCoco', 'DigitScenesCityscapes'])
+def test_scenes_are_not_written_to_be_counted(tmp_path, kind):
+    root = tmp_path / 'scenes'
+    found = sizing.count(config(kind=f'mmrazor.{kind}', data_root=str(root)))
+    assert found == (400, f'{kind}, which are written when a training needs them')
+    assert not root.exists()
+
+
 @pytest.mark.parametrize('total, kind, images, held_out', [
     (50000, 'label', 4000, 1000), (1000, 'label', 500, 200), (400, 'boxes', 250, 100),
     (5000, 'boxes', 1200, 200), (2975, 'segmentation', 0.1, 200),
