@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any
+from typing import Any, Callable, Dict
 
 from mmengine.device import get_device
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
@@ -13,7 +13,7 @@ from autokd_mm.optim.of_student import INNER
 
 _AMP, _ON_CPU = 'AmpOptimWrapper', 'mmrazor.CpuAmpOptimWrapper'
 _DTYPES = ('float16', 'bfloat16', 'float32', 'float64')
-_CLIPPING = dict(norm=clip_grad_norm_, value=clip_grad_value_)
+_CLIPPING: Dict[str, Callable[..., Any]] = dict(norm=clip_grad_norm_, value=clip_grad_value_)
 _PLAIN = ('DefaultOptimWrapperConstructor', 'StudentOptimWrapperConstructor')
 
 
