@@ -46,8 +46,8 @@ class Trained:
 
 def show(found, tables):
     """The table of Markdown, and its means as figures."""
-    print('| | ' + ' | '.join(f'{one.epochs} epochs' for one in tables) + ' |\n'
-          + '|---' * (1 + len(tables)) + '|')
+    lines = ['| | ' + ' | '.join(f'{one.epochs} epochs' for one in tables) + ' |',
+             '|---' * (1 + len(tables)) + '|']
     for name in tables[0].names:
         cells = []
         for one in tables:
@@ -56,7 +56,8 @@ def show(found, tables):
             cells.append(' '.join(f'{value:.2f}' for value in seeds) + mean)
             if seeds:
                 found.add(f'{name}, {one.epochs} epochs', statistics.mean(seeds), '%')
-        print(f'| {name} | ' + ' | '.join(cells) + ' |')
+        lines.append(f'| {name} | ' + ' | '.join(cells) + ' |')
+    print('\n'.join(lines))
 
 
 def draw(path, tables):
