@@ -63,7 +63,7 @@ def _check_arguments(loop: type, config: Mapping[str, Any], key: str) -> None:
         return
     own = {name: one for name, one in parameters.items() if name not in _GIVEN}
     for name in config:
-        if name not in ('type', 'by_epoch', *own):
+        if name not in ('type', 'by_epoch', '_scope_', *own):
             raise ConfigError(f'{key}: {nearest(name, own)} (of {loop.__name__})')
     for name, one in own.items():
         if one.default is one.empty and config.get(name) is None:

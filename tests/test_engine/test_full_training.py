@@ -15,6 +15,7 @@ KEY = 'train_cfg.full_training'
     dict(by_epoch=False, max_iters=40000, val_interval=4000), dict(by_epoch=True, max_epochs=12.0),
     dict(type='EpochBasedTrainLoop', max_epochs=12, dynamic_intervals=[(10, 1)]),
     dict(type='mmengine.IterBasedTrainLoop', max_iters=3),
+    dict(type='EpochBasedTrainLoop', max_epochs=12, _scope_='mmdet'),
     dict(type=EpochBasedTrainLoop, max_epochs=1)])
 def test_what_mmengine_takes(config):
     assert check_training(ConfigDict(config), KEY) == config

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.registry import DefaultScope
+
+from autokd_mm.engine.config import load_config
+from autokd_mm.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / 'configs' / 'vanilla' / 'resnet8-w4_digits.py'
@@ -209,7 +213,7 @@ DISTILLER = '''
 _base_ = {base!r}
 model = dict(
     _delete_=True, type='mmrazor.FrozenTeacherDistill',
-    architecture={{{{_base_.model}}}}, teacher={{{{_base_.model}}}},
+    architecture={{{{_base_.model}}}}, teacher={{{{_base_.model}}}}, teacher_ckpt={weights!r},
     distiller=dict(
         type='mmrazor.ConfigurableDistiller',
         student_recorders=dict(feat=dict(type='mmrazor.ModuleOutputs', source='backbone.layer3')),
@@ -226,7 +230,11 @@ model = dict(
 @pytest.mark.parametrize('debug', [False, True])
 def test_a_distiller_that_cannot_compute(refused, tool, tmp_path, debug):
     """Written as MMRazor's are; its first training step shows the mistake."""
-    (tmp_path / 'c.py').write_text(DISTILLER.format(base=str(DIGITS)))
+    weights = str(tmp_path / 'teacher.pth')
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        network = MODELS.build(load_config(str(DIGITS)).model)
+    torch.save(dict(state_dict=network.state_dict()), weights)
+    (tmp_path / 'c.py').write_text(DISTILLER.format(base=str(DIGITS), weights=weights))
     args = [tmp_path / 'c.py', '--work-dir', tmp_path / 'w']
     if debug:
         with pytest.raises(tool.Ended) as ended:
