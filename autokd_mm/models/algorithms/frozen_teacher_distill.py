@@ -3,7 +3,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import inspect
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -12,7 +11,8 @@ from mmrazor.models.algorithms import SingleTeacherDistill
 from mmrazor.models.utils import add_prefix
 from torch import nn
 
-from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.errors import ConfigError
+from autokd_mm.models.algorithms.arguments import check_arguments
 from autokd_mm.models.algorithms.banked_teacher import BankedTeacher
 from autokd_mm.models.algorithms.bare_teacher import with_body
 from autokd_mm.models.algorithms.held_teacher import HeldTeacher
@@ -34,15 +34,6 @@ from autokd_mm.registry import MODELS
 def _sharing(network: Union[BaseModel, Dict[str, Any]], boxes: int) -> BaseModel:
     """A detector, built where it is a config, whose RoI head judges the teacher's boxes too."""
     return share_boxes(MODELS.build(network) if isinstance(network, dict) else network, boxes)
-
-
-def _refuse_unknown(arguments: Dict[str, Any]) -> None:
-    known = [name for base in FrozenTeacherDistill.__mro__ if '__init__' in vars(base)
-             for name, one in inspect.signature(vars(base)['__init__']).parameters.items()
-             if name != 'self' and one.kind == one.POSITIONAL_OR_KEYWORD]
-    for name in arguments:
-        if name not in known:
-            raise ConfigError(f'model: {nearest(name, dict.fromkeys(known))}')
 
 
 @MODELS.register_module()
@@ -110,10 +101,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
                  shared_boxes: Optional[int] = None,
                  start: Optional[Dict[str, Any]] = None,
                  **kwargs: Any) -> None:
-        _refuse_unknown(kwargs)
-        for key, given in dict(kwargs, teacher=teacher, distiller=distiller).items():
-            if given is None and key in ('architecture', 'teacher', 'distiller'):
-                raise ConfigError(f'model.{key} is missing: a distillation needs it')
+        check_arguments(FrozenTeacherDistill, dict(kwargs, teacher=teacher, distiller=distiller))
         if kwargs.pop('teacher_trainable', False):
             raise ConfigError('model.teacher_trainable: FrozenTeacherDistill never trains its '
                               'teacher; use mmrazor.SingleTeacherDistill for that')
