@@ -9,10 +9,11 @@ from mmengine.registry import LOOPS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 
 from autokd_mm.errors import ConfigError, nearest
-from autokd_mm.space.checks import whole_number
+from autokd_mm.space.checks import refuse_unknown, whole_number
 
 _LEAST = dict(max_epochs=1, max_iters=1, val_interval=1, val_begin=0)
-_GIVEN = ('self', 'runner', 'dataloader')  # by the runner
+_GIVEN = ('runner', 'dataloader')  # to a loop by the runner
+_OF_THE_RUNNER = ('type', 'by_epoch', '_scope_')
 
 
 def check_training(config: Any, key: str) -> Dict[str, Any]:
@@ -61,10 +62,8 @@ def _check_arguments(loop: type, config: Mapping[str, Any], key: str) -> None:
     parameters = inspect.signature(loop).parameters
     if any(one.kind == one.VAR_KEYWORD for one in parameters.values()):
         return
-    own = {name: one for name, one in parameters.items() if name not in _GIVEN}
-    for name in config:
-        if name not in ('type', 'by_epoch', '_scope_', *own):
-            raise ConfigError(f'{key}: {nearest(name, own)} (of {loop.__name__})')
-    for name, one in own.items():
-        if one.default is one.empty and config.get(name) is None:
+    refuse_unknown({name: value for name, value in config.items() if name not in _OF_THE_RUNNER},
+                   loop, key)
+    for name, one in parameters.items():
+        if name not in _GIVEN and one.default is one.empty and config.get(name) is None:
             raise ConfigError(f'{key}.{name} is missing: {loop.__name__} needs it')

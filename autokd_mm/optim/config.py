@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import copy
 import inspect
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Mapping
 
 from mmengine.device import get_device
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
@@ -52,7 +52,10 @@ def check_clipping(clip_grad: Any) -> None:
     """
     if not clip_grad:
         return
-    key, kind = 'optim_wrapper.clip_grad', clip_grad.get('type', 'norm')
+    key = 'optim_wrapper.clip_grad'
+    if not isinstance(clip_grad, Mapping):
+        raise ConfigError(f'{key}={clip_grad!r}: must be a dict such as dict(max_norm=35)')
+    kind = clip_grad.get('type', 'norm')
     if kind not in _CLIPPING:
         raise ConfigError(f'{key}.type: {nearest(kind, _CLIPPING)}')
     names = [name for name in inspect.signature(_CLIPPING[kind]).parameters

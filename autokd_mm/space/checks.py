@@ -8,8 +8,12 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from autokd_mm.errors import ConfigError, nearest
 
 
-def refuse_unknown(arguments: Mapping[str, Any], function: Callable[..., Any]) -> None:
-    """Refuse ``train_cfg`` keys that the loop does not have.
+def refuse_unknown(arguments: Mapping[str, Any], function: Callable[..., Any],
+                   key: str = 'train_cfg') -> None:
+    """Refuse keys that a loop does not have.
+
+    Args:
+        key: under which they stand.
 
     Raises:
         ConfigError: names the nearest that it has.
@@ -19,7 +23,7 @@ def refuse_unknown(arguments: Mapping[str, Any], function: Callable[..., Any]) -
              and name not in ('self', 'runner', 'dataloader')]
     for name in arguments:
         if name not in valid:
-            raise ConfigError(f'train_cfg: {nearest(name, valid, shown=len(valid))}')
+            raise ConfigError(f'{key}: {nearest(name, valid, shown=len(valid))}')
 
 
 def read_settings(key: str, config: Any, settings: Any) -> Optional[Dict[str, Any]]:

@@ -151,6 +151,7 @@ def test_keys_of_no_parameter():
     (dict(max_nrm=5), "optim_wrapper.clip_grad: 'max_nrm' is unknown, did you mean 'max_norm'"),
     (dict(type='nrom', max_norm=5), "optim_wrapper.clip_grad.type: 'nrom' is unknown"),
     (dict(type='value', max_norm=5), "optim_wrapper.clip_grad: 'max_norm' is unknown"),
+    (5, 'optim_wrapper.clip_grad=5: must be a dict such as dict(max_norm=35)'),
     (dict(norm_type=2), 'optim_wrapper.clip_grad.max_norm is missing'), (dict(max_norm=5), ''),
     (dict(type='value', clip_value=1), ''), (dict(max_norm=5, norm_type=2), ''), (None, '')])
 def test_clipping(clipping, says):

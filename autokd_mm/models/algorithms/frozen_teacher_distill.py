@@ -120,7 +120,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
                               'model.distiller has none with parameters')
         self._hold_teacher()
         disable_inplace(self.architecture)
-        self._weigh_teacher(isinstance(teacher, dict), teacher_ckpt)
+        self._weigh_teacher(teacher, teacher_ckpt)
         lend_teacher(self.distiller, self.teacher)
         self._start = None if start is None else StartFromTeacher(
             start, self.architecture, self.teacher)

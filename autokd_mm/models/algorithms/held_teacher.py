@@ -1,7 +1,8 @@
 """A teacher that belongs to an algorithm and is none of its modules."""
 from __future__ import annotations
 
-from typing import Any, Dict, List, Sequence, Union
+import re
+from typing import Any, Dict, List, Mapping, Sequence, Union
 
 from mmengine.model import BaseModel
 from torch import nn
@@ -9,6 +10,9 @@ from torch import nn
 from autokd_mm.models.algorithms.teacher import load_teacher
 from autokd_mm.models.algorithms.teachers import Teachers
 from autokd_mm.models.distillers import disable_inplace
+
+# Keys under which configs name weights: pretrained, checkpoint, checkpoint_path, teacher_ckpt ...
+_WEIGHTS = re.compile('pretrain|checkpoint|ckpt|weights')
 
 
 class _Held:
@@ -25,7 +29,7 @@ class HeldTeacher(BaseModel):
     """Holds :attr:`teacher` beside the modules, in evaluation mode for good; copies share it.
 
     Attributes:
-        teacher_is_random: neither a checkpoint nor an ``init_cfg`` gives it weights.
+        teacher_is_random: neither a checkpoint nor its config gives it weights.
     """
 
     @property
@@ -37,25 +41,29 @@ class HeldTeacher(BaseModel):
         """Take the teacher, which MMRazor has made a module, out of the modules."""
         self._held = _Held(self._modules.pop('teacher'))
 
-    def _weigh_teacher(self, from_config: bool,
-                       checkpoint: Union[str, Sequence[Any], None]) -> None:
-        """Give the teacher its weights, or leave that to ``init_weights``."""
-        self._teacher_needs_init = from_config and not getattr(self.teacher, '_is_init', False)
+    def _weigh_teacher(self, given: Any, checkpoint: Union[str, Sequence[Any], None]) -> None:
+        """Give the teacher its weights, or leave that to ``init_weights``.
+
+        Args:
+            given: its config, or the built model.
+        """
+        self._teacher_needs_init = (isinstance(given, dict)
+                                    and not getattr(self.teacher, '_is_init', False))
         disable_inplace(self.teacher)
         if checkpoint:
             load_teacher(self.teacher, checkpoint)
             self._teacher_needs_init = (isinstance(self.teacher, Teachers)
                                         and not all(checkpoint))
         self.teacher_is_random = self._teacher_needs_init and not all(
-            map(_loads_weights, self._without(checkpoint)))
+            map(_names_weights, self._without(given, checkpoint)))
         self.teacher.eval()
 
-    def _without(self, checkpoint: Union[str, Sequence[Any], None]) -> List[nn.Module]:
-        """The networks that no checkpoint was given for."""
+    def _without(self, given: Dict[str, Any], checkpoint: Any) -> List[Any]:
+        """What was given of the networks that have no checkpoint."""
         if not isinstance(self.teacher, Teachers):
-            return [self.teacher]
+            return [given]
         files = checkpoint if isinstance(checkpoint, (list, tuple)) else []
-        return [network for number, network in enumerate(self.teacher.networks())
+        return [one for number, one in enumerate(given['teachers'])
                 if number >= len(files) or not files[number]]
 
     def train(self, mode: bool = True) -> 'HeldTeacher':
@@ -64,11 +72,12 @@ class HeldTeacher(BaseModel):
         return self
 
 
-def _loads_weights(network: nn.Module) -> bool:
-    """Whether an ``init_cfg`` in it reads a file."""
-    for module in network.modules():
-        given = getattr(module, 'init_cfg', None) or []
-        for one in [given] if isinstance(given, dict) else given:
-            if str(one.get('type')).split('.')[-1] in ('Pretrained', 'PretrainedInit'):
-                return True
-    return False
+def _names_weights(config: Any) -> bool:
+    """Whether something in the config of a network may read weights: an ``init_cfg`` of a file, or
+    an argument of timm's and others' wrappers. A network that is built already is as it is."""
+    if isinstance(config, Mapping):
+        return any(_names_weights(value) or bool(value and _WEIGHTS.search(str(key)))
+                   for key, value in config.items())
+    if isinstance(config, (list, tuple)):
+        return any(map(_names_weights, config))
+    return isinstance(config, nn.Module)

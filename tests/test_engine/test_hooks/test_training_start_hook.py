@@ -7,6 +7,7 @@ import torch
 
 from autokd_mm.engine.hooks import TrainingStartHook
 from autokd_mm.errors import CheckpointError, ConfigError
+from autokd_mm.models.algorithms.held_teacher import _names_weights
 from autokd_mm.registry import MODELS
 
 
@@ -128,3 +129,14 @@ def test_a_teacher_that_its_init_cfg_gives_weights_is_taken(parts, place):
     assert not MODELS.build(config).teacher_is_random
     given.init_cfg = [dict(type='Kaiming', layer='Conv2d')]
     assert MODELS.build(config).teacher_is_random
+
+
+@pytest.mark.parametrize('config, names', [
+    (dict(type='TimmClassifier', model_name='resnet18', pretrained=True), True),
+    (dict(type='TimmClassifier', model_name='resnet18', pretrained=False), False),
+    (dict(type='A', backbone=dict(type='B', checkpoint_path='b.pth')), True),
+    (dict(type='A', backbone=[dict(type='B', pretrained=None)], init_cfg=None), False),
+    (torch.nn.Identity(), True)])
+def test_what_may_read_weights_by_itself(config, names):
+    """Wrappers of other packages read them when they are built, and no module shows it."""
+    assert _names_weights(config) is names
