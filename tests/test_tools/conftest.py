@@ -55,6 +55,22 @@ def dense_config(tmp_path):
 
 
 @pytest.fixture
+def write_table(tmp_path):
+    """``write_table(name, head, columns, rows)`` writes a file as tools/benchmarks/make_table.py
+    does; returns its path."""
+
+    def write(name, head, columns, rows):
+        lines = [f'# {json.dumps(head)}', ','.join(columns)]
+        lines += [','.join(map(str, row)) for row in rows]
+        path = tmp_path / f'{name}.csv.gz'
+        with gzip.open(str(path), 'wt') as file:
+            file.write('\n'.join(lines) + '\n')
+        return path
+
+    return write
+
+
+@pytest.fixture
 def table(tmp_path):
     """A file as tools/benchmarks/make_table.py writes it."""
     space = DistillerSpace(SPACE, Shapes(**SHAPES))

@@ -1,5 +1,4 @@
 """tools/benchmarks/epochs.py on tables made up on the spot."""
-import gzip
 import json
 
 import pytest
@@ -10,16 +9,11 @@ METHODS = [dict(transform='logits_only', logits='kl', logits_temperature=4, logi
 
 
 @pytest.fixture
-def table(tmp_path):
+def table(write_table):
     def write(epochs, rows, column='test_metric', methods=METHODS):
         head = dict(proxy=dict(images=100, epochs=epochs), distillers=methods,
                     baseline={'0': {column: 0.5}, '1': {column: 0.6}})
-        lines = [f'# {json.dumps(head)}', f'index,seed,state,{column}']
-        lines += [','.join(map(str, row)) for row in rows]
-        path = tmp_path / f'{epochs}.csv.gz'
-        with gzip.open(str(path), 'wt') as file:
-            file.write('\n'.join(lines) + '\n')
-        return path
+        return write_table(epochs, head, ('index', 'seed', 'state', column), rows)
 
     return write
 

@@ -1,5 +1,4 @@
 """tools/benchmarks/lengths.py on tables made up on the spot."""
-import gzip
 import json
 
 import pytest
@@ -14,20 +13,16 @@ COLUMNS = ('held_out_loss', 'calibrated_loss', 'gap', 'metric')
 
 
 @pytest.fixture
-def table(tmp_path):
+def table(write_table):
     def write(epochs, losses, methods=METHODS):
         def row(loss):
             return dict(zip(COLUMNS, (loss, loss, loss / 2, 1 - loss)))
 
         head = dict(proxy=dict(images=100, epochs=epochs, held_out=100), distillers=methods,
                     baseline={'0': dict(row(0.5), seconds=1)})
-        lines = [f'# {json.dumps(head)}', ','.join(('index', 'seed', 'state', 'seconds') + COLUMNS)]
-        for index, loss in enumerate(losses):
-            lines.append(','.join(map(str, (index, 0, 'complete', 1, *row(loss).values()))))
-        path = tmp_path / f'{epochs}.csv.gz'
-        with gzip.open(str(path), 'wt') as file:
-            file.write('\n'.join(lines) + '\n')
-        return path
+        return write_table(epochs, head, ('index', 'seed', 'state', 'seconds') + COLUMNS,
+                           [(index, 0, 'complete', 1, *row(loss).values())
+                            for index, loss in enumerate(losses)])
 
     return write
 
