@@ -14,16 +14,17 @@ from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_space import LayerwiseSpace, Space
 from autokd_mm.space.layerwise_spec import Spec, spec_from_dict
+from autokd_mm.space.schedules import CONSTANT, SCHEDULE_LEVELS
 from autokd_mm.space.shapes import of_teacher
 from autokd_mm.space.spec import DistillerSpec
 from autokd_mm.space.start import OWN, START_LEVELS
 from autokd_mm.space.teachers import TEACHER_LEVELS, as_named
 
-# What a method of warm_start may be given of its own: where it starts, whom it hears, and other
-# numbers than those that its losses have.
+# What a method of warm_start may be given of its own: where it starts, whom it hears, how its
+# weights change, and other numbers than those that its losses have.
 _NUMBERS = ('temperature', 'feature_weight', 'logits_temperature', 'logits_weight',
             'prediction_weight', 'box_weight')
-_BESIDE_METHOD = (*START_LEVELS, *TEACHER_LEVELS, *_NUMBERS)
+_BESIDE_METHOD = (*START_LEVELS, *TEACHER_LEVELS, *SCHEDULE_LEVELS, *_NUMBERS)
 
 
 def _feature(distance: str, weight: float, transform: str = 'none', intra: str = 'none',
@@ -136,9 +137,11 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
     """A distiller of ``warm_start``.
 
     Args:
-        item: the name of a method, options by level, or ``method`` with a start, a teacher, weights
-            or temperatures of its own (``dict(method='FGD-focal', start='head', start_lr=0.1)``,
-            ``dict(method='KD', logits_teacher='0')``, ``dict(method='CWD', feature_weight=25)``).
+        item: the name of a method, options by level, or ``method`` with a start, a teacher,
+            schedules, weights or temperatures of its own (``dict(method='FGD-focal', start='head',
+            start_lr=0.1)``, ``dict(method='KD', logits_teacher='0')``, ``dict(method='CWD',
+            feature_weight=25, feature_schedule='cosine')``). A weight that the space lets change
+            in one way alone changes in that way where ``item`` does not say.
             Where every layer has its own options and ``item`` names no layer, all layers get the
             same ones; those that do not offer them are left out.
         space: that the search is about.
@@ -153,8 +156,8 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
         method, own = _method(item)
         if isinstance(space, DistillerSpace):
             same = of_teacher(own.get('feature_teacher'), space.shapes).same
-            return replace(handcrafted(method, same), **own)
-        return space.spread([replace(handcrafted(method, one.same), **own)
+            return _with(own, handcrafted(method, same), space)
+        return space.spread([_with(own, handcrafted(method, one.same), space)
                              for one in space.shapes.values()])
     if isinstance(space, LayerwiseSpace):
         spec = spec_from_dict(item)
@@ -200,11 +203,24 @@ def _method(item: Union[str, Mapping[str, Any]]) -> Tuple[str, Dict[str, Any]]:
     return method, own
 
 
+def _with(own: Mapping[str, Any], spec: DistillerSpec, space: Space) -> DistillerSpec:
+    only = {level: space.options[level][0] for level in SCHEDULE_LEVELS
+            if len(space.options[level]) == 1 and space.options[level] != (CONSTANT, )
+            and getattr(spec, _weight(level)) is not None}
+    return replace(spec, **{**only, **own})
+
+
+def _weight(level: str) -> str:
+    """Of which a schedule is."""
+    return level.replace('schedule', 'weight')
+
+
 def _refuse_numbers(method: str, own: Mapping[str, Any]) -> None:
-    """Weights and temperatures of losses that the method does not have."""
+    """Weights, their schedules and temperatures of losses that the method does not have."""
     has = [level for level in _NUMBERS if getattr(handcrafted(method), level) is not None]
     for level, value in own.items():
-        if level in _NUMBERS and level not in has:
+        number = _weight(level) if level in SCHEDULE_LEVELS else level
+        if number in _NUMBERS and number not in has:
             raise ConfigError(f'warm_start: method={method!r} has no {level}, but '
                               f'{" and ".join(has)}')
         if level in _NUMBERS and (isinstance(value, bool) or not isinstance(value, (int, float))):

@@ -11,7 +11,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.space.distiller_space import DistillerSpace
 from autokd_mm.space.layerwise_spec import LayerwiseSpec, Spec
 from autokd_mm.space.offers import Offers
-from autokd_mm.space.options import checked_options
+from autokd_mm.space.options import DEFAULT_OPTIONS, checked_options
 from autokd_mm.space.predictions import without_predictions
 from autokd_mm.space.shapes import Shapes
 from autokd_mm.space.spec import LEFT_OUT, LOGITS_LEVELS, DistillerSpec
@@ -45,6 +45,7 @@ class LayerwiseSpace:
     def __init__(self, options: Optional[Options], shapes: Mapping[str, Shapes],
                  log: Optional[Callable[[str], None]] = None) -> None:
         self.shapes: Dict[str, Shapes] = dict(shapes)
+        self.options = dict(DEFAULT_OPTIONS, **checked_options(options or {}))
         log = log if log is not None else logging.getLogger(__name__).debug
         _refuse_teachers(options or {})
         self._layers = {name: _LayerSpace(name, options, one, log) for name, one in shapes.items()}

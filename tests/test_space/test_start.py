@@ -160,7 +160,32 @@ def test_a_method_is_given_numbers():
         space.params(starting_point(dict(method='CWD', feature_weight=20), space))
 
 
+def test_a_method_is_given_a_schedule():
+    space = DistillerSpace(dict(feature_schedule=['constant', 'cosine']), FITS)
+    fading = replace(HANDCRAFTED['CWD'], feature_weight=25, feature_schedule='cosine')
+    given = dict(method='CWD', feature_weight=25, feature_schedule='cosine')
+    assert starting_point(given, space) == fading and space.params(fading)
+    assert starting_point('CWD', space) == HANDCRAFTED['CWD']
+
+
+@pytest.mark.parametrize('make', [DistillerSpace, lambda options, shapes: LayerwiseSpace(
+    options, dict(a=shapes))])
+def test_a_method_changes_as_the_space_lets_it(make):
+    space = make(dict(feature_schedule='cosine'), FITS)
+    for item in 'CWD', dict(method='CWD', feature_weight=25):
+        found = starting_point(item, space)
+        assert getattr(found, 'layers', [('', found)])[0][1].feature_schedule == 'cosine'
+        assert space.params(found)
+    assert starting_point('KD', DistillerSpace(dict(feature_schedule='cosine'), FITS)) == \
+        HANDCRAFTED['KD']  # it has no features
+    with pytest.raises(ConfigError, match='feature_schedule'):
+        space.params(starting_point(dict(method='CWD', feature_schedule='constant'), space))
+
+
 @pytest.mark.parametrize('item, message', [
+    (dict(method='KD', feature_schedule='cosine'), "warm_start: method='KD' has no "
+                                                   "feature_schedule, but logits_temperature and "
+                                                   "logits_weight"),
     (dict(method='KD', feature_weight=5), "warm_start: method='KD' has no feature_weight, but "
                                           "logits_temperature and logits_weight"),
     (dict(method='AT', temperature=4), "warm_start: method='AT' has no temperature, but "
