@@ -69,9 +69,11 @@ def load(args):
     """The config of ``args``; its work dir is the command line's, the config's, or the stem's."""
     from autokd_mm.cli.shipped import config_file
     from autokd_mm.engine.config import check_writable, load_config
+    from autokd_mm.engine.runner_keys import check_runner_keys
     from autokd_mm.pairs.forms import read_forms
     config = load_config(config_file(args.config), args.cfg_options)
     require(config, args.config, 'model')
+    check_runner_keys(config)
     read_forms(config)
     if args.work_dir:
         config.work_dir = args.work_dir
