@@ -9,6 +9,7 @@ from autokd_mm import experience
 from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.experience import (DEFAULT, load_prior, load_tasks, of_source, of_study, pool, read,
                                   recommend, remember, statistics, write)
+from autokd_mm.experience.sources import samples_of
 from autokd_mm.search import MCTSSampler
 from autokd_mm.space import DistillerSpace, Shapes, level_of
 
@@ -249,3 +250,12 @@ def test_a_level_that_no_earlier_search_has_asked():
     study.optimize(lambda trial: float(space.suggest(trial).start is not None), n_trials=30)
     values = [trial.value for trial in study.trials]
     assert sum(values[15:]) > 12
+
+
+@pytest.mark.parametrize('proxy, samples', [
+    (dict(images=2000, epochs=4, batch_size=64), 8000),
+    (dict(images=28000, epochs=4, batch_size=64, iterations=124), 7936),
+    (dict(images=2000), None), (None, None),
+])
+def test_samples_of_a_proxy(proxy, samples):
+    assert samples_of(proxy) == samples

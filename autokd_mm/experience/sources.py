@@ -83,7 +83,7 @@ def of_table(path: str, name: Optional[str] = None) -> TaskStatistics:
     about.update(file=os.path.basename(path), classes=table.about['shapes'].get('classes'),
                  proxy=_proxy(table.about.get('proxy')), trials=int(table.rewards.size))
     return statistics(name or os.path.basename(path).split('.')[0], paths, list(table.truth),
-                      _samples(table.about.get('proxy')), about)
+                      samples_of(table.about.get('proxy')), about)
 
 
 def of_study(study: Study, name: Optional[str] = None) -> TaskStatistics:
@@ -113,7 +113,7 @@ def of_study(study: Study, name: Optional[str] = None) -> TaskStatistics:
                 default=None)
     began = None if first is None else first.isoformat(timespec='seconds')
     proxy = about.get('proxy') if isinstance(about, dict) else None
-    return statistics(name or study.study_name, paths, rewards, _samples(proxy),
+    return statistics(name or study.study_name, paths, rewards, samples_of(proxy),
                       dict(study=study.study_name, began=began, proxy=_proxy(proxy)))
 
 
@@ -123,10 +123,17 @@ def _path(trial: FrozenTrial) -> List[Option]:
             and isinstance(trial.distributions[name], CategoricalDistribution)]
 
 
-def _samples(proxy: Any) -> Optional[float]:
+def samples_of(proxy: Any) -> Optional[float]:
+    """How many images a run on the proxy sees, counted as often as it sees them.
+
+    Args:
+        proxy: settings as a study or a table has them; ``None`` where it has none.
+    """
     try:
+        if proxy.get('iterations'):
+            return float(proxy['iterations'] * proxy['batch_size'])
         return float(proxy['images'] * proxy['epochs'])
-    except (KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError):
         return None
 
 

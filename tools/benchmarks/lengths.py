@@ -30,15 +30,16 @@ class Length:
     """One table.
 
     Attributes:
-        samples: images x epochs.
+        samples: images x epochs, or steps x batch size.
         held_out: images on which the metric was measured.
         specs, rows: by place in the list.
     """
 
     def __init__(self, path):
+        from autokd_mm.experience.sources import samples_of
         from autokd_mm.space import DistillerSpec
         head, rows = ranking.read(path)
-        self.samples = head['proxy']['images'] * head['proxy']['epochs']
+        self.samples = round(samples_of(head['proxy']))
         self.held_out = head['proxy']['held_out']
         self.specs = [DistillerSpec.from_dict(values) for values in head['distillers']]
         self.rows = {index: ranking.outcome(row) for (index, seed), row in rows.items()
