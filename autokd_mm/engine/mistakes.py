@@ -12,6 +12,7 @@ import os
 from typing import Optional
 
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
@@ -19,7 +20,7 @@ from mmengine.runner import Runner
 from autokd_mm.datasets.unreadable import OF_A_WORKER, own_words, unreadable
 from autokd_mm.engine.refused_config import refused_config
 from autokd_mm.engine.refused_distiller import key_of, refused_distiller
-from autokd_mm.engine.tracebacks import first_line, frames_of, ours
+from autokd_mm.engine.tracebacks import first_line, frames_of, named_in, ours
 from autokd_mm.errors import (AutoKDError, CheckpointError, ConfigError, DataError, UserError,
                               nearest)
 
@@ -29,6 +30,9 @@ _CUT_WRITES = ('PytorchStreamWriter failed', 'basic_ios::clear', 'unexpected pos
 _NO_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
 _HOOK_REFUSALS = (AssertionError, AttributeError, KeyError, NotImplementedError, TypeError,
                   ValueError)
+_DATA_REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+# As a traceback in words has the frame of a pipeline's step.
+_CALLS_A_TRANSFORM = f'File "{BaseTransform.__call__.__code__.co_filename}", line '
 _RESUMES = (Runner.resume.__code__, Runner.load_checkpoint.__code__)
 
 
@@ -88,8 +92,27 @@ def _of_data(error: BaseException) -> Optional[UserError]:
     reads = OF_A_WORKER in str(error) or any(
         frame.f_code is BaseDataset.__getitem__.__code__ for frame in frames_of(error))
     reason = unreadable(error) if reads else ''
-    return DataError(f'dataset: {reason}; is data_root right, and are the files whole?'
-                     ) if reason else None
+    if reason:
+        return DataError(f'dataset: {reason}; is data_root right, and are the files whole?')
+    return _of_a_transform(error)
+
+
+def _of_a_transform(error: BaseException) -> Optional[UserError]:
+    """A step of a pipeline to which the data set gives something else than it takes, such as
+    annotations without masks."""
+    if OF_A_WORKER in str(error):  # of which the text alone is left
+        below = str(error).rpartition(_CALLS_A_TRANSFORM)[2] \
+            if _CALLS_A_TRANSFORM in str(error) else ''
+        if below and not named_in(below):
+            return DataError(f'dataset.pipeline: {str(error).strip().splitlines()[-1][:300]}')
+        return None
+    frames = frames_of(error)
+    at = max((number for number, frame in enumerate(frames)
+              if frame.f_code is BaseTransform.__call__.__code__), default=-1)
+    if at < 0 or not isinstance(error, _DATA_REFUSALS) or any(map(ours, frames[at + 1:])):
+        return None
+    name = type(frames[at].f_locals['self']).__name__
+    return DataError(f'dataset.pipeline ({name}): {first_line(error)}')
 
 
 def _of_a_checkpoint(error: BaseException) -> Optional[UserError]:

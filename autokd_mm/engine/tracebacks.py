@@ -21,6 +21,11 @@ def ours(frame: FrameType) -> bool:
     return os.path.abspath(frame.f_code.co_filename).startswith(_PACKAGE)
 
 
+def named_in(text: str) -> bool:
+    """Whether a traceback in words has a file of this package."""
+    return f'File "{_PACKAGE}' in text
+
+
 def first_line(error: BaseException) -> str:
     """Name and text of an exception in one short line; a KeyError's text is only the key."""
     text = str(error).strip()

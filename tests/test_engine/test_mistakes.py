@@ -5,8 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from mmcv.transforms import BaseTransform
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader, Dataset
 
 from autokd_mm.engine.mistakes import innermost, mistake
 from autokd_mm.errors import (CandidateFailed, CheckpointError, ConfigError, DataError,
@@ -48,6 +50,29 @@ def test_of_a_dataloaders_worker():
     assert str(mistake(ConfigError(text))) == 'key: words'
     text = text.replace('autokd_mm.errors.ConfigError: key: words', 'KeyError: 1')
     assert mistake(KeyError(text)) is None
+
+
+class NeedsMasks(BaseTransform):
+
+    def transform(self, results):
+        return results['masks']
+
+
+class Images(Dataset):
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return NeedsMasks()(dict(index=index))
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_a_step_of_the_pipeline_that_misses_something(workers):
+    found = mistake(raised(lambda: list(DataLoader(Images(), num_workers=workers))))
+    assert isinstance(found, DataError) and str(found).startswith('dataset.pipeline')
+    assert str(found).endswith("KeyError: 'masks'")
+    assert workers or 'NeedsMasks' in str(found)
 
 
 def test_memory():
