@@ -28,9 +28,21 @@ def random_batch(seed, n, most=5):
     return boxes, images, batch
 
 
+def stands_for(size, batch):
+    """The pixels of a map: its cells times the stride with which the batch has that many of them,
+    a power of two where there is one; the batch where no stride leads there."""
+    fits = [stride for stride in range(1, 2 * max(batch) + 1)
+            if all(-(-side // stride) == cells for side, cells in zip(batch, size))]
+    if not fits:
+        return batch
+    stride = next((one for one in fits if math.log2(one).is_integer()), fits[0])
+    return size[0] * stride, size[1] * stride
+
+
 def on_map(box, image, batch, size):
     """(x1, y1, x2, y2) in cells, clipped to the image; None for what is outside of it."""
     height, width = image
+    batch = stands_for(size, batch)
     x1, y1, x2, y2 = (Fraction(float(value)) for value in box)
     if not (x1 <= x2 and y1 <= y2 and x2 > 0 and y2 > 0 and x1 < width and y1 < height):
         return None
@@ -50,6 +62,7 @@ def masks(boxes, images, batch, size):
     """FGD's masks: 1 / (h_r w_r) of the smallest box, and 1 / N_bg, both N x H x W."""
     foreground = np.zeros((len(boxes), ) + size)
     background = np.zeros_like(foreground)
+    whole = stands_for(size, batch)
     for n, (of_image, image) in enumerate(zip(boxes, images)):
         for box in of_image.tolist():
             cells = on_map(box, image, batch, size)
@@ -62,7 +75,7 @@ def masks(boxes, images, batch, size):
                     foreground[n, i, j] = max(foreground[n, i, j],
                                               1 / (len(rows) * len(columns)))
         free = [(i, j) for i in range(size[0]) for j in range(size[1])
-                if i * batch[0] < image[0] * size[0] and j * batch[1] < image[1] * size[1]
+                if i * whole[0] < image[0] * size[0] and j * whole[1] < image[1] * size[1]
                 and foreground[n, i, j] == 0]
         for i, j in free:
             background[n, i, j] = 1 / len(free)
@@ -112,7 +125,7 @@ def instances(feature, boxes, images, batch, side=7):
     size, result = feature.shape[2:], []
     for n, (of_image, image) in enumerate(zip(boxes, images)):
         rows, columns = (min(max(math.ceil(Fraction(pixels * cells, whole)), 1), cells)
-                         for pixels, cells, whole in zip(image, size, batch))
+                         for pixels, cells, whole in zip(image, size, stands_for(size, batch)))
         crop = feature[n, :, :rows, :columns]
         for box in of_image.tolist():
             cells = on_map(box, image, batch, size)

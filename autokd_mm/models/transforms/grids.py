@@ -19,7 +19,8 @@ Size = Tuple[int, int]
 def stride_of(cells: Size, image: Size) -> Optional[int]:
     """The stride of a map in pixels; ``None`` where none leads to that many cells.
 
-    Where several do, one that divides the sides, else a power of two, else the smallest.
+    Where several do, a power of two, as the strides of pyramids are; else the smallest, which
+    divides the sides if one of them does.
 
     Args:
         cells: (rows, columns) of the map.
@@ -30,10 +31,17 @@ def stride_of(cells: Size, image: Size) -> Optional[int]:
                for side, count in zip(image, cells))
     if low > high:
         return None
-    if all(count * low == side for side, count in zip(image, cells)):
-        return low
     power = 1 << (low - 1).bit_length()
     return power if power <= high else low
+
+
+def covered(cells: Size, image: Size) -> Size:
+    """(height, width) in pixels for which a map stands: the last cells may reach beyond the image.
+
+    Args: as :func:`stride_of`.
+    """
+    stride = stride_of(cells, image)
+    return (cells[0] * stride, cells[1] * stride) if stride else image
 
 
 def averaged(feature: Tensor, strides: Tuple[int, int], images: Optional[Sequence[Size]] = None,

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError
+from autokd_mm.models.numbers import above_zero, is_number
 from autokd_mm.models.transforms.tensors import (autocasts, block_size, blocks, checked_pair,
                                                  full_precision)
 from autokd_mm.registry import MODELS
@@ -43,10 +44,7 @@ class AttentionMaskTransform(nn.Module):
 
     def __init__(self, temperature: float = 0.5) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ConfigError(f'AttentionMaskTransform.temperature must be above 0, got '
-                              f'{temperature}')
-        self.temperature = temperature
+        self.temperature = above_zero('AttentionMaskTransform.temperature', temperature)
 
     @torch.no_grad()
     def mask(self, student: Tensor, teacher: Tensor) -> Tuple[Tensor, Tensor]:
@@ -117,9 +115,9 @@ class RandomMaskTransform(nn.Module):
         if not isinstance(channels, int) or channels < 1:
             raise ConfigError(f'RandomMaskTransform.channels must be the number of channels of the '
                               f'teacher, got {channels!r}')
-        if not 0 < mask_ratio < 1:
+        if not is_number(mask_ratio) or not 0 < mask_ratio < 1:
             raise ConfigError(f'RandomMaskTransform.mask_ratio must be between 0 and 1, got '
-                              f'{mask_ratio}')
+                              f'{mask_ratio!r}')
         self.channels = channels
         self.mask_ratio = mask_ratio
         self.generation = nn.Sequential(

@@ -3,8 +3,8 @@
 Images of different sizes are padded on the right and below to the size of their batch. A map of
 H x W stands for the whole batch of that size, so an image of height h in a batch of height b covers
 the first ceil(h H / b) rows; the same holds for columns. Where the last cell of the map reaches
-beyond the batch, H = ceil(b / s) for a stride s, losses take the first ceil(h / s) rows, as many as
-the image has alone.
+beyond the batch, H = ceil(b / s) for a stride s, it is the first ceil(h / s) rows, as many as the
+image has alone.
 """
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from autokd_mm.models.transforms.grids import Size, stride_of
+from autokd_mm.models.transforms.grids import Size, covered
 
 
 def cells_of(image: Size, batch: Size, size: Size) -> Size:
@@ -59,8 +59,7 @@ class BatchSizes:
 
     def cells(self, size: Size) -> List[Size]:
         """Rows and columns of a map of ``size`` that belong to each of the images."""
-        stride = stride_of(size, self.batch)
-        batch = (size[0] * stride, size[1] * stride) if stride else self.batch
+        batch = covered(size, self.batch)
         return [cells_of(image, batch, size) for image in self.images]
 
     def positions(self, feature: Tensor) -> Optional[Tuple[Tensor, ...]]:

@@ -1,6 +1,7 @@
 """The regions of detection: foreground and background weighted by boxes, or pooled instances.
 
-Boxes are (x1, y1, x2, y2) in pixels of the padded batch. On a map of H x W they are scaled by
+Boxes are (x1, y1, x2, y2) in pixels of the padded batch. On a map of H x W they are divided by its
+stride, where there is one (see :mod:`autokd_mm.models.transforms.padding`), else scaled by
 W / batch width and H / batch height; cell (i, j) of the map covers [j, j + 1] x [i, i + 1].
 """
 import math
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from torchvision.ops import roi_align
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.transforms.padding import Size, cells_of, on_device
+from autokd_mm.models.transforms.grids import Size, covered
+from autokd_mm.models.transforms.padding import cells_of, on_device
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
 from autokd_mm.space.shapes import INSTANCE_SIDE
@@ -35,7 +37,7 @@ class BatchBoxes:
 
     def image_on(self, index: int, size: Size) -> Size:
         """Rows and columns of a map of ``size`` that hold any of the image, not only padding."""
-        return cells_of(self.images[index], self.batch, size)
+        return cells_of(self.images[index], covered(size, self.batch), size)
 
     def boxes_on(self, index: int, size: Size, device: torch.device) -> Tuple[Tensor, Tensor]:
         """The boxes of one image in cells of a map of ``size``, clipped to the image.
@@ -50,7 +52,8 @@ class BatchBoxes:
         # for new_tensor, not for new_full.)
         x, y = (boxes[:, axis::2].clamp(0, side) * cells / boxes.new_full((), whole)
                 for axis, side, cells, whole in
-                zip((0, 1), self.images[index][::-1], size[::-1], self.batch[::-1]))
+                zip((0, 1), self.images[index][::-1], size[::-1],
+                    covered(size, self.batch)[::-1]))
         return torch.stack((x, y), 2).flatten(1), self._there(boxes, index)
 
     def _there(self, boxes: Tensor, index: int) -> Tensor:

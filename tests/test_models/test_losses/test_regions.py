@@ -11,7 +11,7 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError, DegenerateBatchWarning
 from autokd_mm.models.losses import FeatureLoss
-from autokd_mm.models.losses.feature_loss import DISTANCES, INTERS, INTRAS, TRANSFORMS
+from autokd_mm.models.losses.operations import DISTANCES, INTERS, INTRAS, TRANSFORMS
 from autokd_mm.models.transforms import BatchBoxes
 from autokd_mm.registry import MODELS
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from autokd_mm.models.transforms.grids import averaged, stride_of
+from autokd_mm.models.transforms.grids import averaged, covered, stride_of
 
 
 def by_pixels(feature, strides, image):
@@ -59,3 +59,17 @@ def test_half_precision_and_gradients():
     ((1, 1), (64, 32), 64), ((3, 5), (9, 30), None), ((8, 4), (16, 16), None)])
 def test_the_stride_of_a_map(cells, image, stride):
     assert stride_of(cells, image) == stride
+
+
+@pytest.mark.parametrize('side, stride', [(480, 64), (288, 128), (96, 64), (192, 128), (416, 128),
+                                          (800, 64), (1333, 128), (224, 16)])
+def test_the_strides_of_pyramids_are_powers_of_two(side, stride):
+    """Where 8 cells of 60 pixels are 480, too, it is the 64 of a feature pyramid."""
+    cells = -(-side // stride)
+    assert stride_of((cells, cells), (side, side)) == stride
+    assert covered((cells, cells), (side, side)) == (cells * stride, cells * stride)
+
+
+def test_patches_of_other_sizes():
+    assert stride_of((16, 16), (224, 224)) == 14 and covered((16, 16), (224, 224)) == (224, 224)
+    assert stride_of((3, 7), (10, 11)) is None and covered((3, 7), (10, 11)) == (10, 11)

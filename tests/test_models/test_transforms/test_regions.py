@@ -61,6 +61,15 @@ def test_each_box_weighs_1_and_all_background_its_weight():
     assert weights[3, 3] == 1 and float(weights.sum()) == pytest.approx(2.5)
 
 
+def test_weights_end_where_the_crop_of_an_image_does():
+    """13 cells of stride 64 are 832 pixels: an image of 448 has seven rows, as it has alone, and
+    a box in the last of them lies there."""
+    boxes = one_image([[0, 384, 64, 448]], image=(448, 800), batch=(800, 800))
+    weights = weights_of(boxes, (13, 13), 0.5)
+    assert weights[6, 0] == 1 and float(weights[:7].sum()) == pytest.approx(1.5)
+    assert not weights[7:].any() and boxes.image_on(0, (13, 13)) == (7, 13)
+
+
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_weights_have_the_precision_of_the_feature(dtype):
     transform = shown(ForegroundBackgroundTransform(), one_image([[0, 0, 20, 10]]))
