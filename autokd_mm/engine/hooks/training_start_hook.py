@@ -60,6 +60,7 @@ class TrainingStartHook(Hook):
         dataset = runner.train_dataloader.dataset
         if isinstance(model, FrozenTeacherDistill):
             check_heads(model.architecture, dataset, 'model.architecture')
+            _refuse_nothing_left(runner, model)
             self._check_teachers(runner, model, dataset)
         else:
             check_heads(model, dataset, 'model')
@@ -80,6 +81,16 @@ class TrainingStartHook(Hook):
                 raise CheckpointError(f'teacher_ckpt: {differs}')
             if differs:
                 runner.logger.warning(f'teacher_ckpt: {differs}')
+
+
+def _refuse_nothing_left(runner: Any, model: FrozenTeacherDistill) -> None:
+    """Without the student's own loss a training is nothing but the distillation."""
+    for hook in runner.hooks:
+        stop = getattr(hook, 'stop_epoch', None)
+        if type(hook).__name__ == 'StopDistillHook' and not model.calculate_student_loss \
+                and stop is not None and stop < runner.max_epochs:
+            raise ConfigError(f'custom_hooks.StopDistillHook.stop_epoch={stop}: behind it nothing '
+                              'is left to train, with model.calculate_student_loss=False')
 
 
 def _refuse_longer(runner: Any) -> None:

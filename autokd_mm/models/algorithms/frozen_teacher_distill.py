@@ -23,7 +23,8 @@ from autokd_mm.models.algorithms.teacher_input import TeacherInput
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
 from autokd_mm.models.distillers import (RecordGuard, all_off, bring_to_one_grid, clear_records,
                                          disable_inplace, distill_losses, feed_teacher,
-                                         hear_teacher, hook_to_teacher, lend_teacher, recording,
+                                         hear_teacher, hook_to_teacher, lend_teacher, no_losses,
+                                         recording,
                                          refuse_unknown_sources, runs_teacher, show_samples,
                                          unknown_module)
 from autokd_mm.models.distillers.listening import Modes
@@ -115,9 +116,11 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
             super().__init__(distiller=distiller, teacher_ckpt=None, **networks, **kwargs)
         except AssertionError as error:
             raise self._mistake(error) from None
-        if not self.student_trainable and not any(True for _ in self.distiller.parameters()):
-            raise ConfigError('model.student_trainable=False: then only connectors learn, and '
-                              'model.distiller has none with parameters')
+        if not self.student_trainable:
+            if not any(True for _ in self.distiller.parameters()):
+                raise ConfigError('model.student_trainable=False: then only connectors learn, and '
+                                  'model.distiller has none with parameters')
+            self.architecture.requires_grad_(False)
         self._hold_teacher()
         disable_inplace(self.architecture)
         self._weigh_teacher(teacher, teacher_ckpt)
@@ -199,11 +202,12 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         Raises:
             RuntimeError: a record was overwritten in place; names the layer.
         """
-        if self.distillation_stopped or not self.distiller.loss_forward_mappings:
+        if not self.distiller.loss_forward_mappings:
             return self._student_losses(batch_inputs, data_samples)
-        if all_off(self.distiller):
+        if self.distillation_stopped or all_off(self.distiller):
             losses = self._student_losses(batch_inputs, data_samples)
-            losses.update(self._distill_losses(batch_inputs))
+            # Connectors get a gradient of 0: a distributed training waits for one.
+            losses.update(add_prefix(no_losses(self.distiller, batch_inputs.device), 'distill'))
             return losses
         self._listen()
         try:

@@ -49,6 +49,11 @@ def distill_losses(distiller: Any, device: torch.device) -> Dict[str, Any]:
             else _zero(distiller, name, device) for name in mappings}
 
 
+def no_losses(distiller: Any, device: torch.device) -> Dict[str, Any]:
+    """What :func:`distill_losses` gives where all factors are 0."""
+    return {name: _zero(distiller, name, device) for name in distiller.loss_forward_mappings}
+
+
 def all_off(distiller: Any) -> bool:
     """Whether no loss needs to be computed, and nothing that it would be computed from."""
     factors = _factors(distiller)

@@ -4,6 +4,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Tuple
 
 import torch
+from mmengine.dist import get_world_size
 from mmpretrain.models.heads import DeiTClsHead
 from torch import nn
 
@@ -15,7 +16,8 @@ class DeiTDistillHead(DeiTClsHead):
     """DeiT's classifier, in which the teacher speaks to the distillation token alone.
 
     The labels train ``layers.head`` on the class token. A distiller that records
-    ``layers.head_dist`` trains that on the distillation token; without one it gets no gradient.
+    ``layers.head_dist`` trains that on the distillation token; without one it gets no gradient, in
+    a training of several processes, which wait for one, a gradient of 0.
     Predictions are the mean of both, and ``scores`` gives them to whoever listens. MMPretrain's
     own :class:`DeiTClsHead` trains both with the labels, and warns that it cannot distil; the
     weights have the same names and can be exchanged.
@@ -34,15 +36,20 @@ class DeiTDistillHead(DeiTClsHead):
         self.scores = nn.Identity()
 
     def forward(self, feats: Tuple[List[torch.Tensor]]) -> torch.Tensor:
-        return self._scores(feats)[1]
+        return self._mean(*self._scores(feats))
 
     def loss(self, feats: Tuple[List[torch.Tensor]], data_samples: List[Any],
              **kwargs: Any) -> Dict[str, torch.Tensor]:
-        return self._get_loss(self._scores(feats)[0], data_samples, **kwargs)
+        of_class, of_teacher = self._scores(feats)
+        self._mean(of_class, of_teacher)  # for who listens
+        if get_world_size() > 1:
+            of_class = of_class + of_teacher.flatten()[:0].sum()
+        return self._get_loss(of_class, data_samples, **kwargs)
 
     def _scores(self, feats: Tuple[List[torch.Tensor]]) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Of the class token, and of both."""
+        """Of the class token, and of the distillation token."""
         class_token, distillation_token = self.pre_logits(feats)
-        of_class = self.layers.head(class_token)
-        of_teacher = self.layers.head_dist(distillation_token)
-        return of_class, self.scores((of_class + of_teacher) / 2)
+        return self.layers.head(class_token), self.layers.head_dist(distillation_token)
+
+    def _mean(self, of_class: torch.Tensor, of_teacher: torch.Tensor) -> torch.Tensor:
+        return self.scores((of_class + of_teacher) / 2)

@@ -140,3 +140,14 @@ def test_a_teacher_that_its_init_cfg_gives_weights_is_taken(parts, place):
 def test_what_may_read_weights_by_itself(config, names):
     """Wrappers of other packages read them when they are built, and no module shows it."""
     assert _names_weights(config) is names
+
+
+def test_a_distillation_that_stops_and_leaves_nothing(runner):
+    from mmrazor.engine.hooks import StopDistillHook
+    runner.hooks, runner.max_epochs = [StopDistillHook(stop_epoch=3)], 4
+    TrainingStartHook().before_train(runner)
+    runner.model.calculate_student_loss = False
+    with pytest.raises(ConfigError, match='StopDistillHook.stop_epoch=3: behind it nothing is '):
+        TrainingStartHook().before_train(runner)
+    runner.max_epochs = 3
+    TrainingStartHook().before_train(runner)

@@ -44,6 +44,17 @@ def test_the_students_gradient_has_the_factor(build, batch):
         torch.testing.assert_close(grad, (own[name] + all_of[name]) / 2, rtol=1e-4, atol=1e-6)
 
 
+def test_every_parameter_has_a_gradient_behind_the_stop(build, batch):
+    """Of MMRazor's StopDistillHook, which says so to the algorithm."""
+    model = build().train()
+    calls = calls_of(model.teacher)
+    model.distillation_stopped = True
+    losses = step(model, batch)
+    assert not calls and float(losses['distill.loss_feature'].detach()) == 0
+    connectors = list(model.distiller.connectors.parameters())
+    assert connectors and all(not value.grad.any() for value in connectors)
+
+
 def test_every_parameter_has_a_gradient_whatever_is_off(build, batch):
     """A distributed training waits for them; the teacher runs only as long as it is heard."""
     model = build().train()

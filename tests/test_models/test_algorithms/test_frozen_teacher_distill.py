@@ -80,6 +80,7 @@ def test_without_a_loss_of_the_student(build, batch):
     model = build(calculate_student_loss=False, student_trainable=False).train()
     sum(step(model, batch).values()).backward()
     assert all(parameter.grad is None for parameter in model.student.parameters())
+    assert not any(parameter.requires_grad for parameter in model.student.parameters())
     assert all(parameter.grad is not None for parameter in model.distiller.connectors.parameters())
 
 
@@ -237,7 +238,10 @@ def test_the_teacher_does_not_run_once_distillation_has_stopped(build, batch):
     run.epoch = 1
     hook.before_train_epoch(run)
     for _ in range(2):
-        assert set(step(model, batch)) == {'student.loss'} and len(calls) == 1
+        losses = step(model, batch)
+        assert len(losses) == 3 and len(calls) == 1
+        assert {name: float(loss) for name, loss in losses.items() if 'distill' in name} == {
+            name: 0. for name in losses if 'distill' in name}
     # Nothing is kept of the steps.
     assert not any(guard._versions for guard in model._guards)
     assert not any(recorder.data_buffer for recorder in

@@ -32,6 +32,16 @@ def test_labels_train_the_class_token_only(head):
     assert head.layers.head_dist.weight.grad is None
 
 
+def test_several_processes_wait_for_a_gradient(head, monkeypatch):
+    from autokd_mm.models.heads import deit_distill_head
+    alone = head.loss(FEATS, SAMPLES)['loss']
+    monkeypatch.setattr(deit_distill_head, 'get_world_size', lambda: 2)
+    loss = head.loss(FEATS, SAMPLES)['loss']
+    assert torch.equal(loss, alone)
+    loss.backward()
+    assert not head.layers.head_dist.weight.grad.any()
+
+
 def test_the_distillation_token_is_heard_while_the_loss_is_computed(head):
     heard = {}
     head.layers.head_dist.register_forward_hook(lambda m, i, out: heard.update(dist=out))
