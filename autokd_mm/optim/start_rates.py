@@ -13,6 +13,8 @@ from autokd_mm.optim.of_student import PREFIX
 # In a key's options: which are of a start, and with which factor. Optimisers keep it and do nothing
 # with it.
 MARK = 'start_lr'
+# A least rate of less than this share of the rate hardly shows in a part that learns at a tenth.
+_LITTLE = 0.01
 _PLAIN = (None, 'DefaultOptimWrapperConstructor')
 
 
@@ -20,7 +22,8 @@ def rates_fault(optim_wrapper: Any, param_scheduler: Any = None) -> Optional[str
     """Why an optimiser cannot give a part of the network another rate; ``None`` if it can.
 
     Args:
-        param_scheduler: of the config: one that sets the same rates for all parts takes them away.
+        param_scheduler: of the config: one that sets the same rates for all parts, or draws them
+            all to the same least one, takes them away.
     """
     constructor = optim_wrapper.get('constructor')
     if (None if constructor is None else name_of(constructor)) not in _PLAIN:
@@ -31,6 +34,10 @@ def rates_fault(optim_wrapper: Any, param_scheduler: Any = None) -> Optional[str
     for scheduler in given:
         if name_of(scheduler.get('type')).startswith('OneCycle'):
             return f'param_scheduler: {name_of(scheduler["type"])} gives all parts one rate'
+        least, rate = scheduler.get('eta_min'), optim_wrapper['optimizer']['lr']
+        if isinstance(least, (int, float)) and least > _LITTLE * rate:
+            return (f'param_scheduler: eta_min={least:g} of {name_of(scheduler["type"])} is the '
+                    'least rate of all parts alike')
     return None
 
 

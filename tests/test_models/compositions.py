@@ -2,7 +2,7 @@
 import itertools
 
 from autokd_mm.models.losses import FeatureLoss
-from autokd_mm.models.losses.feature_loss import DISTANCES, INTERS, INTRAS, TRANSFORMS
+from autokd_mm.models.losses.operations import DISTANCES, INTERS, INTRAS, TRANSFORMS
 
 
 def legal(channels):

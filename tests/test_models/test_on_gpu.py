@@ -8,7 +8,7 @@ from pretend_device import pretend_cuda
 
 from autokd_mm.models.connectors import ConvConnector, IdentityConnector
 from autokd_mm.models.losses import LOGITS_DISTANCES, FeatureLoss, LogitsLoss
-from autokd_mm.models.losses.feature_loss import REGIONS
+from autokd_mm.models.losses.operations import REGIONS
 from autokd_mm.models.transforms.padding import BatchSizes
 from autokd_mm.models.transforms.regions import BatchBoxes
 

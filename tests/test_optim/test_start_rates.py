@@ -110,3 +110,14 @@ def test_a_schedule_that_gives_all_parts_one_rate():
     assert rates_fault(config, one_cycle) == said
     assert rates_fault(config, [dict(type='LinearLR'), one_cycle]) == said
     assert rates_fault(config, [dict(type='LinearLR')]) is None
+
+
+def test_a_schedule_that_draws_all_parts_to_one_rate():
+    config, annealed = dict(optimizer=SGD), dict(type='CosineAnnealingLR', T_max=10)
+    least = SGD['lr'] / 2
+    assert rates_fault(config, dict(annealed, eta_min=least)) == (
+        f'param_scheduler: eta_min={least:g} of CosineAnnealingLR is the least rate of all parts '
+        'alike')
+    assert rates_fault(config, dict(annealed, eta_min_ratio=0.5)) is None
+    # As mmseg's PolyLR has it: a hundredth.
+    assert rates_fault(config, dict(type='PolyLR', eta_min=SGD['lr'] / 100)) is None

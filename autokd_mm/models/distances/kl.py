@@ -4,8 +4,8 @@ from typing import Any, Optional, Tuple
 import torch
 from torch import Tensor
 
-from autokd_mm.errors import ConfigError
 from autokd_mm.models.distances.base import Distance
+from autokd_mm.models.numbers import above_zero
 from autokd_mm.models.transforms.tensors import block_size, blocks
 from autokd_mm.registry import MODELS
 
@@ -85,9 +85,7 @@ class KLDistance(Distance):
 
     def __init__(self, temperature: float = 1.0, inter: str = 'none') -> None:
         super().__init__(inter)
-        if not temperature > 0:
-            raise ConfigError(f'KLDistance.temperature must be above 0, got {temperature}')
-        self.temperature = float(temperature)
+        self.temperature = above_zero('KLDistance.temperature', temperature)
 
     def compared(self, n: int, c: int, h: int, w: int, patches: int = 1) -> Tuple[int, str]:
         if self.inter == 'none':

@@ -6,6 +6,7 @@ of one point as if the stride were 1: no loss has to know an anchor.
 """
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from autokd_mm.errors import ConfigError, nearest
+from autokd_mm.models.numbers import is_number
 
 # What mmdet's coder lets width and height of an anchor be multiplied by, at most.
 _LARGEST = abs(math.log(16 / 1000))
@@ -49,6 +51,26 @@ class BoxCoding:
         self.type, self.activation = type, activation
         self.means, self.stds = tuple(map(float, means)), tuple(map(float, stds))
         self.bins = bins
+
+    @classmethod
+    def from_config(cls, config: Any) -> 'BoxCoding':
+        """
+        Raises:
+            ConfigError: also where it is no dict of these arguments.
+        """
+        if not isinstance(config, Mapping) or 'type' not in config:
+            raise ConfigError(f"BoxesLoss.coding={config!r}: must be a dict with a type, such as "
+                              "dict(type='delta')")
+        names = list(inspect.signature(cls).parameters)
+        for name in config:
+            if name not in names:
+                raise ConfigError(f'BoxesLoss.coding: {nearest(name, names)}')
+        for name in ('means', 'stds'):
+            value = config.get(name, (0.0, ) * 4)
+            if not isinstance(value, (list, tuple)) or len(value) != 4 or \
+                    not all(map(is_number, value)):
+                raise ConfigError(f'BoxesLoss.coding.{name}={value!r}: must be four numbers')
+        return cls(**config)
 
     @property
     def numbers(self) -> int:

@@ -10,7 +10,7 @@ from autokd_mm.models.losses.box_coding import BoxCoding, giou
 from autokd_mm.models.losses.levels import (BOXES, CLASSES, QUALITY, confidence, hears_levels,
                                             in_images, joined, level_maps, over, probabilities,
                                             settled)
-from autokd_mm.models.losses.weight import checked_weight
+from autokd_mm.models.numbers import above_zero, checked_count, checked_weight
 from autokd_mm.models.transforms.middles import MiddlesInBoxes
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
@@ -71,14 +71,13 @@ class BoxesLoss(SeesSizes, nn.Module):
             raise ConfigError(f'BoxesLoss.distance: {nearest(distance, BOX_DISTANCES)}')
         if by not in BOX_WEIGHTS:
             raise ConfigError(f'BoxesLoss.by: {nearest(by, BOX_WEIGHTS)}')
-        if not temperature > 0:
-            raise ConfigError(f'BoxesLoss.temperature must be above 0, got {temperature}')
-        self.coding = BoxCoding(**coding)
+        self.coding = BoxCoding.from_config(coding)
         if distance == 'kl' and self.coding.bins is None:
             raise ConfigError("BoxesLoss.distance: 'kl' compares distributions, and the boxes are "
                               f"{self.coding.in_words()}; did you mean 'giou'?")
-        self.classes, self.distance, self.by = classes, distance, by
-        self.temperature, self.exclusive = float(temperature), exclusive
+        self.classes = checked_count('BoxesLoss.classes', classes)
+        self.temperature = above_zero('BoxesLoss.temperature', temperature)
+        self.distance, self.by, self.exclusive = distance, by, exclusive
         self.objectness = objectness
         self.region = MiddlesInBoxes() if by == 'foreground' else None
         self.loss_weight = checked_weight('BoxesLoss', loss_weight)

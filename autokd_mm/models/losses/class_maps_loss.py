@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.losses.levels import (CLASSES, QUALITY, confidence, hears_levels, in_images,
                                             joined, level_maps, over, settled)
-from autokd_mm.models.losses.weight import checked_weight
+from autokd_mm.models.numbers import checked_count, checked_weight
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
 
@@ -53,10 +53,8 @@ class ClassMapsLoss(SeesSizes, nn.Module):
         super().__init__()
         if distance not in CLASS_DISTANCES:
             raise ConfigError(f'ClassMapsLoss.distance: {nearest(distance, CLASS_DISTANCES)}')
-        if not isinstance(classes, int) or classes < 1 + (distance == 'kl'):
-            raise ConfigError(f'ClassMapsLoss.classes must be a whole number of at least '
-                              f'{1 + (distance == "kl")}, got {classes!r}')
-        self.classes, self.distance, self.objectness = classes, distance, objectness
+        self.classes = checked_count('ClassMapsLoss.classes', classes, 1 + (distance == 'kl'))
+        self.distance, self.objectness = distance, objectness
         self.loss_weight = checked_weight('ClassMapsLoss', loss_weight)
 
     @hears_levels

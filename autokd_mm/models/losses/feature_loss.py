@@ -1,58 +1,22 @@
 """The loss of one point of the search space on one pair of features."""
 import math
-from typing import Any, Collection, Dict, List, Mapping, Optional, Tuple, Type, Union
+import warnings
+from typing import List, Optional, Tuple
 
 from torch import Tensor, nn
 
-from autokd_mm.errors import ConfigError, nearest
-from autokd_mm.models.distances import (CorrelationDistance, CosineDistance, Distance,
-                                        GramL2Distance, KLDistance, L2Distance,
-                                        LocalCorrelationDistance, PearsonDistance, RKDAngle,
-                                        RKDDistance)
-from autokd_mm.models.losses.weight import checked_weight
-from autokd_mm.models.transforms import (AttentionMaskTransform, ChannelAttentionTransform,
-                                         ForegroundBackgroundTransform, InstancesTransform,
-                                         LocalTransform, MultiScaleTransform, RandomMaskTransform,
-                                         SpatialAttentionTransform, TeacherAttentionMaskTransform)
+from autokd_mm.errors import ConfigError, DegenerateBatchWarning
+from autokd_mm.models.distances import Distance
+from autokd_mm.models.losses.operations import (DEFAULT_BACKGROUND_WEIGHT, DEFAULT_MASK_RATIO,
+                                                DEFAULT_PATCH_GRID, DISTANCES, INTERS, INTRAS,
+                                                REGIONS, TRANSFORMS, Operation, build,
+                                                build_distance, check_name, check_only,
+                                                check_weighted, given)
+from autokd_mm.models.numbers import checked_weight
+from autokd_mm.models.transforms import ForegroundBackgroundTransform, InstancesTransform
 from autokd_mm.models.transforms.padding import SeesSizes, on_device, put_together
 from autokd_mm.models.transforms.tensors import checked_pair, weighted
 from autokd_mm.registry import MODELS
-from autokd_mm.space import rules
-
-TRANSFORMS: Dict[str, Optional[Type[nn.Module]]] = {
-    'none': None,
-    'spatial_attention': SpatialAttentionTransform,
-    'channel_attention': ChannelAttentionTransform,
-    'attention_mask': AttentionMaskTransform,
-    'random_mask': RandomMaskTransform,
-    'teacher_attention_mask': TeacherAttentionMaskTransform,
-}
-REGIONS: Dict[str, Optional[Type[nn.Module]]] = {
-    'all': None,
-    'foreground_background': ForegroundBackgroundTransform,
-    'instances': InstancesTransform,
-}
-INTRAS: Dict[str, Optional[Type[nn.Module]]] = {
-    'none': None,
-    'multi_scale': MultiScaleTransform,
-    'local': LocalTransform,
-}
-DISTANCES: Dict[str, Type[Distance]] = {
-    'l2': L2Distance,
-    'cosine': CosineDistance,
-    'pearson': PearsonDistance,
-    'kl': KLDistance,
-    'gram_l2': GramL2Distance,
-    'rkd_distance': RKDDistance,
-    'rkd_angle': RKDAngle,
-    'correlation': CorrelationDistance,
-    'local_correlation': LocalCorrelationDistance,
-}
-INTERS = ('none', 'sample', 'channel')
-_DEFAULT_MASK_RATIO, _DEFAULT_PATCH_GRID, _DEFAULT_TEMPERATURE = 0.65, 2, 1.0
-_DEFAULT_BACKGROUND_WEIGHT = 0.5
-
-Operation = Union[str, Dict[str, Any]]
 
 
 @MODELS.register_module()
@@ -63,7 +27,7 @@ class FeatureLoss(SeesSizes, nn.Module):
     the intra-spatial transform (the loss is the weighted mean over its parts; parts on which the
     distance says nothing, as a softmax over one position, are left out), and the inter-spatial
     transform, which says what the distance reads as one vector. The formulas are with the modules
-    that the names stand for, the tables of this file.
+    that the names stand for, the tables of ``operations.py``.
 
     What is padding in a batch of images of different sizes is left out, if the sizes are shown
     before the call (``show_samples``): the loss is the mean over the images of what each has on its
@@ -124,11 +88,11 @@ class FeatureLoss(SeesSizes, nn.Module):
         for key, name, table in (('transform', transform, TRANSFORMS), ('intra', intra, INTRAS),
                                  ('inter', inter, INTERS), ('distance', distance, DISTANCES),
                                  ('region', region, REGIONS)):
-            _check_name(key, name, table)
-        _check_only(temperature, 'temperature', 'distance', 'kl', distance)
-        _check_only(mask_ratio, 'mask_ratio', 'transform', 'random_mask', transform)
-        _check_only(patch_grid, 'patch_grid', 'intra', 'local', intra)
-        _check_only(background_weight, 'background_weight', 'region', 'foreground_background',
+            check_name(key, name, table)
+        check_only(temperature, 'temperature', 'distance', 'kl', distance)
+        check_only(mask_ratio, 'mask_ratio', 'transform', 'random_mask', transform)
+        check_only(patch_grid, 'patch_grid', 'intra', 'local', intra)
+        check_only(background_weight, 'background_weight', 'region', 'foreground_background',
                     region)
         self.loss_weight = checked_weight('FeatureLoss', loss_weight)
         if transform == 'channel_attention' and intra in ('multi_scale', 'local'):
@@ -141,21 +105,35 @@ class FeatureLoss(SeesSizes, nn.Module):
             raise ConfigError("FeatureLoss.channels: transform='random_mask' needs the number of "
                               "channels of the teacher's feature")
 
-        self.transform = _build('transform', transform, TRANSFORMS, **_given(
+        self.transform = build('transform', transform, TRANSFORMS, **given(
             transform == 'random_mask', channels=channels,
-            mask_ratio=_DEFAULT_MASK_RATIO if mask_ratio is None else mask_ratio))
-        self.intra = _build('intra', intra, INTRAS, **_given(
+            mask_ratio=DEFAULT_MASK_RATIO if mask_ratio is None else mask_ratio))
+        self.intra = build('intra', intra, INTRAS, **given(
             intra == 'local', crop=distance == 'local_correlation',
-            patch_grid=_DEFAULT_PATCH_GRID if patch_grid is None else patch_grid))
-        self.distance, self.inter = _build_distance(distance, inter, temperature), inter
+            patch_grid=DEFAULT_PATCH_GRID if patch_grid is None else patch_grid))
+        self.distance, self.inter = build_distance(distance, inter, temperature), inter
         if region == 'foreground_background':
-            _check_weighted(transform, inter, distance)
-        self.region = _build('region', region, REGIONS, **_given(
-            region == 'foreground_background', background_weight=_DEFAULT_BACKGROUND_WEIGHT
+            check_weighted(transform, inter, distance)
+        self.region = build('region', region, REGIONS, **given(
+            region == 'foreground_background', background_weight=DEFAULT_BACKGROUND_WEIGHT
             if background_weight is None else background_weight))
+        self._has_compared = False
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = checked_pair(student, teacher, 'FeatureLoss')
+        try:
+            loss = self._loss(student, teacher)
+        except ConfigError as error:
+            # Where images differ in size a batch may have none that is large enough.
+            if not self._has_compared:
+                raise
+            warnings.warn(f'{error}: the loss of such a batch is 0', DegenerateBatchWarning,
+                          stacklevel=2)
+            return self._zero(student)
+        self._has_compared = True
+        return loss
+
+    def _loss(self, student: Tensor, teacher: Tensor) -> Tensor:
         weights = None
         if isinstance(self.region, InstancesTransform):
             whole = student
@@ -225,68 +203,3 @@ class FeatureLoss(SeesSizes, nn.Module):
 
     def extra_repr(self) -> str:
         return f'loss_weight={self.loss_weight}'
-
-
-def _check_name(key: str, name: Operation, table: Collection[str]) -> None:
-    if isinstance(name, dict):
-        only_names = key in ('inter', 'region')
-        if only_names or 'type' not in name:
-            raise ConfigError(f'FeatureLoss.{key}: expects one of {", ".join(table)}'
-                              f'{"" if only_names else " or a dict with a type"}, got {name!r}')
-    elif not isinstance(name, str) or name not in table:
-        raise ConfigError(f'FeatureLoss.{key}: {nearest(name, table)}')
-
-
-def _check_only(value: Optional[float], key: str, level: str, owner: str,
-                chosen: Operation) -> None:
-    if value is not None and chosen != owner:
-        raise ConfigError(f'FeatureLoss.{key} means something only with {level}={owner!r}, got '
-                          f'{value!r} with {level}={chosen!r}')
-
-
-def _check_weighted(transform: Operation, inter: str, distance: Operation) -> None:
-    fault = rules.weights_fault(distance, inter) if isinstance(distance, str) else None
-    if fault:
-        raise ConfigError(f"FeatureLoss.region: 'foreground_background' with inter={inter!r} and "
-                          f'distance={distance!r} {fault}')
-    if transform == 'channel_attention':
-        raise ConfigError("FeatureLoss.region: 'foreground_background' needs a map, but "
-                          "transform='channel_attention' leaves 1 x 1; use 'instances' or 'all'")
-
-
-def _given(condition: bool, **arguments: Any) -> Dict[str, Any]:
-    return arguments if condition else {}
-
-
-def _build(key: str, operation: Operation, table: Mapping[str, Optional[Type[nn.Module]]],
-           **arguments: Any) -> Optional[nn.Module]:
-    if isinstance(operation, dict):
-        return _registered(key, operation)
-    made = table[operation]
-    return None if made is None else made(**arguments)
-
-
-def _registered(key: str, operation: Dict[str, Any]) -> nn.Module:
-    # Bare names are looked up in MMRazor's registry (and MMEngine's above it) whatever the default
-    # scope of the task's config is.
-    with MODELS.switch_scope_and_registry('mmrazor') as registry:
-        name = operation['type']
-        if isinstance(name, str) and registry.get(name) is None:
-            raise ConfigError(f'FeatureLoss.{key}.type: {nearest(name, registry.module_dict)}')
-    return MODELS.build(dict(_scope_='mmrazor', **operation))
-
-
-def _build_distance(distance: Operation, inter: str, temperature: Optional[float]) -> nn.Module:
-    if isinstance(distance, dict):
-        if inter != 'none':
-            raise ConfigError("FeatureLoss.inter: a distance given as a dict brings its own inter, "
-                              f"write it there; got {inter!r}")
-        return _registered('distance', distance)
-    inters: Tuple[str, ...] = tuple(DISTANCES[distance].inters)
-    if inter not in inters:
-        raise ConfigError(f'FeatureLoss.inter: distance={distance!r} needs one of '
-                          f'{", ".join(map(repr, inters))}, got {inter!r}')
-    arguments: Dict[str, Any] = dict(inter=inter) if len(inters) > 1 else {}
-    if distance == 'kl':
-        arguments['temperature'] = _DEFAULT_TEMPERATURE if temperature is None else temperature
-    return DISTANCES[distance](**arguments)

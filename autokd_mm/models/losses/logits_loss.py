@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.distances import KLDistance, PearsonDistance
-from autokd_mm.models.losses.weight import checked_weight
+from autokd_mm.models.numbers import above_zero, checked_weight
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.models.transforms.tensors import checked, full_precision, two_classes, weighted
 from autokd_mm.registry import MODELS
@@ -49,11 +49,9 @@ class LogitsLoss(SeesSizes, nn.Module):
         super().__init__()
         if distance not in LOGITS_DISTANCES:
             raise ConfigError(f'LogitsLoss.distance: {nearest(distance, LOGITS_DISTANCES)}')
-        if not temperature > 0:
-            raise ConfigError(f'LogitsLoss.temperature must be above 0, got {temperature}')
         self.loss_weight = checked_weight('LogitsLoss', loss_weight)
         self.kind = distance
-        self.temperature = float(temperature)
+        self.temperature = above_zero('LogitsLoss.temperature', temperature)
         self.kl = KLDistance(self.temperature) if distance == 'kl' else None
         self.inter = _pearson('none', distance in ('pearson_inter', 'pearson_both'))
         self.intra = _pearson('channel', distance in ('pearson_intra', 'pearson_both'))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from autokd_mm.models.losses.levels import (CLASSES, QUALITY, confidence, hears_levels, in_images,
                                             joined, level_maps, over, settled)
-from autokd_mm.models.losses.weight import checked_weight
+from autokd_mm.models.numbers import checked_count, checked_weight
 from autokd_mm.models.transforms.padding import SeesSizes
 from autokd_mm.registry import MODELS
 
@@ -42,7 +42,8 @@ class QualityLoss(SeesSizes, nn.Module):
     def __init__(self, classes: int, objectness: bool = False, exclusive: bool = False,
                  loss_weight: float = 1.0) -> None:
         super().__init__()
-        self.classes, self.objectness, self.exclusive = classes, objectness, exclusive
+        self.classes = checked_count('QualityLoss.classes', classes)
+        self.objectness, self.exclusive = objectness, exclusive
         self.loss_weight = checked_weight('QualityLoss', loss_weight)
 
     @hears_levels

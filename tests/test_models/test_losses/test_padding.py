@@ -5,7 +5,7 @@ import pytest
 import torch
 from mmengine.structures import InstanceData
 
-from autokd_mm.errors import ConfigError
+from autokd_mm.errors import ConfigError, DegenerateBatchWarning
 from autokd_mm.models.distillers import clear_records, show_samples
 from autokd_mm.models.distillers.regions import batch_sizes
 from autokd_mm.models.losses import FeatureLoss, LogitsLoss
@@ -135,10 +135,16 @@ def test_images_that_are_too_small_are_left_out(maps):
     """A 4 x 4 grid needs four rows; without any such image there is nothing left to say."""
     sizes = BatchSizes(((32, 40), (8, 40), (32, 40), (8, 40)), BATCH)
     loss = FeatureLoss(intra='local', patch_grid=4, distance='cosine')
-    expected = loss(*(feature[[0, 2]] for feature in maps))
-    assert torch.allclose(shown(loss, sizes)(*maps), expected)
     with pytest.raises(ConfigError, match='patch_grid is 4, larger than the 2 x 10 map'):
         shown(loss, BatchSizes(((8, 40), ) * 4, BATCH))(*maps)
+    loss.forget_sizes()
+    expected = loss(*(feature[[0, 2]] for feature in maps))
+    assert torch.allclose(shown(loss, sizes)(*maps), expected)
+    # Once it has said something, a batch of small images does not end a training.
+    with pytest.warns(DegenerateBatchWarning, match='larger than the 2 x 10 map: the loss of such'):
+        student = maps[0].clone().requires_grad_()
+        nothing = shown(loss, BatchSizes(((8, 40), ) * 4, BATCH))(student, maps[1])
+    assert float(nothing.detach()) == 0 and nothing.requires_grad
     with pytest.raises(ValueError, match='sizes of 4 images were shown'):
         shown(loss)(maps[0][:2], maps[1][:2])
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from autokd_mm.models.losses import FeatureLoss
-from autokd_mm.models.losses.feature_loss import DISTANCES, INTERS
+from autokd_mm.models.losses.operations import DISTANCES, INTERS
 from autokd_mm.space import rules
 
 
