@@ -133,6 +133,7 @@ def edited(path, change):
     (lambda e: e.update(format='x'), 'is no experience'),
     (lambda e: e.update(tasks=[]), 'it has no tasks'),
     (lambda e: e['tasks'][0].update(trials=float('nan')), 'NaN is no number'),
+    (lambda e: e['tasks'][0].update(trials=2**70), 'trials are more than a search has'),
     (lambda e: e['tasks'][0].update(trials=3), '3 is not a number of at least 10'),
     (lambda e: e['tasks'][0].update(total=10**9), 'out of range|do not fit|total'),
     (lambda e: e['tasks'][0]['counts'].pop(), 'another size'),
@@ -143,7 +144,7 @@ def edited(path, change):
     (lambda e: e['tasks'][0].update(options=[[1, 2]] * 5), 'an option is of another kind'),
     (lambda e: e['tasks'].__setitem__(0, 7), 'nothing in'),
     (lambda e: e['tasks'][0].update(options=[], counts=[], sums=[]), 'it has no option'),
-], ids=range(14))
+], ids=range(15))
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path, change, what):
     path = str(tmp_path / 'e.json')
     write(path, [task()])
@@ -259,3 +260,21 @@ def test_a_level_that_no_earlier_search_has_asked():
 ])
 def test_samples_of_a_proxy(proxy, samples):
     assert samples_of(proxy) == samples
+
+
+def test_a_database_of_several_searches(monkeypatch):
+    """The name chooses; without one the names are listed."""
+    from autokd_mm.experience import sources
+    storage = optuna.storages.InMemoryStorage()
+    for name, sign in (('a', 1), ('b', -1)):
+        study = optuna.create_study(storage=storage, study_name=f'autokd_mm/{name}',
+                                    direction='maximize')
+        study.optimize(lambda trial, sign=sign: sign * len(
+            DistillerSpace().suggest(trial).in_words()), n_trials=30)
+        optuna.create_study(storage=storage, study_name=f'autokd_mm/{name}/final')
+    monkeypatch.setattr(sources, 'open_to_look', lambda *_: storage)
+    url = 'postgresql://u@h/DB'
+    found = of_source(f'b={url}')
+    assert found.about['study'] == 'autokd_mm/b' and found.name == 'b'
+    with pytest.raises(DataError, match=r'holds 2 studies, not one; NAME=.* takes .* \(a, b\)'):
+        of_source(url)

@@ -95,12 +95,12 @@ def look_for_experience(path):
 def remember(args, config):
     """Add what the search has found out to an experience."""
     from autokd_mm import experience
-    from autokd_mm.errors import DataError
+    from autokd_mm.errors import UserError
     path = experience_of(args)
     name = os.path.splitext(os.path.basename(args.config))[0]
     try:
         task = experience.of_search(config.work_dir, config.train_cfg.get('storage'), name)
-    except DataError as error:
+    except UserError as error:  # the search itself is finished and written
         print(f'nothing to remember: {error}')
         return
     count = experience.remember(path, task)

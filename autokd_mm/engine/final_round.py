@@ -23,6 +23,7 @@ from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.study import study as studies
 from autokd_mm.study.ranking import Standing, best, spec_of
 from autokd_mm.study.rungs import BASELINE, Run, Rungs
+from autokd_mm.study.storage import final_name
 
 _CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
 
@@ -57,7 +58,8 @@ class FinalRound:
         # The value of a run is its task loss: its reward is known when the undistilled student's
         # run with the same seed is, which another worker may be at.
         self.study = optuna.create_study(
-            storage=study._storage, study_name=f'{study.study_name}_final', direction='minimize',
+            storage=study._storage, direction='minimize',
+            study_name=final_name(study.study_name, study._storage.get_all_studies()),
             sampler=optuna.samplers.RandomSampler(seed=0), load_if_exists=True)
 
     def finalists(self, trials: Sequence[FrozenTrial]) -> List[FrozenTrial]:

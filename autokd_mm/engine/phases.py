@@ -14,6 +14,7 @@ from autokd_mm.page import Page
 from autokd_mm.report import export
 from autokd_mm.report.progress import Display, expected_work
 from autokd_mm.report.results import Results
+from autokd_mm.search.sampler import SpaceUsedUp
 from autokd_mm.study import study as studies
 from autokd_mm.study.heartbeat import Heartbeat
 from autokd_mm.study.patience import one_look, patiently
@@ -50,6 +51,7 @@ class Phases:
         self.results, self.display, self.turn, self.say = results, display, turn, say
         self.trials, self.free, self.heartbeat, self.limit = trials, free, heartbeat, limit
         self.page = page
+        self._used_up = False
         heartbeat.watch(study)
         if final is not None:
             heartbeat.watch(final.study)
@@ -115,9 +117,14 @@ class Phases:
             studies.take_up_interrupted(self.study, self.heartbeat.silent())
             done, running = studies.finished_and_running(self.study)
             self._show(done)
-            if self.counted(done) + len(running) >= self.trials:
+            if self._used_up or self.counted(done) + len(running) >= self.trials:
                 return None, done, running
-            trial = self.study.ask()
+            try:
+                trial = self.study.ask()
+            except SpaceUsedUp as error:  # a sampler that is to stop then
+                self._used_up = True
+                self.say(f'{error}: the search ends with {len(done)} trials of {self.trials}')
+                return None, done, running
             trial.set_user_attr(studies.WORKER, studies.worker_name())
             return trial, done, running
 

@@ -34,6 +34,7 @@ FORMAT = 'autokd_mm experience'
 OWN = os.path.join('~', '.autokd_mm', 'experience.json')  # the user's own
 LARGEST = 10 * 10**6  # bytes; that of a hundred tasks is smaller
 _DIGITS = 4  # behind the point
+_MOST_TRIALS = 10**9
 
 
 class Experience(NamedTuple):
@@ -184,6 +185,8 @@ def _fitting(task: Any, left_out: List[str]) -> TaskStatistics:
         raise ValueError('an option stands there twice')
     counts, sums = _matrix(task['counts'], len(options)), _matrix(task['sums'], len(options))
     trials = _number(task['trials'], LEAST)
+    if trials > _MOST_TRIALS:
+        raise ValueError(f'{trials:g} trials are more than a search has')
     alone = np.diag(counts)
     if (counts > np.minimum(alone[:, None], alone) + 1e-9).any() or (alone > trials).any():
         raise ValueError('counts of pairs or options are above those of what they are part of')

@@ -16,7 +16,7 @@ from autokd_mm.search.tabular import Table
 from autokd_mm.space import LEVELS, DistillerSpec, level_of
 from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study.journal import JOURNAL, journal_path
-from autokd_mm.study.storage import open_to_look, study_name
+from autokd_mm.study.storage import is_final, open_to_look, study_name
 
 _SEARCH = 'search'  # user attribute of our studies: what is searched
 # The number of a teacher says nothing to another task.
@@ -52,11 +52,12 @@ def of_search(work_dir: str, storage: Optional[str], name: str) -> TaskStatistic
     """
     backend = open_to_look(work_dir, storage)
     names = [study.study_name for study in backend.get_all_studies()]
-    own = study_name(work_dir, storage)
-    found = [own] if own in names else [one for one in names if not one.endswith('_final')]
+    found = [own for own in (study_name(work_dir, storage), study_name(name, storage))
+             if own in names][:1] or [one for one in names if not is_final(one)]
     if len(found) != 1:
+        listed = ', '.join(one.rpartition('/')[2] for one in found[:12])
         raise DataError(f'STUDY_OR_TABLE: {storage or work_dir} holds {len(found)} studies, not '
-                        'one')
+                        f'one; NAME={storage or work_dir} takes the one of that name ({listed})')
     return of_study(optuna.load_study(storage=backend, study_name=found[0]), name)
 
 

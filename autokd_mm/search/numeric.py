@@ -86,6 +86,7 @@ class Halving:
     def __init__(self, name: str, distribution: Numeric, depth: int, context: str = '') -> None:
         self._name, self._log, self._context = name, distribution.log, context
         self._low, self._step = distribution.low, distribution.step
+        self._high = distribution.high
         self._integer = isinstance(distribution, IntDistribution)
         if self._step is None:
             self._part = Part(distribution.low, distribution.high)
@@ -157,18 +158,26 @@ class Halving:
 
     def _between(self, low: Number, high: Number, share: float) -> float:
         if self._log:
+            if math.isinf(float(high) / float(low)):
+                return math.exp((1 - share) * math.log(low) + share * math.log(high))
             return low * (high / low)**share
+        if math.isinf(float(high) - float(low)):
+            return (1 - share) * low + share * high
         return low + share * (high - low)
 
     def _value(self, place: Number) -> Number:
         value = self._low + place * (self._step or 0)
-        return value if self._integer else float(value)
+        # 3 x 0.1 is more than 0.3.
+        return value if self._integer else min(float(value), float(self._high))
 
     def _words(self, part: Part) -> str:
         low, high = part
         if self._step is not None:
             low, high = self._value(low), self._value(high)
-        return f'{low:.12g}' if low == high else f'{low:.12g}..{high:.12g}'
+        first, last = f'{low:.12g}', f'{high:.12g}'
+        if first == last and low != high:
+            first, last = repr(low), repr(high)
+        return first if low == high else f'{first}..{last}'
 
 
 def is_coarse(distribution: BaseDistribution) -> bool:

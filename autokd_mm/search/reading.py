@@ -1,6 +1,6 @@
 """Single trials: the decisions they stand for, and what they are worth."""
 import math
-from typing import (Any, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union)
+from typing import Any, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
@@ -10,11 +10,21 @@ from autokd_mm.search.numeric import context_of, halving
 from autokd_mm.search.order import Order
 
 INTERRUPTED, REASON = 'interrupted', 'reason'
+UNASKED = 'unasked'  # nothing was left to ask it for: it is not run again
 
 
 def is_accident(trial: FrozenTrial) -> bool:
     """Nobody says why it failed: perhaps it was stopped, or had no memory."""
     return trial.state == TrialState.FAIL and REASON not in trial.user_attrs
+
+
+def is_feasible(trial: FrozenTrial) -> bool:
+    """Whether none of the constraints that Optuna keeps with a trial, of whatever sampler, is above
+    0."""
+    found = list(trial.system_attrs.get('constraints') or ())
+    found += [value for name, value in trial.system_attrs.items()
+              if name.startswith('constraints:')]  # of Optuna 5
+    return all(value <= 0 for value in found)
 
 
 def value_of(trial: FrozenTrial, sign: int) -> Optional[float]:
@@ -51,6 +61,14 @@ def planned(steps: Mapping[str, int], ahead: Sequence[Any], node: Node) -> Itera
         below = branch.children[taken]
 
 
+def different(distribution: CategoricalDistribution) -> Tuple[Any, ...]:
+    """The choices without those that are equal to an earlier one: Optuna takes the earlier."""
+    choices = distribution.choices
+    first = [int(distribution.to_internal_repr(choice)) for choice in choices]
+    return choices if first == list(range(len(first))) else tuple(
+        choices[index] for index in sorted(set(first)))
+
+
 def steps_of(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
            depth: Optional[int] = None, order: Optional[Order] = None
            ) -> Iterator[Optional[Step]]:
@@ -74,7 +92,10 @@ def steps_of(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
         if name in asked or distribution.single():
             continue
         if isinstance(distribution, CategoricalDistribution):
-            yield Step(name, distribution.choices, int(distribution.to_internal_repr(value)))
+            index = int(distribution.to_internal_repr(value))
+            choices = different(distribution)
+            yield Step(name, choices, index if len(choices) == len(distribution.choices)
+                       else choices.index(distribution.choices[index]))
             continue
         number = halving(name, distribution, depth, context_of(decided[:-1])) \
             if depth is not None else None

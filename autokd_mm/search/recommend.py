@@ -12,7 +12,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.search.option_model import OptionModel
-from autokd_mm.search.reading import INTERRUPTED
+from autokd_mm.search.reading import INTERRUPTED, is_feasible
 from autokd_mm.search.study_tree import StudyTree, only_direction
 
 _NOISE = 0.3  # variance of the noise over that of what is a configuration's own
@@ -35,8 +35,8 @@ class Recommendation(NamedTuple):
 
 def leaders(study: Study, shared_name: Optional[Callable[[str], str]] = None
             ) -> List[Recommendation]:
-    """All configurations that were measured to the end, the one with the highest posterior mean
-    (the lowest in a minimisation) first.
+    """All configurations that were measured to the end and break no constraint, the one with the
+    highest posterior mean (the lowest in a minimisation) first.
 
     Args:
         study: with one objective, searched with any sampler.
@@ -53,8 +53,12 @@ def leaders(study: Study, shared_name: Optional[Callable[[str], str]] = None
     view.sync(trials)
     groups: Dict[Any, List[FrozenTrial]] = {}
     for trial in trials:
-        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(INTERRUPTED):
-            groups.setdefault(frozenset(trial.params.items()), []).append(trial)
+        if trial.state == TrialState.COMPLETE and not trial.user_attrs.get(INTERRUPTED) \
+                and is_feasible(trial):
+            # Options may be lists, which have no hash.
+            key = frozenset((name, trial.distributions[name].to_internal_repr(value))
+                            for name, value in trial.params.items())
+            groups.setdefault(key, []).append(trial)
     if not groups:
         return []
     posterior = view.tree.posterior()

@@ -20,7 +20,7 @@ from autokd_mm.search.node import Option, Step
 from autokd_mm.search.numeric import halving
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.prior import Prior
-from autokd_mm.search.reading import REASON
+from autokd_mm.search.reading import INTERRUPTED, REASON, UNASKED, different
 from autokd_mm.search.remembered import prior_of
 from autokd_mm.search.study_tree import StudyTree, only_direction
 
@@ -136,6 +136,8 @@ class MCTSSampler(BaseSampler):
             if not trial.state.is_finished():
                 if self._when_used_up == 'stop' and view.used_up \
                         and not study._thread_local.in_optimize_loop:
+                    for name in (INTERRUPTED, UNASKED):
+                        study._storage.set_trial_user_attr(trial._trial_id, name, True)
                     study._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
                     raise SpaceUsedUp('everything in the space has been tried')
                 view.follow(trial)
@@ -171,7 +173,7 @@ class MCTSSampler(BaseSampler):
             view.shuffled(trial, param_name)
             view.follow(trial)
             if isinstance(param_distribution, CategoricalDistribution):
-                choices = param_distribution.choices
+                choices = different(param_distribution)
                 index = self._choose(study, view, trial, Step(param_name, choices, 0))
                 view.answered(trial, param_name)
                 return choices[index]

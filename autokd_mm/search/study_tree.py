@@ -105,7 +105,8 @@ class StudyTree:
             trial = trials[position]
             if trial.state.is_finished():
                 self._leave(trial)
-                if not self._is_interrupted(trial):
+                # One that was asked nothing says nothing of any option, or of what is left.
+                if not self._is_interrupted(trial) and trial.params:
                     steps = list(self._steps_of(trial))
                     self.tree.add([step for step in steps if isinstance(step, Step)],
                                   value_of(trial, self.sign), None in steps,
@@ -198,8 +199,10 @@ class StudyTree:
     @property
     def used_up(self) -> bool:
         """Nothing new is left in the whole space, what runs included."""
-        return self.tree.root.closed and not unsure(self.tree.root) \
-            and not self.tree.again(self.tree.root, Random(0))[1]
+        root = self.tree.root
+        if not root.branches and not root.visits:
+            return False  # nobody has been asked anything yet
+        return root.closed and not unsure(root) and not self.tree.again(root, Random(0))[1]
 
     def ordinal(self, trial: FrozenTrial) -> int:
         """How many trials come before this one, interrupted ones not counted.

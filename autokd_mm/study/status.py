@@ -15,7 +15,7 @@ from autokd_mm.errors import StudyError
 from autokd_mm.space import spec_from_dict
 from autokd_mm.study import study as studies
 from autokd_mm.study.journal import journal_path
-from autokd_mm.study.storage import database_errors, open_to_look, study_name
+from autokd_mm.study.storage import database_errors, final_name, open_to_look, study_name
 
 PREPARING, SEARCHING, FINAL = 'preparing', 'searching', 'final round'
 FINISHED, STOPPED = 'finished', 'stopped'
@@ -99,12 +99,13 @@ def open_studies(work_dir: str, storage: Optional[str] = None, briefly: bool = F
     backend = open_to_look(work_dir, storage, briefly=briefly)
     name = study_name(work_dir, storage)
     try:
-        names = [study.study_name for study in backend.get_all_studies()]
+        studies_there = backend.get_all_studies()
+        names = [study.study_name for study in studies_there]
         if name not in names and names:
             raise StudyError(f'work_dir: the study in {work_dir} is not one of a search '
                              f'({", ".join(names)})')
         study, final = (optuna.load_study(storage=backend, study_name=one) if one in names else None
-                        for one in (name, f'{name}_final'))
+                        for one in (name, final_name(name, studies_there)))
         if study is not None and len(study.directions) != 1:
             raise StudyError(f'work_dir: the study in {work_dir} is not one of a search (it has '
                              f'{len(study.directions)} objectives)')

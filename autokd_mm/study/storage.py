@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, Optional, Tuple, Type
 from urllib.parse import quote, quote_plus
 
 import optuna
 from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
 
 from autokd_mm.errors import ConfigError, StudyError
 from autokd_mm.study import journal
@@ -97,6 +98,26 @@ def study_name(work_dir: str, storage: Optional[str]) -> str:
     return f'autokd_mm/{os.path.basename(os.path.abspath(work_dir))}'
 
 
+def final_name(search: str, studies: Iterable[Any]) -> str:
+    """Of the study of a search's final round. In a database no other search can have it: a slash
+    is in no name of a folder.
+
+    Args:
+        search: name of the search's study.
+        studies: all that are in the storage. One of an earlier version may be there, whose name
+            could be another search's, which maximises.
+    """
+    name, former = f'{search}/final', f'{search}_final'
+    there = {study.study_name: study.directions for study in studies}
+    own = there.get(former) == [StudyDirection.MINIMIZE] and name not in there
+    return former if own or search == study_name('', None) else name
+
+
+def is_final(name: str) -> bool:
+    """Whether a study is a final round's, by its name."""
+    return name.endswith(('_final', '/final'))
+
+
 def open_storage(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
     """The storage of a search, which bears with a file system or a database that is away.
 
@@ -109,12 +130,7 @@ def open_storage(work_dir: str, storage: Optional[str] = None) -> BaseStorage:
     """
     if storage is None:
         return PatientStorage(journal.open_storage(journal.journal_path(work_dir)))
-    secrets = dict(_secrets.get(storage, {}))
-    url = _parse(storage)
-    url = url.set(drivername=f'postgresql+{_driver(url)}')
-    if 'password' in secrets:
-        url = url.set(password=secrets.pop('password'))
-    url = url.update_query_dict(secrets)
+    url = _whole(storage)
     try:
         # Tables are made by the first to come, one at a time. Connections are not tried before
         # each use: PatientStorage asks again where one has been cut.
@@ -163,6 +179,16 @@ def _parse(storage: Any) -> URL:
     return url
 
 
+def _whole(storage: str) -> URL:
+    """With the driver that is there, and the secrets that :func:`hide_password` took away."""
+    secrets = dict(_secrets.get(storage, {}))
+    url = _parse(storage)
+    url = url.set(drivername=f'postgresql+{_driver(url)}')
+    if 'password' in secrets:
+        url = url.set(password=secrets.pop('password'))
+    return url.update_query_dict(secrets)
+
+
 def _driver(url: URL) -> str:
     return next((name for name in _DRIVERS[url.drivername] if find_spec(name)), '')
 
@@ -207,8 +233,7 @@ def open_to_look(work_dir: str, storage: Optional[str] = None,
             raise StudyError(f'work_dir: there is no {journal.JOURNAL} in {work_dir}; name the '
                              'folder of a search, or --storage where a database holds the study')
         return journal.open_storage(path, journal.Glance(path) if briefly else None)
-    url = _parse(storage)
-    url = url.set(drivername=f'postgresql+{_driver(url)}')
+    url = _whole(storage)
     kind = optuna.storages.RDBStorage
     if briefly:
         from autokd_mm.study.database_glance import DatabaseGlance

@@ -13,6 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.differing import differing
 from autokd_mm.errors import StudyError
+from autokd_mm.search.reading import UNASKED
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import open_storage, study_name
 
@@ -155,6 +156,7 @@ def take_up_interrupted(study: Study, silent: Collection[int] = ()) -> List[int]
     queued = []
     for trial in trials:
         if (trial.state == TrialState.FAIL and trial.user_attrs.get(INTERRUPTED)
+                and not trial.user_attrs.get(UNASKED)
                 and trial.number not in first and trial.number not in copies):
             # What was queued for a trial counts, also where it died before it asked for it.
             params = {**trial.system_attrs.get('fixed_params', {}), **trial.params}

@@ -259,3 +259,21 @@ def test_a_rank_that_is_lost_leaves_its_run_to_others(make):
     with pytest.raises(RankLost):
         phases.final_round()
     assert [trial.state for trial in phases.final.study.trials] == [TrialState.RUNNING]
+
+
+def test_a_sampler_that_is_to_stop_ends_the_trials(make):
+    """Not the search: the final round is run, and nothing is taken up again later."""
+    phases = make(trials=30)
+    phases.study.sampler = MCTSSampler(seed=1, when_used_up='stop')
+    for _ in range(2):
+        phases.search()
+        assert len(studies.finished(phases.study)) == len(NAMES)
+    assert any(f'has been tried: the search ends with {len(NAMES)} trials of 30' in line
+               for line in phases.say.__self__)
+    again = make(trials=30)
+    again.study.sampler = MCTSSampler(seed=1, when_used_up='stop')
+    assert studies.take_up_interrupted(again.study) == []
+    again.search()
+    again.final_round()
+    assert len(studies.finished(again.study)) == len(NAMES)
+    assert len(studies.finished(again.final.study)) == 1 + 2

@@ -5,6 +5,7 @@ import warnings
 from collections import Counter
 from datetime import datetime, timedelta
 
+import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -293,3 +294,42 @@ def test_several_objectives_leave_no_trial_running():
         with pytest.raises(ValueError, match='one objective, this one has 2'):
             call()
     assert [trial.state for trial in study.trials] == [TrialState.FAIL] * 2
+
+
+@POLICIES
+def test_trials_that_were_asked_nothing_use_nothing_up(policy):
+    """A measured baseline, a failure or a pruning before the first question."""
+    study = new_study(seed=0, when_used_up='stop', **policy)
+    study.add_trial(optuna.trial.create_trial(value=0.3))
+    for state in (TrialState.FAIL, TrialState.FAIL, TrialState.FAIL):
+        study.tell(study.ask(), state=state)
+    study.tell(study.ask(), 0.1)
+    study.optimize(asks('x', 'y'), n_trials=30)
+    assert len(set(answer_sets(study.trials)) - {frozenset(), ()}) >= 4
+    asked = [trial for trial in study.trials if trial.params]
+    assert len(asked) == 4
+
+
+@POLICIES
+def test_two_workers_begin_at_once(policy):
+    study = new_study(seed=0, when_used_up='stop', **policy)
+    first, second = study.ask(), study.ask()
+    for trial in (first, second):
+        study.tell(trial, float(trial.suggest_categorical('x', ['a', 'b']) == 'a'))
+    with pytest.raises(SpaceUsedUp):
+        study.ask()
+
+
+@POLICIES
+@pytest.mark.parametrize('choices, number', [(['a', 'a', 'b', 'c'], 3), ([1, True, 2, 1.0], 2)])
+def test_choices_that_are_equal_are_one(policy, choices, number):
+    study = new_study(seed=0, **policy)
+    study.optimize(lambda trial: float(trial.suggest_categorical('x', choices) == 'b')
+                   + trial.suggest_categorical('y', range(4)) / 10, n_trials=4 * number)
+    assert len({(trial.params['x'], trial.params['y']) for trial in study.trials}) == 4 * number
+
+
+def test_numbers_of_numpy_are_numbers():
+    study = optuna.create_study(sampler=MCTSSampler(
+        seed=np.int64(3), draw=np.float32(0.5), n_warmup_trials=np.int32(1)))
+    study.optimize(lambda trial: trial.suggest_categorical('x', [1, 2]), n_trials=2)

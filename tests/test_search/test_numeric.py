@@ -144,3 +144,28 @@ def test_ranges_may_move_from_trial_to_trial():
 
     study.optimize(objective, n_trials=30)
     assert all(trial.params['high'] >= trial.params['low'] for trial in study.trials)
+
+
+@pytest.mark.parametrize('low, high, step', [(0, 0.3, 0.1), (0, 0.7, 0.1), (0.05, 0.95, 0.05)])
+def test_a_grid_ends_where_it_says(low, high, step):
+    study = optuna.create_study(sampler=MCTSSampler(seed=0), direction='maximize')
+    study.optimize(lambda trial: trial.suggest_float('x', low, high, step=step), n_trials=25)
+    assert study.best_params['x'] == high
+    optuna.create_study(direction='maximize').add_trials(study.trials)  # refuses what is outside
+
+
+@pytest.mark.parametrize('suggest', [
+    lambda trial: trial.suggest_int('x', 10**15, 10**15 + 999) - 10**15,
+    lambda trial: (trial.suggest_float('x', 1000., 1000. + 1e-9) - 1000) * 1e12])
+def test_numbers_that_are_close_are_told_apart(suggest):
+    study = optuna.create_study(sampler=MCTSSampler(seed=0), direction='maximize')
+    study.optimize(lambda trial: float(suggest(trial)), n_trials=60)
+    assert sum(trial.value > 500 for trial in study.trials) > 30 and study.best_value > 900
+
+
+@pytest.mark.parametrize('low, high, log', [(-1e308, 1e308, False), (1e-200, 1e200, True)])
+def test_ranges_wider_than_a_number(low, high, log):
+    study = optuna.create_study(sampler=MCTSSampler(seed=0), direction='maximize')
+    study.optimize(lambda trial: trial.suggest_float('x', low, high, log=log) / high, n_trials=20)
+    values = [trial.params['x'] for trial in study.trials]
+    assert all(low <= value <= high for value in values) and len(set(values)) == 20

@@ -81,3 +81,25 @@ def test_what_cannot_be_answered_is_said():
     several = optuna.create_study(directions=['maximize'] * 2, sampler=MCTSSampler())
     with pytest.raises(ValueError, match='one objective'):
         leaders(several)
+
+
+def test_what_breaks_a_constraint_is_not_recommended():
+    """As Optuna's samplers keep it, with a list (before 5) or a name for each."""
+    for key, broken in (('constraints', lambda x: [x - 1.5]), ('constraints:c', lambda x: x - 1.5)):
+        study = optuna.create_study(sampler=MCTSSampler(seed=0), direction='maximize')
+
+        def objective(trial, key=key, broken=broken, study=study):
+            x, y = (trial.suggest_categorical(name, range(4)) for name in 'xy')
+            study._storage.set_trial_system_attr(trial._trial_id, key, broken(x))
+            return x + y
+
+        study.optimize(objective, n_trials=16)
+        assert recommend_best(study).params == dict(x=1, y=3)
+        assert all(one.params['x'] < 2 for one in leaders(study))
+
+
+def test_options_that_have_no_hash():
+    study = optuna.create_study(sampler=MCTSSampler(seed=0), direction='maximize')
+    study.optimize(lambda trial: len(trial.suggest_categorical('x', [[1], [1, 2], [1, 2, 3]])),
+                   n_trials=9)
+    assert recommend_best(study).params == dict(x=[1, 2, 3])

@@ -14,7 +14,8 @@ from autokd_mm.search import MCTSSampler
 from autokd_mm.study import storage as module
 from autokd_mm.study import study as studies
 from autokd_mm.study.ranking import spec_of
-from autokd_mm.study.storage import check_storage, hide_password, open_storage, study_name
+from autokd_mm.study.storage import (check_storage, final_name, hide_password, is_final,
+                                     open_storage, open_to_look, study_name)
 
 URL = 'postgresql://ann:s3cr%2Ft%20x@nowhere.invalid:5/db?sslmode=require'
 SAFE = 'postgresql://ann@nowhere.invalid:5/db?sslmode=require'
@@ -179,3 +180,26 @@ def test_a_search_in_a_database(server, tmp_path, monkeypatch, caplog, capfd):
     out = ''.join(capfd.readouterr()) + caplog.text
     files = [path.read_text(errors='replace') for path in tmp_path.rglob('*') if path.is_file()]
     assert sys.modules['autokd_mm'] and not [t for t in [out, *files] if 'p@ss' in t or 'p%40' in t]
+
+
+def test_who_looks_on_has_the_password_too(config, monkeypatch):
+    """`--remember` reads the study behind a search of hours."""
+    hide_password(config)
+    urls = []
+    monkeypatch.setattr(optuna.storages, 'RDBStorage', lambda url, **more: urls.append(url))
+    open_to_look('work', config.train_cfg.storage)
+    assert urls == [URL.replace('postgresql', 'postgresql+psycopg2').replace('%20', ' ')]
+
+
+def test_no_other_search_has_the_study_of_a_final_round():
+    """A search in the folder `coco_final` has the name that final rounds of `coco` once had."""
+    storage = optuna.storages.InMemoryStorage()
+    mine = study_name('coco', SAFE)
+    optuna.create_study(storage=storage, study_name=study_name('coco_final', SAFE),
+                        direction='maximize')
+    assert final_name(mine, storage.get_all_studies()) == 'autokd_mm/coco/final'
+    older = optuna.storages.InMemoryStorage()
+    optuna.create_study(storage=older, study_name='autokd_mm/coco_final', direction='minimize')
+    assert final_name(mine, older.get_all_studies()) == 'autokd_mm/coco_final'
+    assert final_name(study_name('coco', None), []) == 'autokd_mm_final'
+    assert all(map(is_final, ('autokd_mm/coco/final', 'autokd_mm_final')))
