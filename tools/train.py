@@ -24,8 +24,12 @@ def parse_args():
 
 def resume(config, which):
     """Go on from a checkpoint; where the work dir has none yet, ``load_from`` still counts."""
-    from autokd_mm.engine.resuming import latest_checkpoint
-    last = latest_checkpoint(config.work_dir) if which == 'auto' else which
+    from autokd_mm.engine.resuming import latest_checkpoint, refuse_another_training
+    last = which
+    if which == 'auto':
+        last = latest_checkpoint(config.work_dir)
+        if last is not None:
+            refuse_another_training(config)
     config.resume = last is not None
     if last is not None:
         config.load_from = last
@@ -35,8 +39,13 @@ def train(config, *hooks):
     """Train a config; returns the runner."""
     from mmengine.runner import Runner
 
+    from mmengine.dist import is_main_process
+
     from autokd_mm.engine.hooks import TrainingStartHook
+    from autokd_mm.engine.resuming import remember_training
     from autokd_mm.optim import refusing, usable
+    if is_main_process():
+        remember_training(config)  # before MMEngine builds what it describes
     optim_wrapper = usable(config.optim_wrapper, 'distiller' in config.model)
     runner = Runner.from_cfg(config)
     for hook in (TrainingStartHook(), *hooks):

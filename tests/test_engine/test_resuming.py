@@ -3,8 +3,11 @@ import os
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from autokd_mm.engine.resuming import latest_checkpoint
+from autokd_mm.engine.resuming import (TRAINED, latest_checkpoint, refuse_another_training,
+                                       remember_training)
+from autokd_mm.errors import ConfigError
 
 
 @pytest.fixture
@@ -49,3 +52,26 @@ def test_a_torn_checkpoint_is_not_the_last_one(work):
     assert latest_checkpoint(str(work)) == str(before)
     before.write_bytes(b'')
     assert latest_checkpoint(str(work)) == str(last)  # the error names it
+
+
+def training(folder, **model):
+    return Config(dict(work_dir=str(folder), model=dict(type='X', teacher_ckpt='a.pth', **model)))
+
+
+def test_the_work_dir_of_another_distillation(tmp_path):
+    """Every search writes `best_distiller.py`, and the work dir is called after that."""
+    weight = dict(distiller=dict(losses=dict(loss=dict(loss_weight=1.0, distance=dict))))
+    refuse_another_training(training(tmp_path))  # of an earlier version: nobody knows
+    remember_training(training(tmp_path, **weight))
+    again = training(tmp_path, **weight)
+    again.model.teacher_ckpt = 'moved/a.pth'
+    refuse_another_training(again)
+    again.model.distiller.losses.loss.loss_weight = 0.0
+    with pytest.raises(ConfigError) as info:
+        refuse_another_training(again)
+    assert str(info.value) == (
+        f'--work-dir: {tmp_path} holds the training of another config '
+        '(model.distiller.losses.loss.loss_weight: 1.0 there, 0.0 here); name another --work-dir, '
+        'or go on from it with --resume FILE')
+    (tmp_path / TRAINED).write_text('{"model": ')
+    refuse_another_training(again)  # torn
