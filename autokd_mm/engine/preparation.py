@@ -10,6 +10,7 @@ from optuna.study import Study
 
 from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.models.algorithms import predicts_as
+from autokd_mm.models.algorithms.teacher import refuse_not_loaded
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.optim import refusing, unmatched, usable
 from autokd_mm.proxy.building import CandidateBuilder
@@ -98,6 +99,7 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     lessons = stretch(runner.cfg, settings.full_training, settings.teacher_epochs,
                       'teacher_epochs')
     teacher_ckpt = teachers.ensure_teacher(model, *lessons, work_dir, settings.train_teacher)
+    refuse_not_loaded(model.teacher, task.layers.sources('teacher').values())
     made_from = teachers.made_from(model.teacher, runner.cfg)
     trained = time.perf_counter()
     curve = task.curve(settings.full_training)

@@ -8,7 +8,7 @@ from mmengine.hooks import Hook
 from autokd_mm.engine.left_out import ask
 from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.algorithms import FrozenTeacherDistill
-from autokd_mm.models.algorithms.teacher import AVERAGED
+from autokd_mm.models.algorithms.teacher import AVERAGED, refuse_not_loaded
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.algorithms.weights import PREFIX, start
 from autokd_mm.registry import HOOKS
@@ -74,6 +74,7 @@ class TrainingStartHook(Hook):
             raise ConfigError('model.teacher_ckpt: nothing gives the teacher weights, it would '
                               'teach what it was initialised with; --cfg-options '
                               'teacher_ckpt=FILE names them')
+        refuse_not_loaded(model.teacher, [*heard, *model.inherited])
         for teacher, _ in each_teacher(model):
             differs = other_order(teacher, dataset)
             if differs and (model.inherited or any('head' in source or 'logits' in source

@@ -33,20 +33,21 @@ class OtherColours(nn.Module):
 
     @classmethod
     def between(cls, student: Any, teacher: Any, given: Optional[int],
-                wanted: Optional[int]) -> Optional['OtherColours']:
+                wanted: Optional[int], rgb: bool = False) -> Optional['OtherColours']:
         """The module for two ``data_preprocessor``, or ``None`` where the number of channels is
         the same, or not known.
 
         Args:
             teacher: ``None``: as the student's.
             given, wanted: channels of the student's and of the teacher's images.
+            rgb: images come as RGB, and not as BGR, as files are read.
         """
         if {given, wanted} != {1, 3}:
             return None
         if given == 1:
             mix = torch.ones(3, 1)
         else:
-            luma = _LUMA if flips_channels(student) else _LUMA[::-1]  # files are read as BGR
+            luma = _LUMA if flips_channels(student) != rgb else _LUMA[::-1]
             mix = torch.tensor([luma])
         if teacher is None:  # the student's images as they are
             return cls(mix, torch.zeros(len(mix)))

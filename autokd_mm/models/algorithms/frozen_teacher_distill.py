@@ -75,7 +75,8 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
             student's images are resized for the teacher; of several teachers one for all or a
             list. ``dict(scale=...)``, for images that differ in size, multiplies the sides of the
             batch; the maps of one teacher are then brought to the student's grid, and the layers
-            that are compared must have the same stride. ``None``: as they are.
+            that are compared must have the same stride. ``order='rgb'``: the data set gives RGB,
+            as CIFAR's, and not BGR, as files are read. ``None``: as they are.
         bank: ``dict(path=FOLDER)`` of a bank of the teacher's outputs (tools/cache_teacher.py) on
             the training images, which come from ``mmrazor.SeededViews``. The teacher then stays
             on the CPU and runs once, on a few images, to be compared with the bank.

@@ -24,13 +24,18 @@ class Renormalise(nn.Module):
         self.swap = swap
 
     @classmethod
-    def between(cls, student: Any, teacher: Any) -> Optional['Renormalise']:
-        """The module for two ``data_preprocessor``, or ``None`` where they normalise alike."""
+    def between(cls, student: Any, teacher: Any, rgb: bool = False) -> Optional['Renormalise']:
+        """The module for two ``data_preprocessor``, or ``None`` where they normalise alike.
+
+        Args:
+            rgb: images come as RGB, as CIFAR's do, and not as BGR, as files are read: a student
+                that does not flip them sees what a teacher sees that flips those of files.
+        """
         if student is None or teacher is None:
             return None
         mean_s, std_s, flip_s = statistics(student)
         mean_t, std_t, flip_t = statistics(teacher)
-        swap = flip_s != flip_t
+        swap = flip_s if rgb else flip_s != flip_t
         if swap:
             mean_s, std_s = mean_s.flip(0), std_s.flip(0)
         scale, shift = std_s / std_t, (mean_s - mean_t) / std_t

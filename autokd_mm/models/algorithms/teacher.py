@@ -4,7 +4,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple,
+                    Union)
 
 import torch
 from mmengine.logging import print_log
@@ -93,6 +94,7 @@ def load_network(model: BaseModel, path: str, key: str) -> None:
                   f'{" ..." if len(missing) > 5 else ""}; they stay as initialised',
                   'current', logging.WARNING)
     model.load_state_dict(fits, strict=False)
+    model._not_loaded = tuple(missing)
     model._trained_on = found.classes
     model._is_init = True  # MMEngine's init_weights must not overwrite what was loaded
 
@@ -152,6 +154,43 @@ def trained_on(network: torch.nn.Module) -> Optional[List[str]]:
     """Names of the classes of the checkpoint that :func:`load_network` has loaded into a network;
     ``None``: it did not say, or there was none."""
     return getattr(network, '_trained_on', None)
+
+
+def not_loaded(teacher: torch.nn.Module, sources: Iterable[str]) -> Optional[Tuple[str, str]]:
+    """A parameter that the checkpoint of a teacher has not given, and the module, of those that are
+    heard, in which it is; ``None``: there is none.
+
+    Args:
+        sources: of the records, ``'head.fc'`` or ``'neck[2]'``.
+    """
+    networks = teacher.networks() if isinstance(teacher, Teachers) else [teacher]
+    missing = {}
+    for network in networks:
+        own = dict(network.state_dict(keep_vars=True))
+        missing.update({id(own[name]): name for name in getattr(network, '_not_loaded', ())
+                        if name in own})
+    modules = dict(teacher.named_modules()) if missing else {}
+    for source in sources:
+        module = modules.get(source.partition('[')[0])
+        if module is None:
+            continue
+        for value in module.state_dict(keep_vars=True).values():
+            if id(value) in missing:
+                return missing[id(value)], source
+    return None
+
+
+def refuse_not_loaded(teacher: torch.nn.Module, sources: Iterable[str]) -> None:
+    """A head that stays as it was drawn has nothing to teach.
+
+    Raises:
+        CheckpointError: of what is heard something is not in the checkpoint.
+    """
+    found = not_loaded(teacher, sources)
+    if found:
+        raise CheckpointError(f'teacher_ckpt: the file has no {found[0]}, and what the teacher '
+                              f'says at {found[1]!r} is compared; name the checkpoint of the '
+                              'whole teacher, or leave that layer out')
 
 
 def _read(path: str, key: str) -> Dict[str, Any]:

@@ -13,7 +13,8 @@ from autokd_mm.models.algorithms.colours import OtherColours, channels_of
 from autokd_mm.models.algorithms.renormalise import Renormalise
 
 Size = Tuple[int, int]
-_KEYS = ('size', 'scale')
+_KEYS = ('size', 'scale', 'order')
+_ORDERS = ('bgr', 'rgb')
 
 
 class TeacherInput(nn.Module):
@@ -45,17 +46,20 @@ class TeacherInput(nn.Module):
         Args:
             teacher: ``None`` takes the student's.
             config: ``dict(size=...)``, a side or (height, width) in pixels, or
-                ``dict(scale=...)``, a factor.
+                ``dict(scale=...)``, a factor; ``order``: of the channels that the data set gives,
+                ``'bgr'`` of files or ``'rgb'``.
             networks: student and teacher, which may take images with another number of channels.
 
         Raises:
-            ConfigError: another key, or neither a size nor a scale.
+            ConfigError: another key, or a value that it cannot have.
         """
-        renormalise: Optional[nn.Module] = OtherColours.between(
-            student, teacher, *map(channels_of, networks)) if networks else None
-        if renormalise is None:
-            renormalise = Renormalise.between(student, teacher)
         size, scale = _resolution(config)
+        rgb = (config or {}).get('order') == 'rgb'
+        renormalise: Optional[nn.Module] = OtherColours.between(
+            student, teacher, channels_of(networks[0]), channels_of(networks[1]),
+            rgb) if networks else None
+        if renormalise is None:
+            renormalise = Renormalise.between(student, teacher, rgb)
         if renormalise is None and size is None and scale is None:
             return None
         own = student if teacher is None else teacher
@@ -110,7 +114,7 @@ class TeacherInput(nn.Module):
 
     def extra_repr(self) -> str:
         return ', '.join(f'{key}={getattr(self, key)}' for key in _KEYS
-                         if getattr(self, key) is not None)
+                         if getattr(self, key, None) is not None)
 
 
 def _resized(inputs: torch.Tensor, size: Size) -> torch.Tensor:
@@ -128,7 +132,12 @@ def _resolution(config: Optional[Mapping[str, Any]]) -> Tuple[Optional[Size], Op
     for key in config:
         if key not in _KEYS:
             raise ConfigError(f'model.teacher_input: {nearest(key, _KEYS)}')
+    order = config.get('order')
+    if order is not None and order not in _ORDERS:
+        raise ConfigError(f'model.teacher_input.order: {nearest(order, _ORDERS)}')
     if config.get('scale') is None:
+        if config.get('size') is None and order is not None:
+            return None, None
         return _size(config.get('size')), None
     if config.get('size') is not None:
         raise ConfigError('model.teacher_input has a size and a scale; size is for images of one '

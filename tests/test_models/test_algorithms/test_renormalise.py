@@ -73,3 +73,17 @@ def test_a_swap_alone_is_something_to_do():
 def test_it_is_no_part_of_a_checkpoint():
     module = Renormalise.between(*(ClsDataPreprocessor(**args) for args in (IMAGENET, OTHER)))
     assert not module.state_dict() and len(list(module.buffers())) == 2
+
+
+@pytest.mark.parametrize('flips, teacher_flips', [(False, True), (False, False), (True, True)])
+def test_images_that_come_as_rgb(flips, teacher_flips):
+    """CIFAR's: a student that takes them as they come sees red first, as a teacher of files does
+    that flips them."""
+    student = ClsDataPreprocessor(to_rgb=flips, **IMAGENET)
+    teacher = ClsDataPreprocessor(to_rgb=teacher_flips, **OTHER)
+    red = torch.zeros(1, 3, 2, 2)
+    red[:, 0] = 255
+    given = student(dict(inputs=list(red.to(torch.uint8))))['inputs'].float()
+    made = Renormalise.between(student, teacher, rgb=True)(given)
+    pixels = made * teacher.std + teacher.mean
+    torch.testing.assert_close(pixels, red, rtol=1e-4, atol=1e-3)

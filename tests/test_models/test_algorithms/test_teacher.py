@@ -6,7 +6,8 @@ from mmengine.logging import MMLogger
 from torch import nn
 
 from autokd_mm.errors import CheckpointError
-from autokd_mm.models.algorithms.teacher import load_network, load_teacher, read_checkpoint
+from autokd_mm.models.algorithms.teacher import (load_network, load_teacher, read_checkpoint,
+                                                 refuse_not_loaded)
 
 
 @pytest.fixture
@@ -137,3 +138,19 @@ def test_read_checkpoint_gives_the_state_dict(tmp_path):
     state = dict(a=torch.zeros(1))
     for thing in (state, dict(state_dict=state), dict(model=state)):
         assert list(read_checkpoint(saved(tmp_path, thing), 'key')) == ['a']
+
+
+def test_a_head_that_is_not_in_the_file_is_not_listened_to(net, tmp_path):
+    """Below 5 % of the parameters a checkpoint may lack, but not of what teaches."""
+    for parameter in net.head.parameters():  # a small one, as of a large backbone
+        parameter.data = parameter.data[:1].clone()
+    found = weights(net)
+    path = saved(tmp_path, {name: value for name, value in found.items() if 'head' not in name})
+    load_network(net, path, 'teacher_ckpt')
+    refuse_not_loaded(net, ['backbone', 'backbone.layer1', 'nowhere'])
+    for source in ('head.fc', 'head', 'head.fc[0]'):
+        with pytest.raises(CheckpointError, match=r"^teacher_ckpt: the file has no head.fc.weight, "
+                                                  r"and what the teacher says at 'head"):
+            refuse_not_loaded(net, [source])
+    load_network(net, saved(tmp_path, found), 'teacher_ckpt')
+    refuse_not_loaded(net, ['head.fc'])
