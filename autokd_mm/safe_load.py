@@ -11,6 +11,7 @@ import codecs
 import collections
 import os
 import pickle
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, Callable
 from urllib.parse import urlparse
@@ -87,6 +88,18 @@ def use_everywhere() -> None:
     CheckpointLoader.register_scheme(prefixes='', loader=_load_local, force=True)
     CheckpointLoader.register_scheme(prefixes=('http://', 'https://'), loader=_load_remote,
                                      force=True)
+    # torchvision://, open-mmlab://, s3:// ... end in the first two, or without a network.
+    for prefix, loader in list(CheckpointLoader._schemes.items()):
+        if '://' in prefix and not prefix.startswith('http') and not hasattr(loader, 'plain'):
+            CheckpointLoader.register_scheme(prefixes=prefix, loader=_plainly(loader), force=True)
+
+
+def _plainly(loader: Callable[..., Any]) -> Callable[..., Any]:
+    def load(filename: str, *how: Any, **more: Any) -> Any:
+        return _in_one_line(partial(loader, **more), filename, *how)
+
+    load.plain = loader  # type: ignore[attr-defined]
+    return load
 
 
 def _load_local(filename: str, map_location: Any = None) -> Any:
@@ -100,6 +113,8 @@ def _load_remote(filename: str, map_location: Any = None, model_dir: Any = None)
 def _in_one_line(load: Callable[..., Any], filename: str, *how: Any) -> Any:
     try:
         return load(filename, *how)
+    except CheckpointError:
+        raise
     except Exception as error:  # torn files raise nearly anything
         raise CheckpointError(f'checkpoint: {filename} cannot be read ({why(error)})') from error
 

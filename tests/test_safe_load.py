@@ -5,6 +5,7 @@ import threading
 from collections import Counter, OrderedDict, defaultdict
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -123,6 +124,22 @@ def test_a_malicious_checkpoint_runs_nothing(tmp_path, kind, zipped):
     with pytest.raises(CheckpointError, match='not allowed in a checkpoint'):
         CheckpointLoader.load_checkpoint(path, map_location='cpu')
     assert not target.exists()
+
+
+def test_other_schemes_are_one_line_too():
+    """As torchvision:// without a network."""
+    def loader(filename, map_location=None):
+        raise URLError('Name or service not known')
+
+    CheckpointLoader.register_scheme(prefixes='fake://', loader=loader)
+    try:
+        for _ in range(2):
+            use_everywhere()
+        with pytest.raises(CheckpointError, match=r'checkpoint: fake://resnet18 cannot be read '
+                                                  r'\(<urlopen error Name or service'):
+            CheckpointLoader.load_checkpoint('fake://resnet18', map_location='cpu')
+    finally:
+        del CheckpointLoader._schemes['fake://']
 
 
 def test_a_plain_pickle_runs_nothing(tmp_path):

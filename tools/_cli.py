@@ -74,6 +74,9 @@ def load(args):
     config = load_config(config_file(args.config), args.cfg_options)
     require(config, args.config, 'model')
     check_runner_keys(config)
+    if args.launcher == 'none':
+        args.launcher = config.get('launcher') or 'none'
+    check_launcher(args.launcher)
     read_forms(config)
     if args.work_dir:
         config.work_dir = args.work_dir
@@ -106,11 +109,7 @@ def start_distributed(config, launcher):
     config.launcher = launcher
     if launcher == 'none':
         return
-    for name in _LAUNCHERS[launcher][:2] + _MEETING_PLACES[launcher]:
-        if name not in os.environ:
-            from autokd_mm.errors import ConfigError
-            raise ConfigError(f'--launcher {launcher}: the environment has no {name}; start with '
-                              'the launcher, as tools/dist_train.sh and tools/slurm_train.sh do')
+    check_launcher(launcher, _MEETING_PLACES[launcher])
     import torch
     if torch.cuda.is_available():
         return
@@ -122,6 +121,15 @@ def start_distributed(config, launcher):
             find_unused_parameters=config.get('find_unused_parameters', False))
     if launcher == 'pytorch':
         torch.distributed.init_process_group('gloo')
+
+
+def check_launcher(launcher, also=()):
+    """Refuse one that has not started this process."""
+    for name in (*_LAUNCHERS.get(launcher, ())[:2], *also):
+        if name not in os.environ:
+            from autokd_mm.errors import ConfigError
+            raise ConfigError(f'--launcher {launcher}: the environment has no {name}; start with '
+                              'the launcher, as tools/dist_train.sh and tools/slurm_train.sh do')
 
 
 def process(launcher):

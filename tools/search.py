@@ -37,6 +37,7 @@ def use_launcher(config, launcher):
         check_ranks(ranks, size)
         _cli.start_distributed(config, launcher)
         return
+    config.launcher = 'none'  # of MMEngine: workers meet at the study
     if launcher == 'none':
         return
     import torch

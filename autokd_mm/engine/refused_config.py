@@ -135,6 +135,13 @@ def _registered(registry: Registry) -> Iterator[str]:
 
 def _of_a_dataset(error: BaseException, known: Mapping[str, Any], place: str,
                   below: List[FrameType]) -> Optional[UserError]:
+    unexpected = _UNEXPECTED.search(str(error)) if isinstance(error, TypeError) else None
+    if unexpected and unexpected[1] in known['cfg']:  # handed on to the base class
+        names = [name for kind in known['obj_cls'].__mro__[:-1]
+                 for name, one in inspect.signature(kind).parameters.items()
+                 if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        return ConfigError(f'{place}.{unexpected[1]}: '
+                           f'{nearest(unexpected[1], dict.fromkeys(names))} (of {_named(known)})')
     files = unreadable(error)
     # Of json's JSONDecodeError the file is not known; our datasets look at their files themselves.
     if not files and any(map(ours, below)) and not isinstance(error, ValueError):

@@ -38,12 +38,15 @@ _DICT = (_is_dict, 'a dict')
 _SWITCH = (lambda value: isinstance(value, bool), 'True or False')
 _EVALUATOR = (lambda value: not isinstance(value, (str, bool, numbers.Number)),
               'the config of a metric, or a list of them')
+# These the Runner asks without a look whether they are there.
+_NEEDED = ('env_cfg', 'randomness')
 # What a key must be where it stands and is not None.
 _KINDS: Dict[str, Tuple[Callable[[Any], bool], str]] = {
     **dict.fromkeys(('env_cfg', 'env_cfg.dist_cfg', 'env_cfg.mp_cfg', 'randomness', 'default_hooks',
-                     'optim_wrapper', 'train_dataloader', 'val_dataloader', 'test_dataloader',
-                     'train_cfg', 'train_dataloader.sampler', 'val_dataloader.sampler',
-                     'test_dataloader.sampler', 'model'), _DICT),
+                     'optim_wrapper', 'optim_wrapper.optimizer', 'train_dataloader',
+                     'val_dataloader', 'test_dataloader', 'train_dataloader.sampler',
+                     'val_dataloader.sampler', 'test_dataloader.sampler', 'train_cfg', 'model'),
+                    _DICT),
     'randomness.seed': (_is_seed, 'a whole number from 0 to 4294967295, or None'),
     'randomness.deterministic': _SWITCH,
     'randomness.diff_rank_seed': _SWITCH,
@@ -63,7 +66,8 @@ def check_runner_keys(config: Config) -> None:
     """
     for key, (right, words) in _KINDS.items():
         value = _found(config, key)
-        if value is not None and not right(value):
+        if value is None and key in _NEEDED and key in config or \
+                value is not None and not right(value):
             raise ConfigError(f'{key}={value!r}: must be {words}')
     level = config.get('log_level')
     if isinstance(level, str):

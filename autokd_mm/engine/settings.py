@@ -110,8 +110,7 @@ class SearchSettings:
             if field.default is MISSING and field.name not in config:
                 raise ConfigError(f'train_cfg.{field.name} is missing: every search needs it')
         given = cls(**config)
-        if not isinstance(given.trials, int) or given.trials < 1 or given.trials is True:
-            raise ConfigError(f'train_cfg.trials={given.trials!r}: must be at least 1')
+        whole_number('train_cfg.trials', given.trials, 1)
         _check_kinds(given)
         if given.teacher_epochs is not None:
             whole_number('train_cfg.teacher_epochs', given.teacher_epochs, 1)
@@ -174,7 +173,7 @@ def _check_kinds(given: SearchSettings) -> None:
             raise ConfigError(f'train_cfg.{name}={value!r}: must be True or False')
     for name in ('proxy', 'space', 'layers'):
         value = getattr(given, name)
-        if value is not None and not isinstance(value, Mapping):
+        if not isinstance(value, Mapping) and (value is not None or name == 'layers'):
             raise ConfigError(f'train_cfg.{name}={value!r}: must be a dict')
     if isinstance(given.warm_start, (str, Mapping)) or not isinstance(given.warm_start, Sequence):
         raise ConfigError(f'train_cfg.warm_start={given.warm_start!r}: must be a list of names of '

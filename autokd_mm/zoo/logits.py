@@ -1,6 +1,7 @@
 """Where a network says its logits."""
 from __future__ import annotations
 
+import inspect
 from typing import Dict, Optional
 
 import torch
@@ -17,9 +18,16 @@ def logits_of(heard: Heard) -> Optional[str]:
     result = heard.result
     if not isinstance(result, torch.Tensor) or result.dim() not in (2, 4):
         return None
+    modules = dict(heard.network.named_modules())
     names = [name for name, said in heard.said.items()
-             if said.plain and said.calls == 1 and identity(said.tensors[0]) == identity(result)]
+             if said.plain and said.calls == 1 and identity(said.tensors[0]) == identity(result)
+             and not _sees_labels(modules.get(name))]
     return max(names, key=lambda name: (name.count('.'), -heard.said[name].order), default=None)
+
+
+def _sees_labels(module: Optional[nn.Module]) -> bool:
+    """Whether a head says something else in training, as ArcFace's, which adds a margin."""
+    return module is not None and 'target' in inspect.signature(module.forward).parameters
 
 
 def class_layers(heard: Heard) -> Dict[str, int]:

@@ -92,17 +92,20 @@ def count(config: Any) -> Tuple[Optional[int], str]:
         dataset = dataset['dataset']
     kind = str(getattr(dataset.get('type'), '__name__', dataset.get('type'))).split('.')[-1]
     known = _KNOWN.get(kind)
-    if known and known[0] in str({key: value for key, value in dataset.items()
-                                  if key != 'pipeline'}):
+    here = os.path.exists(dataset.get('data_root') or '')  # whoever's it is, under usual names
+    if not here and known and known[0] in str({key: value for key, value in dataset.items()
+                                               if key != 'pipeline'}):
         return known[1], kind
-    if kind in _WRITTEN and not os.path.exists(dataset.get('data_root') or ''):
+    if kind in _WRITTEN and not here:
         return TRAIN, f'{kind}, which are written when a training needs them'
     try:
         with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'), \
                 contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells how long it took
             found = len(DATASETS.build(copy.deepcopy(config.train_dataloader.dataset)))
         return found, f'{kind}, counted'
-    except Exception:  # not on this machine
+    except Exception:  # not on this machine, or not whole
+        if known:
+            return known[1], kind
         return None, f'{kind}, which is not here to be counted'
 
 

@@ -14,6 +14,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 @pytest.mark.parametrize('options, message', [
     (dict(randomness=3), 'randomness=3: must be a dict'),
+    (dict(randomness=None), 'randomness=None: must be a dict'),
+    (dict(optim_wrapper=dict(optimizer='AdamW')),
+     "optim_wrapper.optimizer='AdamW': must be a dict"),
     (dict(randomness=dict(seed='x')),
      "randomness.seed='x': must be a whole number from 0 to 4294967295, or None"),
     (dict(randomness=dict(seed=True)), 'randomness.seed=True: must be'),
@@ -38,7 +41,7 @@ def test_another_kind_of_value(options, message):
 
 
 @pytest.mark.parametrize('options', [
-    {}, dict(randomness=None, log_level=20, custom_hooks=None, launcher='pytorch'),
+    {}, dict(log_level=20, custom_hooks=None, launcher='pytorch'),
     dict(randomness=dict(seed=None)), dict(optim_wrapper=dict(optimizer=dict(type='Adafactor'))),
     dict(optim_wrapper=dict(optimizer=dict(lr=None))),
     dict(val_evaluator=[dict(type='Accuracy')], env_cfg=dict(dist_cfg=dict(backend='gloo'))),

@@ -41,9 +41,9 @@ def test_what_the_keys_stand_for():
 @pytest.mark.parametrize('values, words', [
     (dict(trails=3), "train_cfg: 'trails' is unknown, did you mean 'trials'"),
     (dict(unknown=3), "train_cfg: 'unknown' is unknown"),
-    (dict(trials=0), 'train_cfg.trials=0: must be at least 1'),
-    (dict(trials=2.0), 'train_cfg.trials=2.0: must be at least 1'),
-    (dict(trials=True), 'train_cfg.trials=True: must be at least 1'),
+    (dict(trials=0), 'train_cfg.trials=0: must be a whole number, at least 1'),
+    (dict(trials=2.0), 'train_cfg.trials=2.0: must be a whole number, at least 1'),
+    (dict(trials=True), 'train_cfg.trials=True: must be a whole number, at least 1'),
     (dict(full_training=dict(max_epochs=0)), 'train_cfg.full_training.max_epochs=0: must be'),
     (dict(train_teacher='no'), "train_cfg.train_teacher='no': must be True or False"),
     (dict(resume='maybe'), "train_cfg.resume='maybe': must be True or False"),

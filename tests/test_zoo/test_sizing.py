@@ -45,6 +45,16 @@ def test_known_data_sets_are_not_read():
                                 dtype='float16')
 
 
+def test_a_small_one_under_usual_names_is_counted(tmp_path, monkeypatch):
+    """An export in COCO's format, or a folder of ImageNet's kind."""
+    monkeypatch.setattr(sizing.DATASETS, 'build', lambda config: range(382))
+    own = config(kind='CocoDataset', ann_file='annotations/instances_train2017.json',
+                 data_root=str(tmp_path))
+    assert sizing.count(own) == (382, 'CocoDataset, counted')
+    monkeypatch.setattr(sizing.DATASETS, 'build', lambda config: 1 / 0)  # not whole
+    assert sizing.count(own) == (117266, 'CocoDataset')
+
+
 def test_a_data_set_that_is_not_there():
     found = sizing.size(config(), 'label')
     assert (found.config['images'], found.config['held_out']) == (0.05, 0.05)
