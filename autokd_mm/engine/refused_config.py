@@ -27,6 +27,7 @@ from autokd_mm.errors import ConfigError, DataError, UserError, nearest
 _REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, OSError,
              TypeError, ValueError)
 _SHOWN = 4  # packages with the same name
+_RECORDER = 'Recorder'
 _DATALOADER = Runner.build_dataloader.__code__
 _UNEXPECTED = re.compile(r"unexpected keyword argument '(\w+)'")
 _MISSING = re.compile(r"missing \d+ required (?:positional|keyword-only) arguments?: '(\w+)'")
@@ -97,7 +98,12 @@ def _refused_by_mmengine(error: BaseException, known: Mapping[str, Any], place: 
     if 'obj_type' not in known:
         return f'{place}.type is missing' if place else f'{dict(cfg)}: the type is missing'
     if made is None:
-        return f'{place}.type: {_unknown_type(str(known["obj_type"]), known["registry"])}'
+        name = str(known['obj_type'])
+        if known['registry'].name == 'task util' and name.endswith(_RECORDER):
+            # MMRazor adds the word to the type of a recorder before it builds it.
+            words = _unknown_type(name, known['registry']).replace(_RECORDER, '')
+            return f'model.distiller: the recorder type {words}'
+        return f'{place}.type: {_unknown_type(name, known["registry"])}'
     text = str(error)
     unexpected, missing = _UNEXPECTED.search(text), _MISSING.search(text)
     if unexpected:

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.registry import DefaultScope
 from mmpretrain.structures import DataSample
+from mmrazor.models.task_modules import RecorderManager
 
 from autokd_mm.engine.mistakes import mistake
 from autokd_mm.errors import CandidateFailed, ConfigError
@@ -165,3 +166,14 @@ def test_a_fault_in_a_loss_of_ours_is_no_mistake(monkeypatch):
     model.distiller.distill_losses['loss_dkd']._modules.clear()
     error = error_of(model)
     assert not isinstance(error, ConfigError) and mistake(error) is None
+
+
+def test_a_recorder_in_the_scope_of_another_package():
+    """MMRazor adds a word to the type, which nobody can write."""
+    recorders = dict(fc=dict(type='ModuleOutputs', source='head.fc'))
+    with DefaultScope.overwrite_default_scope('mmpretrain'):
+        with pytest.raises(KeyError) as info:
+            RecorderManager(recorders)
+    assert str(mistake(info.value)) == (
+        "model.distiller: the recorder type 'ModuleOutputs' is unknown among the task utils of "
+        "mmpretrain and of the packages that are loaded, did you mean 'mmrazor.ModuleOutputs'?")
