@@ -141,7 +141,8 @@ def starting_point(item: Union[str, Mapping[str, Any]], space: Space) -> Spec:
             schedules, weights or temperatures of its own (``dict(method='FGD-focal', start='head',
             start_lr=0.1)``, ``dict(method='KD', logits_teacher='0')``, ``dict(method='CWD',
             feature_weight=25, feature_schedule='cosine')``). A weight that the space lets change
-            in one way alone changes in that way where ``item`` does not say.
+            in one way alone changes in that way where ``item`` does not say, and a connector that
+            it does not offer is one that it does.
             Where every layer has its own options and ``item`` names no layer, all layers get the
             same ones; those that do not offer them are left out.
         space: that the search is about.
@@ -207,6 +208,9 @@ def _with(own: Mapping[str, Any], spec: DistillerSpec, space: Space) -> Distille
     only = {level: space.options[level][0] for level in SCHEDULE_LEVELS
             if len(space.options[level]) == 1 and space.options[level] != (CONSTANT, )
             and getattr(spec, _weight(level)) is not None}
+    connectors = space.options['connector']
+    if spec.connector is not None and spec.connector not in connectors:
+        only['connector'] = 'conv1x1' if 'conv1x1' in connectors else connectors[0]
     return replace(spec, **{**only, **own})
 
 

@@ -182,6 +182,16 @@ def test_a_method_changes_as_the_space_lets_it(make):
         space.params(starting_point(dict(method='CWD', feature_schedule='constant'), space))
 
 
+@pytest.mark.parametrize('offered, taken', [
+    (('identity', 'conv3x3'), 'identity'), (('conv3x3', 'conv1x1'), 'conv1x1'),
+    (('conv3x3', ), 'conv3x3')])
+def test_a_method_takes_a_connector_that_there_is(offered, taken):
+    space = DistillerSpace(dict(connector=offered), FITS)
+    found = starting_point('PKD', space)
+    assert found == replace(HANDCRAFTED['PKD'], connector=taken) and space.params(found)
+    assert starting_point('KD', space) == HANDCRAFTED['KD']
+
+
 @pytest.mark.parametrize('item, message', [
     (dict(method='KD', feature_schedule='cosine'), "warm_start: method='KD' has no "
                                                    "feature_schedule, but logits_temperature and "
