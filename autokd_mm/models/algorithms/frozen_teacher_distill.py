@@ -24,9 +24,8 @@ from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
 from autokd_mm.models.distillers import (RecordGuard, all_off, bring_to_one_grid, clear_records,
                                          disable_inplace, distill_losses, feed_teacher,
                                          hear_teacher, hook_to_teacher, lend_teacher, no_losses,
-                                         recording,
-                                         refuse_unknown_sources, runs_teacher, show_samples,
-                                         unknown_module)
+                                         recording, refuse_unknown_sources, runs_teacher,
+                                         show_samples, unknown_module)
 from autokd_mm.models.distillers.listening import Modes
 from autokd_mm.models.heads.shared_boxes import share_boxes
 from autokd_mm.registry import MODELS

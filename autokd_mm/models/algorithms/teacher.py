@@ -166,7 +166,7 @@ def not_loaded(teacher: torch.nn.Module, sources: Iterable[str]) -> Optional[Tup
     networks = teacher.networks() if isinstance(teacher, Teachers) else [teacher]
     missing = {}
     for network in networks:
-        own = dict(network.state_dict(keep_vars=True))
+        own = dict(network.named_parameters())  # buffers may be computed from nothing
         missing.update({id(own[name]): name for name in getattr(network, '_not_loaded', ())
                         if name in own})
     modules = dict(teacher.named_modules()) if missing else {}
@@ -174,9 +174,9 @@ def not_loaded(teacher: torch.nn.Module, sources: Iterable[str]) -> Optional[Tup
         module = modules.get(source.partition('[')[0])
         if module is None:
             continue
-        for value in module.state_dict(keep_vars=True).values():
-            if id(value) in missing:
-                return missing[id(value)], source
+        for parameter in module.parameters():
+            if id(parameter) in missing:
+                return missing[id(parameter)], source
     return None
 
 
