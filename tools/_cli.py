@@ -68,16 +68,18 @@ def parser(description, epilog=None):
 def load(args):
     """The config of ``args``; its work dir is the command line's, the config's, or the stem's."""
     from autokd_mm.cli.shipped import config_file
+    from autokd_mm.datasets.channel_order import settle_order
     from autokd_mm.engine.config import check_writable, load_config
     from autokd_mm.engine.runner_keys import check_runner_keys
     from autokd_mm.pairs.forms import read_forms
     config = load_config(config_file(args.config), args.cfg_options)
     require(config, args.config, 'model')
     check_runner_keys(config)
-    if args.launcher == 'none':
+    if getattr(args, 'launcher', None) == 'none':  # of the command line; a tool may have none
         args.launcher = config.get('launcher') or 'none'
-    check_launcher(args.launcher)
+        check_launcher(args.launcher)
     read_forms(config)
+    settle_order(config)
     if args.work_dir:
         config.work_dir = args.work_dir
     elif not config.get('work_dir'):

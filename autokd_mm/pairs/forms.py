@@ -8,7 +8,6 @@ from mmengine.logging import print_log
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.pairs.cfg_path import expand, use_new_names
-from autokd_mm.pairs.channel_order import settle_order
 from autokd_mm.pairs.images import KEY, preprocessor_of, settle
 
 OURS = 'mmrazor.FrozenTeacherDistill'
@@ -39,7 +38,6 @@ def read_forms(config: Any, say: Any = None) -> None:
             and dict(top) != {name: value for name, value in own.items() if name in top}:
         _say(f"{KEY}: the student's own is used and not this one at the top of the config", say)
     settle(config)
-    settle_order(config, lambda line: _say(line, say))
     if is_search(config):
         as_frozen(config, say)
         refuse_untrained_student(config['model'])

@@ -121,8 +121,16 @@ class FeatureLoss(SeesSizes, nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor) -> Tensor:
         student, teacher = checked_pair(student, teacher, 'FeatureLoss')
+        weights = None
+        if isinstance(self.region, InstancesTransform):
+            whole = student
+            student, teacher = self.region(student, teacher)
+            if not len(student):
+                return self._zero(whole)
+        elif isinstance(self.region, ForegroundBackgroundTransform):
+            weights = self.region.weights(student)
         try:
-            loss = self._loss(student, teacher)
+            loss = self._in_images(student, teacher, weights)
         except ConfigError as error:
             # Where images differ in size a batch may have none that is large enough.
             if not self._has_compared:
@@ -133,15 +141,12 @@ class FeatureLoss(SeesSizes, nn.Module):
         self._has_compared = True
         return loss
 
-    def _loss(self, student: Tensor, teacher: Tensor) -> Tensor:
-        weights = None
-        if isinstance(self.region, InstancesTransform):
-            whole = student
-            student, teacher = self.region(student, teacher)
-            if not len(student):
-                return self._zero(whole)
-        elif isinstance(self.region, ForegroundBackgroundTransform):
-            weights = self.region.weights(student)
+    def _in_images(self, student: Tensor, teacher: Tensor, weights: Optional[Tensor]) -> Tensor:
+        """The loss on what is no padding.
+
+        Raises:
+            ConfigError: all maps are too small.
+        """
         groups = None
         if self.sizes is not None and not isinstance(self.region, InstancesTransform):
             groups = self.sizes.groups(student)

@@ -2,7 +2,7 @@
 import pytest
 from mmengine.config import Config
 
-from autokd_mm.pairs.forms import read_forms
+from autokd_mm.datasets.channel_order import settle_order
 
 
 def pair(steps=('PackInputs', ), to_rgb=False, teacher_to_rgb=True, **model):
@@ -18,14 +18,14 @@ def pair(steps=('PackInputs', ), to_rgb=False, teacher_to_rgb=True, **model):
 
 def test_a_teacher_of_files_is_told():
     said, config = [], pair()
-    read_forms(config, said.append)
+    settle_order(config, said.append)
     assert config.model.teacher_input == dict(order='rgb')
     assert "model.teacher_input.order='rgb': the pipeline reads no files" in said[-1]
     again = list(said)
-    read_forms(config, said.append)  # as it is written into a found config
+    settle_order(config, said.append)  # as it is written into a found config
     assert said == again
     config = pair(teacher_input=dict(size=32))
-    read_forms(config, said.append)
+    settle_order(config, said.append)
     assert config.model.teacher_input == dict(size=32, order='rgb')
 
 
@@ -34,5 +34,5 @@ def test_a_teacher_of_files_is_told():
     pair(teacher_to_rgb=False), pair(teacher_input=dict(order='bgr'))])
 def test_otherwise_nothing_changes(config):
     before = config.model.get('teacher_input')
-    read_forms(config, pytest.fail)
+    settle_order(config, pytest.fail)
     assert config.model.get('teacher_input') == before

@@ -3,13 +3,15 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from mmengine.logging import print_log
+
 from autokd_mm.datasets.pipelines import has_pipeline, pipeline_of
 from autokd_mm.pairs.images import KEY, listed, preprocessor_of, several
 
 _FLIPS = ('to_rgb', 'bgr_to_rgb', 'rgb_to_bgr')
 
 
-def settle_order(config: Any, say: Callable[[str], None]) -> None:
+def settle_order(config: Any, say: Callable[[str], None] = print_log) -> None:
     """Write ``model.teacher_input.order='rgb'`` where no step of the pipeline reads files and the
     student takes images as they come, as is usual for CIFAR; in place.
 
@@ -20,7 +22,7 @@ def settle_order(config: Any, say: Callable[[str], None]) -> None:
         say: told so in a line.
     """
     model, dataset = config['model'], (config.get('train_dataloader') or {}).get('dataset')
-    teacher = model.get('teacher')
+    teacher = model.get('teacher') if isinstance(model, dict) else None
     if not isinstance(teacher, dict) or not isinstance(dataset, dict) or not has_pipeline(dataset):
         return
     if any('LoadImage' in str(step.get('type')) for step in pipeline_of(dataset)):
