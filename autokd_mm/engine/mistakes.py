@@ -101,9 +101,8 @@ def _of_a_transform(error: BaseException) -> Optional[UserError]:
     """A step of a pipeline to which the data set gives something else than it takes, such as
     annotations without masks."""
     if OF_A_WORKER in str(error):  # of which the text alone is left
-        below = str(error).rpartition(_CALLS_A_TRANSFORM)[2] \
-            if _CALLS_A_TRANSFORM in str(error) else ''
-        if below and not named_in(below):
+        _, called, below = str(error).rpartition(_CALLS_A_TRANSFORM)
+        if called and not named_in(below):
             return DataError(f'dataset.pipeline: {str(error).strip().splitlines()[-1][:300]}')
         return None
     frames = frames_of(error)

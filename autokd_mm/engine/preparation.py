@@ -96,13 +96,13 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     ranks.same(None)
     model, work_dir = task.model, runner.work_dir
     start = time.perf_counter()
+    curve = task.curve(settings.full_training)  # a schedule that cannot be built shows here
     lessons = stretch(runner.cfg, settings.full_training, settings.teacher_epochs,
                       'teacher_epochs')
     teacher_ckpt = teachers.ensure_teacher(model, *lessons, work_dir, settings.train_teacher)
     refuse_not_loaded(model.teacher, task.layers.sources('teacher').values())
     made_from = teachers.made_from(model.teacher, runner.cfg)
     trained = time.perf_counter()
-    curve = task.curve(settings.full_training)
     description = dict(made_from, **task.description(curve),
                        reward=AUTO if settings.reward == AUTO else reward.weights)
     if ranks.size > 1:  # what compares samples of a batch has seen the shares
@@ -156,6 +156,7 @@ def show_plan(task: Task, runner: Any, settings: SearchSettings) -> Optional[flo
     Returns:
         Seconds in which it was evaluated; ``None``: it is not there.
     """
+    task.curve(settings.full_training)  # as in a search
     for line in words.plan(task.space, task.layers, task.computed_factors):
         runner.logger.info(line)
     if teachers.find_checkpoint(task.model.teacher, runner.cfg, runner.work_dir,

@@ -73,7 +73,13 @@ def refuse_another_training(config: Any) -> None:
 
 
 def _trained(config: Any) -> Any:
-    return json.loads(json.dumps(dict(model=_without_sources(config.model)), default=repr))
+    return json.loads(json.dumps(dict(model=_without_sources(config.model)), default=_named))
+
+
+def _named(value: Any) -> str:
+    """The same in every process: a function's ``repr`` has its address in memory."""
+    kind = value if hasattr(value, '__qualname__') else type(value)
+    return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def _without_sources(value: Any) -> Any:

@@ -54,6 +54,10 @@ def test_a_torn_checkpoint_is_not_the_last_one(work):
     assert latest_checkpoint(str(work)) == str(last)  # the error names it
 
 
+def function():
+    return lambda: 0
+
+
 def training(folder, **model):
     return Config(dict(work_dir=str(folder), model=dict(type='X', teacher_ckpt='a.pth', **model)))
 
@@ -73,5 +77,7 @@ def test_the_work_dir_of_another_distillation(tmp_path):
         f'--work-dir: {tmp_path} holds the training of another config '
         '(model.distiller.losses.loss.loss_weight: 1.0 there, 0.0 here); name another --work-dir, '
         'or go on from it with --resume FILE')
+    remember_training(training(tmp_path, act=function()))
+    refuse_another_training(training(tmp_path, act=function()))  # at another address in memory
     (tmp_path / TRAINED).write_text('{"model": ')
     refuse_another_training(again)  # torn

@@ -154,7 +154,6 @@ class SearchLoop(BaseLoop):
             self.always = list(filter(None, [task.add_first('KD')]))
         ask(self.full_hooks, self.runner)
         check_optimiser(task, self.runner.logger.warning)
-        task.curve(settings.full_training)  # refuses a schedule that cannot be built
         self.full = stretch(self.runner.cfg, settings.full_training, settings.full_epochs)
         self.differences = differences(self.runner.cfg, settings.proxy, self.full[1], task.student)
         for line in differing(self.differences):

@@ -113,8 +113,8 @@ class TeacherInput(nn.Module):
         return lacking
 
     def extra_repr(self) -> str:
-        return ', '.join(f'{key}={getattr(self, key)}' for key in _KEYS
-                         if getattr(self, key, None) is not None)
+        return ', '.join(f'{key}={getattr(self, key)}' for key in ('size', 'scale')
+                         if getattr(self, key) is not None)
 
 
 def _resized(inputs: torch.Tensor, size: Size) -> torch.Tensor:

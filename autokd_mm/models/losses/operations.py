@@ -65,7 +65,7 @@ def check_name(key: str, name: Operation, table: Collection[str]) -> None:
 
 
 def check_only(value: Optional[float], key: str, level: str, owner: str,
-                chosen: Operation) -> None:
+               chosen: Operation) -> None:
     """Refuse an argument that belongs to an operation that was not chosen."""
     if value is not None and chosen != owner:
         raise ConfigError(f'FeatureLoss.{key} means something only with {level}={owner!r}, got '
@@ -89,7 +89,7 @@ def given(condition: bool, **arguments: Any) -> Dict[str, Any]:
 
 
 def build(key: str, operation: Operation, table: Mapping[str, Optional[Type[nn.Module]]],
-           **arguments: Any) -> Optional[nn.Module]:
+          **arguments: Any) -> Optional[nn.Module]:
     """The module of a name or of a dict; ``None`` where the name says that nothing is done."""
     if isinstance(operation, dict):
         return _registered(key, operation)
