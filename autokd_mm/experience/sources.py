@@ -72,14 +72,8 @@ def of_table(path: str, name: Optional[str] = None) -> TaskStatistics:
         ConfigError, DataError: it is no such table, or says nothing.
     """
     table = Table(path)
-    listed = table.about.get('distillers')
-    if listed:
-        specs = [DistillerSpec.from_dict(listed[index]) for index in table.indices]
-    else:
-        wanted = set(table.indices)
-        specs = [spec for index, spec in enumerate(table.space.enumerate()) if index in wanted]
     paths = [[(level, repr(value)) for level, value in spec.to_dict().items() if level in _TOLD]
-             for spec in specs]
+             for spec in table.specs]
     about = {key: table.about[key] for key in _KEPT if key in table.about}
     about.update(file=os.path.basename(path), classes=table.about['shapes'].get('classes'),
                  proxy=_proxy(table.about.get('proxy')), trials=int(table.rewards.size))

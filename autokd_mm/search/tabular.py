@@ -2,9 +2,10 @@
 
 Format of a table (made by ``tools/benchmarks/make_table.py``): CSV, gzipped; the first lines begin
 with ``# `` and hold one JSON object with the keys ``space`` (options by level), ``shapes`` (the
-fields of :class:`~autokd_mm.space.Shapes`) and ``baseline`` (by seed, what the undistilled student
-measured); then one row for each distiller and seed with its ``index`` in
-``DistillerSpace(space, shapes).enumerate()``, ``seed``, ``state`` and what was measured.
+fields of :class:`~autokd_mm.space.Shapes`), ``baseline`` (by seed, what the undistilled student
+measured) and, of a part of a space, ``distillers``; then one row for each distiller and seed with
+its ``index`` in ``distillers``, without these in ``DistillerSpace(space, shapes).enumerate()``,
+``seed``, ``state`` and what was measured.
 
 A benchmark of this kind is known from architecture search: Ying et al., "NAS-Bench-101", ICML 2019.
 """
@@ -26,6 +27,7 @@ from autokd_mm.errors import CandidateFailed, ConfigError
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.search.reading import REASON
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes, level_of
+from autokd_mm.space.spec import UNNAMED
 
 _NUMBERS = {field.name for field in fields(Outcome) if field.name != 'curve'}
 
@@ -44,7 +46,9 @@ class Table:
     Attributes:
         about: the JSON object at the top.
         space: the space whose distillers are in the table.
-        indices: places in ``space.enumerate()`` of the distillers that have rows, sorted.
+        indices: places of the distillers that have rows, in the list of the table or in
+            ``space.enumerate()``, sorted.
+        specs: these distillers.
         rewards: one row for each of ``indices``, one column for each seed; NaN where it failed.
         truth: mean reward over the seeds; a failure counts as the worst reward of the table.
         seconds: what each run took; shaped as ``rewards``.
@@ -79,8 +83,22 @@ class Table:
         self.rewards = np.array([found[index] for index in self.indices])
         self.seconds = np.array([[seconds[index, seed] for seed in sorted(seeds)]
                                  for index in self.indices])
+        self.specs = self._distillers(path)
         worst = np.nanmin(self.rewards)
         self.truth = np.where(np.isnan(self.rewards), worst, self.rewards).mean(axis=1)
+
+    def _distillers(self, path: str) -> List[DistillerSpec]:
+        listed = self.about.get('distillers')
+        if listed is None:
+            wanted = set(self.indices)
+            found = [spec for index, spec in enumerate(self.space.enumerate()) if index in wanted]
+        else:
+            found = [DistillerSpec.from_dict(listed[index]) for index in self.indices
+                     if index < len(listed)]
+        if len(found) < len(self.indices):
+            raise ConfigError(f'{path}: row of distiller {self.indices[-1]}, which the table does '
+                              'not have')
+        return found
 
 
 class _Question(NamedTuple):
@@ -136,11 +154,18 @@ class TabularObjective:
 
 
 def tree_of(table: Table) -> Union[_Question, int]:
-    """The questions that lead to the rows of a table."""
-    wanted = set(table.indices)
-    specs = [spec for index, spec in enumerate(table.space.enumerate()) if index in wanted]
-    return _tree([_Recorder(table.space, spec).asked for spec in specs],
-                 list(range(len(specs))), 0)
+    """The questions that lead to the rows of a table.
+
+    Raises:
+        ConfigError: a distiller of its list is not in its space.
+    """
+    asked = [_Recorder(table.space, spec).asked for spec in table.specs]
+    for spec, answers in zip(table.specs, asked):
+        for name, offered, value in answers:
+            if value not in offered:
+                raise ConfigError(f'{spec.in_words()}: {level_of(name)}={value!r} is not in the '
+                                  'space of the table')
+    return _tree(asked, list(range(len(asked))), 0)
 
 
 def _tree(paths: Sequence[List[Tuple[str, Tuple[Any, ...], Any]]], places: List[int],
@@ -165,7 +190,7 @@ class _Recorder:
 
     def __init__(self, space: DistillerSpace, spec: DistillerSpec) -> None:
         self.asked: List[Tuple[str, Tuple[Any, ...], Any]] = []
-        self._values = spec.to_dict()
+        self._values = dict(UNNAMED, **spec.to_dict())
         space.suggest(self)
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:

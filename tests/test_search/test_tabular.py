@@ -150,6 +150,39 @@ def test_any_sampler_can_be_replayed(whole):
         assert study.best_value <= whole.rewards.max()
 
 
+def listed(space, *places):
+    specs = list(space.enumerate())
+    return dict(space=SPACE, shapes=SHAPES, baseline={'0': BASE},
+                distillers=[specs[place].to_dict() for place in places])
+
+
+def test_rows_of_a_listed_table_are_the_distillers_of_its_list(tmp_path, space):
+    about = listed(space, 9, 2, 11)
+    table = Table(write(tmp_path / 't.csv.gz', [row(0, 0), row(2, 0, loss=1.5)], about))
+    assert [spec.to_dict() for spec in table.specs] == [about['distillers'][0],
+                                                        about['distillers'][2]]
+    objective = TabularObjective(table)
+    for place, spec in enumerate(table.specs):
+        trial = optuna.trial.FixedTrial({})
+        trial.suggest_categorical = lambda name, choices, spec=spec: spec.to_dict()[
+            name.split('(')[0]]
+        assert objective.place(trial) == place
+
+
+def test_a_row_that_is_not_in_the_list_is_named(tmp_path, space):
+    path = write(tmp_path / 't.csv.gz', [row(7, 0)], listed(space, 9, 2))
+    with pytest.raises(ConfigError, match='distiller 7'):
+        Table(path)
+
+
+def test_a_listed_distiller_outside_of_the_space_is_no_objective(tmp_path, space):
+    about = listed(space, 9)
+    about['distillers'][0]['feature_weight'] = 77
+    table = Table(write(tmp_path / 't.csv.gz', [row(0, 0)], about))
+    with pytest.raises(ConfigError, match='feature_weight=77 is not in the space'):
+        TabularObjective(table)
+
+
 def test_distillers_without_all_seeds_are_left_out(tmp_path):
     rows = [row(0, 0), row(0, 1), row(2, 0)]
     assert Table(write(tmp_path / 't.csv.gz', rows)).indices == [0]

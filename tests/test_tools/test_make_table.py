@@ -2,12 +2,14 @@
 import csv
 import gzip
 import json
+from pathlib import Path
 
 import optuna
 import pytest
 
 from autokd_mm.study.journal import journal_path, open_storage
 
+TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks'
 STRONG = dict(transform='none', connector='conv1x1', intra='none', inter='none', distance='l2',
               feature_weight=50, logits='none')
 LAYERS = ['backbone.layer2', 'backbone.layer3']
@@ -60,6 +62,26 @@ def test_without_the_undistilled_student(make_table, tmp_path):
     with gzip.open(str(path), 'rt') as file:
         assert json.loads(file.readline()[2:])['baseline'] == {}
         assert len(list(csv.DictReader(file))) == 1
+
+
+def test_a_small_part_of_a_space_is_written_with_its_distillers(monkeypatch):
+    monkeypatch.syspath_prepend(str(TOOLS))
+    import make_table
+
+    from autokd_mm.space import DistillerSpace, Shapes
+    shapes = dict(batch=64, channels=8, height=4, width=4, classes=10)
+    space = DistillerSpace(SPACE, Shapes(**shapes))
+    options = {level: list(values) for level, values in space.levels()}
+    assert space.count() == 4
+    about = dict(space=dict(options, feature_weight=list(range(1, 16))), shapes=shapes)
+    rows = [dict(index=index, seed=0) for index in (3, 3, 20)]
+    listed = make_table.listing(about, rows)
+    assert [row['index'] for row in rows] == [0, 0, 1] and len(listed['distillers']) == 2
+    assert [spec['feature_weight'] for spec in listed['distillers']] == [4, 6]
+    assert [spec['distance'] for spec in listed['distillers']] == ['l2', 'cosine']
+    rows = [dict(index=index, seed=0) for index in range(4)]
+    whole = dict(space=options, shapes=shapes)
+    assert make_table.listing(whole, rows) is whole and rows[3]['index'] == 3
 
 
 def test_factors_of_layers_are_computed_as_in_a_search(make_table, tmp_path):

@@ -193,9 +193,10 @@ def export(args):
         else:
             rows.append(dict(row, index=position, seed=seed))
     rows.sort(key=lambda row: (row['index'], row['seed']))
+    about = listing(study.user_attrs['about'], rows)
     with_curve = any(row.get('curve') for row in rows)
     text = io.StringIO()
-    text.write(f'# {json.dumps(dict(study.user_attrs["about"], baseline=baseline))}\n')
+    text.write(f'# {json.dumps(dict(about, baseline=baseline))}\n')
     more = tuple(name for name in DENSE if any(name in row for row in rows))
     columns = COLUMNS[:-1] + more + (COLUMNS[-1:] if with_curve else ())
     table = csv.writer(text, lineterminator='\n')
@@ -205,6 +206,23 @@ def export(args):
     with gzip.GzipFile(args.export, 'wb', mtime=0) as file:
         file.write(text.getvalue().encode())
     print(f'{len(rows)} rows in {args.export}, {os.path.getsize(args.export) / 1024:.0f} KiB')
+
+
+def listing(about, rows):
+    """``about`` with the distillers of the rows where these are few: places in a large space are
+    read by walking all of it. Their ``index`` becomes the place in that list."""
+    from autokd_mm.space import DistillerSpace, Shapes
+    if 'distillers' in about:
+        return about
+    space = DistillerSpace(about['space'], Shapes(**about['shapes']))
+    wanted = sorted({row['index'] for row in rows})
+    if len(wanted) > space.count() / 10:
+        return about
+    places = {index: place for place, index in enumerate(wanted)}
+    for row in rows:
+        row['index'] = places[row['index']]
+    return dict(about, distillers=[spec.to_dict() for index, spec in enumerate(space.enumerate())
+                                   if index in places])
 
 
 def _cell(value):
