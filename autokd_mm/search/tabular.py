@@ -24,7 +24,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence, Tup
 import numpy as np
 
 from autokd_mm.errors import CandidateFailed, ConfigError
-from autokd_mm.search.reward import Outcome, Reward
+from autokd_mm.search.reward import DEFAULT_WITHOUT_METRIC, Outcome, Reward, terms_for
 from autokd_mm.search.reading import REASON
 from autokd_mm.space import DistillerSpace, DistillerSpec, Shapes, level_of
 from autokd_mm.space.spec import UNNAMED
@@ -41,10 +41,11 @@ class Table:
 
     Args:
         path: of the file.
-        reward: from outcomes to rewards; the default one without.
+        reward: from outcomes to rewards; without one that of a search with ``reward='auto'``.
 
     Attributes:
         about: the JSON object at the top.
+        reward: that was given, or taken.
         space: the space whose distillers are in the table.
         indices: places of the distillers that have rows, in the list of the table or in
             ``space.enumerate()``, sorted.
@@ -60,8 +61,8 @@ class Table:
     def __init__(self, path: str, reward: Optional[Reward] = None) -> None:
         self.about, rows = _read(path)
         self.space = DistillerSpace(self.about['space'], Shapes(**self.about['shapes']))
-        reward = reward or Reward()
         baselines = {int(seed): _outcome(row) for seed, row in self.about['baseline'].items()}
+        reward = self.reward = reward or _usual(list(baselines.values()))
         seeds = {seed: column for column, seed in enumerate(sorted(baselines))}
         found: Dict[int, List[float]] = {}
         seconds: Dict[Tuple[int, int], float] = {}
@@ -197,6 +198,11 @@ class _Recorder:
         value = self._values[level_of(name)]
         self.asked.append((name, tuple(choices), value))
         return value
+
+
+def _usual(baselines: Sequence[Outcome]) -> Reward:
+    known = [one.metric for one in baselines if math.isfinite(one.metric)]
+    return Reward(terms_for(sum(known) / len(known)) if known else DEFAULT_WITHOUT_METRIC)
 
 
 def _outcome(row: Mapping[str, Any]) -> Outcome:

@@ -123,7 +123,7 @@ def objective(args, seed):
         _objectives[args.table] = foreign.read(args.table)
     if args.table not in _objectives:
         weights = {term: float(weight) for term, weight in (w.split('=') for w in args.weights)}
-        _objectives[args.table] = TabularObjective(Table(args.table, Reward(weights or None)))
+        _objectives[args.table] = TabularObjective(Table(args.table, weights and Reward(weights)))
     _objectives[args.table].seed = seed
     return _objectives[args.table]
 
