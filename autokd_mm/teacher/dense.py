@@ -15,6 +15,7 @@ from autokd_mm.layers.find import forward, inputs_for
 from autokd_mm.layers.matching import COARSEST
 from autokd_mm.layers.padding import Size, divisor, least_size
 from autokd_mm.measure.losses import first_words
+from autokd_mm.models.algorithms.renormalise import padded_with
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.distillers import Layers, split_source
 from autokd_mm.models.heads.shared_boxes import FIELD, BoxLogits, SharedBoxes
@@ -69,7 +70,7 @@ class DenseTeacher:
         self._least = [tuple(max(sides) for sides in zip(*[least_size(one, training)
                                                            for one in own]))
                        for training in (False, True)]
-        self._pad_value = float(getattr(own[0], 'pad_value', 0))
+        self._pad_value = padded_with(own[0])
         self._own: Dict[str, int] = {}
         self.channels: Dict[str, int] = {}
         self.boxes: Dict[str, Tuple[int, int]] = {}

@@ -258,7 +258,8 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         Args: as :meth:`loss`.
             labels: ``False``: the samples have none, so what is called for a loss is not heard.
         """
-        inputs = batch_inputs if self.to_teacher is None else self.to_teacher(batch_inputs)
+        inputs = batch_inputs if self.to_teacher is None else self.to_teacher(batch_inputs,
+                                                                              data_samples)
         found = hear_teacher(self.distiller, self.teacher, inputs, data_samples,
                              self._modes if labels else (), labels)
         self._modes = found if labels else self._modes

@@ -62,3 +62,9 @@ def flips_channels(preprocessor: Any) -> bool:
     """Whether a ``data_preprocessor`` of OpenMMLab swaps RGB and BGR."""
     return any(bool(getattr(preprocessor, name, False))
                for name in ('to_rgb', 'channel_conversion', '_channel_conversion'))
+
+
+def padded_with(preprocessor: Any) -> float:
+    """The value of the padding behind a ``data_preprocessor``: ``pad_value`` of MMDetection's,
+    ``pad_val`` of MMSegmentation's."""
+    return float(getattr(preprocessor, 'pad_value', getattr(preprocessor, 'pad_val', 0)))

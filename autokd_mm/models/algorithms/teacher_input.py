@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.models.algorithms.colours import OtherColours, channels_of
-from autokd_mm.models.algorithms.renormalise import Renormalise
+from autokd_mm.models.algorithms.renormalise import Renormalise, padded_with
+from autokd_mm.models.distillers.regions import batch_sizes
 
 Size = Tuple[int, int]
 _KEYS = ('size', 'scale', 'order')
@@ -27,7 +28,8 @@ class TeacherInput(nn.Module):
         scale: the sides of the student's batch are multiplied by it, for images that differ in
             size; ``None``: not at all.
         divisor: under a scale, sides are padded right and below to a multiple of it.
-        pad_value: of that padding.
+        pad_value: of that padding, and of the batch's where colours are brought to the teacher's: a
+            preprocessor pads behind its normalisation.
     """
 
     def __init__(self, renormalise: Optional[nn.Module], size: Optional[Size],
@@ -64,16 +66,26 @@ class TeacherInput(nn.Module):
             return None
         own = student if teacher is None else teacher
         return cls(renormalise, size, scale, getattr(own, 'pad_size_divisor', 1),
-                   float(getattr(own, 'pad_value', 0)))
+                   padded_with(own))
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """N x C x H x W in, N x C x size out (bilinear; antialiased where it becomes smaller)."""
-        return self.scaled(self.unscaled(inputs))
+    def forward(self, inputs: torch.Tensor,
+                samples: Optional[Sequence[Any]] = None) -> torch.Tensor:
+        """N x C x H x W in, N x C x size out (bilinear; antialiased where it becomes smaller).
 
-    def unscaled(self, inputs: torch.Tensor) -> torch.Tensor:
+        Args:
+            samples: of the images; they say which part of the batch is padding.
+        """
+        return self.scaled(self.unscaled(inputs, samples))
+
+    def unscaled(self, inputs: torch.Tensor,
+                 samples: Optional[Sequence[Any]] = None) -> torch.Tensor:
         """The same without the scale."""
         if self.renormalise is not None:
+            sizes = batch_sizes(samples, inputs)
             inputs = self.renormalise(inputs)
+            for image, (height, width) in zip(inputs, sizes.images if sizes else ()):
+                image[:, height:] = self.pad_value
+                image[:, :, width:] = self.pad_value
         return inputs if self.size is None else _resized(inputs, self.size)
 
     def scaled(self, inputs: torch.Tensor) -> torch.Tensor:

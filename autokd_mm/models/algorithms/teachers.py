@@ -94,7 +94,7 @@ class Teachers(BaseModel):
         for number, (network, view) in enumerate(zip(self.networks(), self._inputs)):
             handle = self._listen(number, network, heard) if self._logits else None
             try:
-                seen = inputs if view is None else view(inputs)
+                seen = inputs if view is None else view(inputs, data_samples)
                 outputs.append(network(seen, data_samples, mode=mode))
             finally:
                 if handle is not None:

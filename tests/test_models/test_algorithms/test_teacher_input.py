@@ -86,3 +86,57 @@ def test_what_is_no_map_or_not_scaled_stays():
     view = TeacherInput.between(None, None, dict(scale=2))
     assert view.as_unscaled(vectors, (2, 2)) is vectors
     assert TeacherInput.between(None, None, dict(size=9)).as_unscaled(maps, (2, 2)) is maps
+
+
+def images_of_two_sizes():
+    return [(torch.rand(3, *size) * 255).to(torch.uint8) for size in ((24, 30), (32, 20))]
+
+
+def test_the_padding_of_a_batch_is_that_of_the_teachers_own():
+    """A preprocessor pads what it has normalised: that is no colour to be brought over."""
+    pytest.importorskip('mmdet')
+    from mmdet.models import DetDataPreprocessor
+    from mmdet.structures import DetDataSample
+    student = DetDataPreprocessor(mean=[123.0] * 3, std=[58.0] * 3, pad_value=7, pad_size_divisor=8)
+    teacher = DetDataPreprocessor(mean=[10.0] * 3, std=[5.0] * 3, pad_value=3, pad_size_divisor=8)
+    images = images_of_two_sizes()
+
+    def prepared(preprocessor):
+        samples = [DetDataSample(metainfo=dict(img_shape=tuple(image.shape[1:])))
+                   for image in images]
+        return preprocessor(dict(inputs=list(images), data_samples=samples))
+
+    own = prepared(student)
+    wanted = prepared(teacher)['inputs']
+    assert (wanted == 3).any()
+    found = TeacherInput.between(student, teacher)(own['inputs'], own['data_samples'])
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-3)
+
+
+def test_the_padding_of_a_segmentors_batch_likewise():
+    pytest.importorskip('mmseg')
+    from mmengine.structures import PixelData
+    from mmseg.models import SegDataPreProcessor
+    from mmseg.structures import SegDataSample
+    student = SegDataPreProcessor(mean=[123.0] * 3, std=[58.0] * 3, size=(32, 32), pad_val=0)
+    teacher = SegDataPreProcessor(mean=[10.0] * 3, std=[5.0] * 3, size=(32, 32), pad_val=3)
+    images = images_of_two_sizes()
+
+    def prepared(preprocessor):
+        samples = [SegDataSample(
+            metainfo=dict(img_shape=tuple(image.shape[1:])),
+            gt_sem_seg=PixelData(data=torch.zeros(1, *image.shape[1:], dtype=torch.long)))
+            for image in images]
+        return preprocessor(dict(inputs=list(images), data_samples=samples), training=True)
+
+    own = prepared(student)
+    found = TeacherInput.between(student, teacher)(own['inputs'], own['data_samples'])
+    torch.testing.assert_close(found, prepared(teacher)['inputs'], rtol=1e-4, atol=1e-3)
+
+
+def test_where_an_image_was_before_a_resize_is_no_padding():
+    student, teacher = (ClsDataPreprocessor(mean=[mean], std=[2.0]) for mean in (1.0, 5.0))
+    from mmpretrain.structures import DataSample
+    samples = [DataSample(metainfo=dict(img_shape=(4, 4)))]
+    view, images = TeacherInput.between(student, teacher), torch.rand(1, 1, 8, 8)
+    assert torch.equal(view(images, samples), view(images))
