@@ -1,4 +1,5 @@
 """What earlier searches say to the next one: made, kept, checked and pooled."""
+import dataclasses
 import json
 
 import numpy as np
@@ -183,7 +184,7 @@ def test_damaged_and_huge_files_are_refused(tmp_path):
     with pytest.raises(DataError, match='damaged, no JSON'):
         read(str(path))
     path.write_bytes(b' ' * (10 * 10**6 + 1))
-    with pytest.raises(DataError, match='10,000,001 bytes'):
+    with pytest.raises(DataError, match='^experience: [^(]* has 10,000,001 bytes'):
         read(str(path))
     with pytest.raises(DataError, match='cannot be read'):
         read(str(tmp_path / 'none.json'))
@@ -227,6 +228,33 @@ def test_a_search_is_remembered_once(tmp_path):
         remember(str(tmp_path / 'file' / 'e.json'), task())
 
 
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    path = str(tmp_path / 'e.json')
+    remember(path, task('good'))
+    before = open(path).read()
+    paths, rewards = trials()
+    hopeless = statistics('bad', paths, rewards, about=dict(study=['a list']))
+    with pytest.raises(DataError, match='bad cannot be kept'):
+        write(path, [dataclasses.replace(hopeless, trials=0)])
+    assert open(path).read() == before
+    assert remember(path, hopeless) == remember(path, hopeless) == 2
+
+
+def test_rewards_that_differ_by_little_are_kept_apart(tmp_path):
+    path, (paths, rewards) = str(tmp_path / 'e.json'), trials()
+    write(path, [statistics('near', paths, [0.5 + 1e-9 * reward for reward in rewards])])
+    assert len(read(path).tasks) == 1
+
+
+def test_a_share_of_images_that_was_counted_as_images(tmp_path):
+    """Files of before have 0 samples then, and are read all the same."""
+    path = tmp_path / 'e.json'
+    write(str(path), [task()])
+    path.write_text(path.read_text().replace('"samples":1000', '"samples":0'))
+    found, = read(str(path)).tasks
+    assert found.samples is None
+
+
 def test_the_best_options_are_recommended_with_what_they_promise():
     class Spec(dict):
         to_dict = dict.copy
@@ -257,6 +285,7 @@ def test_a_level_that_no_earlier_search_has_asked():
     (dict(images=2000, epochs=4, batch_size=64), 8000),
     (dict(images=28000, epochs=4, batch_size=64, iterations=124), 7936),
     (dict(images=2000), None), (None, None),
+    (dict(images=0.04, epochs=4), None), (dict(images=1.0, epochs=4), None),
 ])
 def test_samples_of_a_proxy(proxy, samples):
     assert samples_of(proxy) == samples

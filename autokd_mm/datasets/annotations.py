@@ -41,7 +41,10 @@ def kind_of(sample: Any) -> str:
         ConfigError: the sample has none of them, or it is a panoptic one.
     """
     kind = ''
-    if _has(sample, 'gt_label') and sample.gt_label.numel() == 1:
+    if _has(sample, 'gt_score') or (_has(sample, 'gt_label') and sample.gt_label.numel() != 1):
+        raise ConfigError('train_dataloader: its images have several labels each, or none '
+                          '(multi-label), which cannot be searched; the proxy needs one')
+    if _has(sample, 'gt_label'):
         kind = LABEL
     elif _has(sample, 'gt_instances') and 'bboxes' in sample.gt_instances:
         kind = BOXES
@@ -195,6 +198,9 @@ def _instances(boxes: np.ndarray, labels: np.ndarray) -> Any:
 
 def _map(data: torch.Tensor, size: Tuple[int, int]) -> np.ndarray:
     found = torch.as_tensor(data).numpy()
+    if found.shape[:2] == tuple(size) and found.ndim == 3:
+        raise DataError(f'dataset: a mask has {found.shape[2]} channels; it must hold the number '
+                        'of a class in each pixel, not its colour')
     if found.shape != (1, *size):
         raise ConfigError('train_pipeline: the segmentation map is '
                           f'{" x ".join(map(str, found.shape))}, its image '

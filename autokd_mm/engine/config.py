@@ -14,6 +14,7 @@ from mmengine.logging import print_log
 
 from autokd_mm.engine.tracebacks import first_line, frames_of, ours
 from autokd_mm.errors import ConfigError, UserError
+from autokd_mm.report.export import unquotable
 
 # Top-level variables of our configs that are repeated inside them. MMEngine evaluates a config
 # before it applies the command line, so setting the variable alone would change nothing.
@@ -63,15 +64,44 @@ def load_config(path: str, cfg_options: Optional[Dict[str, Any]] = None,
     return config
 
 
+def in_new_style(path: str) -> bool:
+    """Whether a config names its bases in ``with read_base():``."""
+    try:
+        with open(path, encoding='utf-8') as file:
+            return _reads_bases(ast.parse(file.read()))
+    except (OSError, SyntaxError, ValueError):  # of JSON or YAML
+        return False
+
+
+def _reads_bases(tree: ast.AST) -> bool:
+    return any(isinstance(block, ast.With) and 'read_base' in ast.dump(block.items[0])
+               for block in ast.walk(tree))
+
+
 def _read(path: str, key: str) -> Config:
     try:
-        return Config.fromfile(path)
+        config = Config.fromfile(path)
     except OSError as error:  # missing, a folder, not a config file
         raise ConfigError(f'{key}: {error}') from error
     except Exception as error:  # a config is a program of the user's, and may raise anything
         if isinstance(error, UserError) or any(map(ours, frames_of(error)[1:])):
             raise  # a fault of ours in what it imports
         raise ConfigError(_why_unreadable(path, error, key)) from error
+    try:
+        _import_all([value for _, value in dict.items(config._cfg_dict)
+                     if isinstance(value, (dict, list, tuple))])
+    except ImportError as error:
+        raise ConfigError(_why_unreadable(path, error, key)) from error
+    return config
+
+
+def _import_all(node: Any) -> None:
+    """What a config in the new style uses is imported where it is first read: here, and not in the
+    midst of a run."""
+    values = [value for _, value in node.items()] if isinstance(node, dict) else node
+    for value in values:
+        if isinstance(value, (dict, list, tuple)):
+            _import_all(value)
 
 
 def _why_unreadable(path: str, error: Exception, key: str) -> str:
@@ -80,10 +110,18 @@ def _why_unreadable(path: str, error: Exception, key: str) -> str:
     while isinstance(error, ImportError) and (cause.__cause__ or cause.__context__):
         cause = cause.__cause__ or cause.__context__ or cause
     line = first_line(cause)
+    if isinstance(cause, SyntaxError) and unquotable(os.path.abspath(path)) and _is_pasted(path):
+        return (f'{key}: {path}: the name of its folder has a quotation mark or a backslash, which '
+                'ends a string of the config ({{ fileDirname }}); give the folder another name')
     if isinstance(error, ImportError) and 'custom modules' in str(error):
         return f'custom_imports: {line} (in {path})'
     name = type(error).__name__
     return f'{key}: {path}: {line if line.startswith(name) else f"{name}: {line}"}'
+
+
+def _is_pasted(path: str) -> bool:
+    with open(path, encoding='utf-8', errors='replace') as file:
+        return 'fileDirname' in file.read()
 
 
 def check_writable(folder: str, key: str = '--work-dir') -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from typing import Optional
 
 import torch
@@ -16,6 +17,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook
 from mmengine.runner import Runner
+from torch.nn.functional import cross_entropy
 
 from autokd_mm.datasets.unreadable import OF_A_WORKER, own_words, unreadable
 from autokd_mm.engine.refused_config import refused_config
@@ -30,6 +32,8 @@ _CUT_WRITES = ('PytorchStreamWriter failed', 'basic_ios::clear', 'unexpected pos
 _NO_MEMORY = ('out of memory', 'not enough memory', "can't allocate memory")
 _HOOK_REFUSALS = (AssertionError, AttributeError, KeyError, NotImplementedError, TypeError,
                   ValueError)
+_NO_CLASS = re.compile(r'Target (-?\d+) is out of bounds')
+_COLOURS = 'only batches of spatial targets supported'
 _DATA_REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 # As a traceback in words has the frame of a pipeline's step.
 _CALLS_A_TRANSFORM = f'File "{BaseTransform.__call__.__code__.co_filename}", line '
@@ -94,7 +98,22 @@ def _of_data(error: BaseException) -> Optional[UserError]:
     reason = unreadable(error) if reads else ''
     if reason:
         return DataError(f'dataset: {reason}; is data_root right, and are the files whole?')
-    return _of_a_transform(error)
+    return _of_labels(error) or _of_a_transform(error)
+
+
+def _of_labels(error: BaseException) -> Optional[UserError]:
+    """Labels or masks that the cross-entropy of a head cannot count."""
+    if not any(frame.f_code is cross_entropy.__code__ for frame in frames_of(error)):
+        return None
+    label = _NO_CLASS.match(str(error))
+    if label:
+        return DataError(f'dataset: a label or a pixel of a mask is {label[1]}, and the head has '
+                         'fewer classes (num_classes); what is no class must be what its loss '
+                         'leaves out (ignore_index, 255 of a segmentor)')
+    if _COLOURS in str(error):
+        return DataError('dataset: a mask has several channels; it must hold the number of a class '
+                         'in each pixel, not its colour')
+    return None
 
 
 def _of_a_transform(error: BaseException) -> Optional[UserError]:

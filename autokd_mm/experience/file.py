@@ -53,8 +53,15 @@ def write(path: str, tasks: Sequence[TaskStatistics]) -> None:
 
     Raises:
         ConfigError: it cannot be written.
+        DataError: a task could not be read again; what the file had stays.
     """
-    lines = ',\n'.join(json.dumps(_task(task), separators=(',', ':')) for task in tasks)
+    texts = [json.dumps(_task(task), separators=(',', ':')) for task in tasks]
+    for task, text in zip(tasks, texts):
+        try:
+            _fitting(_parsed(text), [])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
+            raise DataError(f'experience: {task.name} cannot be kept ({error})') from None
+    lines = ',\n'.join(texts)
     head = json.dumps(dict(format=FORMAT, space=SPACE_VERSION))[:-1]
     try:
         with whole_file(path, 'w', encoding='utf-8') as file:
@@ -79,6 +86,8 @@ def read(path: str, key: str = 'experience') -> Experience:
                             f'{LARGEST:,}')
         with open(path, encoding='utf-8') as file:
             found = _parsed(file.read())
+    except DataError:
+        raise
     except OSError as error:
         raise DataError(f'{key}: {path} cannot be read ({error.strerror})') from None
     except (ValueError, RecursionError) as error:
@@ -115,7 +124,7 @@ def remember(path: str, *added: TaskStatistics) -> int:
         DataError, ConfigError: the file is there and cannot be used, or cannot be written.
     """
     def study(one: TaskStatistics) -> Tuple[Any, ...]:
-        return one.name, one.about.get('study'), one.about.get('began'), one.about.get('file')
+        return (one.name, *(repr(one.about.get(key)) for key in ('study', 'began', 'file')))
 
     folder, base = os.path.split(os.path.abspath(path))
     try:
@@ -198,6 +207,8 @@ def _fitting(task: Any, left_out: List[str]) -> TaskStatistics:
     known = [place for place, (level, _) in enumerate(options) if level in LEVELS]
     unknown = sorted({level for level, _ in options if level not in LEVELS})
     name, about, samples = task['name'], task.get('about') or {}, task.get('samples')
+    if samples is not None and 0 <= _number(samples, -math.inf) < 1:
+        samples = None  # of a share of the images, which once was counted as images
     if not isinstance(name, str) or not isinstance(about, dict):
         raise TypeError('name or about is of another kind')
     low, high = about.get('reward') or (0.0, 1.0)

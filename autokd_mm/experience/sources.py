@@ -13,7 +13,7 @@ from autokd_mm.errors import DataError
 from autokd_mm.experience.statistics import Option, TaskStatistics, statistics
 from autokd_mm.search.reading import INTERRUPTED, is_accident, value_of
 from autokd_mm.search.tabular import Table
-from autokd_mm.space import LEVELS, DistillerSpec, level_of
+from autokd_mm.space import LEVELS, level_of
 from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import is_final, open_to_look, study_name
@@ -119,7 +119,8 @@ def _path(trial: FrozenTrial) -> List[Option]:
 
 
 def samples_of(proxy: Any) -> Optional[float]:
-    """How many images a run on the proxy sees, counted as often as it sees them.
+    """How many images a run on the proxy sees, counted as often as it sees them; ``None`` where
+    nobody knows, as of a share of the images.
 
     Args:
         proxy: settings as a study or a table has them; ``None`` where it has none.
@@ -127,7 +128,7 @@ def samples_of(proxy: Any) -> Optional[float]:
     try:
         if proxy.get('iterations'):
             return float(proxy['iterations'] * proxy['batch_size'])
-        return float(proxy['images'] * proxy['epochs'])
+        return float(proxy['images'] * proxy['epochs']) if proxy['images'] > 1 else None
     except (AttributeError, KeyError, TypeError):
         return None
 

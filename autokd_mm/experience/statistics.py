@@ -70,7 +70,7 @@ def statistics(name: str, paths: Sequence[Sequence[Option]],
     low, high = _range(rewards)
     return TaskStatistics(name, tuple(options), taken.T @ taken, (taken.T * values) @ taken,
                           len(values), float(values.sum()), float(values @ values), samples,
-                          dict(about or {}, reward=[round(low, 6), round(high, 6)]))
+                          dict(about or {}, reward=[low, high]))
 
 
 def standardised(rewards: Sequence[Optional[float]]) -> np.ndarray:

@@ -133,9 +133,12 @@ def _gfl(head: Any) -> Head:
 
 
 def _atss(head: Any) -> Head:
+    # PAA's and its heirs' says there how well a box fits, and no centerness.
+    fit = any(base.__name__ == 'PAAHead' for base in type(head).__mro__)
+    quality = '' if fit else 'atss_centerness'
     return _anchors(head, ['atss_cls'], boxes=_scales(head), coding=_coded(head),
-                    quality=['atss_centerness'], anchors=_around(head),
-                    tails=_tails(head, 'atss_cls', 'atss_reg', 'atss_centerness'))
+                    quality=[quality] if quality else [], anchors=_around(head),
+                    tails=_tails(head, 'atss_cls', 'atss_reg', quality))
 
 
 def _yolox(head: Any) -> Head:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from mmengine.model import BaseModel
 
-_IGNORED = 255  # in MMSegmentation's maps, and what its preprocessor pads them with
+_PADDED = 255  # what MMSegmentation's preprocessor pads maps with, and its usual ignored label
 
 
 class DenseMetric(ABC):
@@ -31,9 +31,10 @@ class DenseMetric(ABC):
 class MeanIoU(DenseMetric):
     """Intersection over union of the classes of the largest logits, as MMSegmentation computes it.
 
-    Logits are interpolated to the image, ignored pixels are left out. Where most pixels are
-    background, the accuracy of pixels would hide whether anything else is found. Of one channel
-    the sigmoid is compared with the head's ``threshold``.
+    Logits are interpolated to the image. Pixels that the head's loss leaves out (its
+    ``ignore_index``) and padding are left out. Where most pixels are background, the accuracy of
+    pixels would hide whether anything else is found. Of one channel the sigmoid is compared with
+    the head's ``threshold``.
 
     Args:
         source: name of the pair of layers with the logits; ``None``: the segmentor predicts as in
@@ -49,18 +50,19 @@ class MeanIoU(DenseMetric):
         if self._source is None:
             for sample in student.predict(inputs, shown_to_segmentor(inputs, samples)):
                 said = sample.pred_sem_seg.data[0]
-                self._count(said, sample.gt_sem_seg.data[0].to(said.device))
+                self._count(said, sample.gt_sem_seg.data[0].to(said.device), _ignored(student))
             return
         truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(inputs.device)
         logits = F.interpolate(outputs[self._source].float(), truth.shape[1:], mode='bilinear',
                                align_corners=False)
         self._count(logits.argmax(1) if logits.shape[1] > 1 else
                     (logits[:, 0].sigmoid() > _threshold(student)).long(), truth,
-                    max(logits.shape[1], 2))
+                    _ignored(student), max(logits.shape[1], 2))
 
-    def _count(self, said: torch.Tensor, truth: torch.Tensor, classes: int = 0) -> None:
+    def _count(self, said: torch.Tensor, truth: torch.Tensor, ignored: int,
+               classes: int = 0) -> None:
         """Count pixels, of maps of equal shape."""
-        there = truth != _IGNORED
+        there = (truth != _PADDED) & (truth != ignored)
         said, truth = said[there].long(), truth[there].long()
         seen = max((int(found.max()) + 1 for found in (said, truth) if found.numel()), default=0)
         classes = max(classes, seen, len(self._confusion))
@@ -72,12 +74,22 @@ class MeanIoU(DenseMetric):
         return mean_iou(self._confusion)
 
 
-def _threshold(student: BaseModel) -> float:
-    """Of a segmentor whose head says one channel; of a cascade that of the last head."""
+def _head(student: BaseModel) -> Any:
+    """That of a segmentor which its prediction comes from; of a cascade the last."""
     head = getattr(student, 'decode_head', None)
-    head = head[-1] if isinstance(head, torch.nn.ModuleList) else head
-    threshold = getattr(head, 'threshold', None)
+    return head[-1] if isinstance(head, torch.nn.ModuleList) else head
+
+
+def _threshold(student: BaseModel) -> float:
+    """Of a segmentor whose head says one channel."""
+    threshold = getattr(_head(student), 'threshold', None)
     return 0.5 if threshold is None else float(threshold)
+
+
+def _ignored(student: BaseModel) -> int:
+    """The class of pixels that the head's loss leaves out."""
+    index = getattr(_head(student), 'ignore_index', None)
+    return _PADDED if index is None else int(index)
 
 
 def shown_to_segmentor(inputs: torch.Tensor, samples: Sequence[Any]) -> List[Any]:

@@ -52,8 +52,9 @@ def _new_name(key: Any, value: str) -> str:
 def expand(model: Any, key: str = 'model') -> Any:
     """``model`` with every network in it that has a ``cfg_path`` as the plain config behind it.
 
-    As ``mmengine.hub.get_model`` builds it: a ``data_preprocessor`` at the top of the other config
-    is the network's, and further keys fill what the config leaves out. ``pretrained=True`` becomes
+    As the training with that config builds it: a ``data_preprocessor`` at its top is the network's
+    where the network has none (``mmengine.hub.get_model`` takes the top one always). Further keys
+    fill what the config leaves out. ``pretrained=True`` becomes
     the ``teacher_ckpt`` of a teacher that has none, and an ``init_cfg`` of any other network.
 
     Args:
@@ -91,8 +92,8 @@ def _network(wanted: Any, key: str) -> Any:
     network = config.get('model')
     if not isinstance(network, dict):
         raise ConfigError(f'{key}.cfg_path: {path} is the config of no model')
-    if config.get('data_preprocessor'):
-        network['data_preprocessor'] = config['data_preprocessor']
+    if config.get('data_preprocessor'):  # of a training: what the model has itself counts
+        network.setdefault('data_preprocessor', config['data_preprocessor'])
     for name, value in wanted.items():
         if network.setdefault(name, value) != value and value is not None:
             print_log(f'{key}.{name}: it has no effect, {path} says it already',

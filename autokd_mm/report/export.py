@@ -112,9 +112,21 @@ def beside(path: Any, folder: str) -> Any:
     own place where it lies there too, so that the folder can be moved and used from anywhere."""
     if isinstance(path, (list, tuple)):
         return [beside(item, folder) for item in path]
-    if os.path.dirname(os.path.abspath(path)) == os.path.abspath(folder):
-        return '{{ fileDirname }}/' + os.path.basename(path)
-    return path
+    if os.path.dirname(os.path.abspath(path)) != os.path.abspath(folder):
+        return path
+    return in_folder(os.path.basename(path), folder)
+
+
+def in_folder(name: str, folder: str) -> str:
+    """A file in ``folder`` as a config there names it. MMEngine pastes the folder into the config's
+    text as it is, so one with a quotation mark in it would end the string."""
+    whole = os.path.abspath(folder)
+    return os.path.join(whole, name) if unquotable(whole) else '{{ fileDirname }}/' + name
+
+
+def unquotable(path: str) -> bool:
+    """Whether a path ends the string of Python into which it is pasted, or means another there."""
+    return bool(set(path) & set('\'"\\\n'))
 
 
 def write_best(path: str, config: Config, header: List[str]) -> None:

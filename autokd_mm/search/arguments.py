@@ -12,6 +12,8 @@ from autokd_mm.search.prior import Prior
 
 CHOICES = dict(policy=('thompson', 'uct'), when_used_up=('repeat', 'stop'))
 
+_LEAST_SHRINKAGE = 1e-8  # with less, effects of options that always go together are anything
+
 
 def check(**args: Any) -> None:
     """Look at the arguments of :class:`~autokd_mm.search.MCTSSampler`.
@@ -27,8 +29,9 @@ def check(**args: Any) -> None:
     if not _is_integer(args['n_warmup_trials']) or args['n_warmup_trials'] < 0:
         raise ValueError('n_warmup_trials must be an integer >= 0, '
                          f'got {args["n_warmup_trials"]!r}')
-    if not _is_number(args['shrinkage']) or not 0 < args['shrinkage'] < math.inf:
-        raise ValueError(f'shrinkage must be a finite number > 0, got {args["shrinkage"]!r}')
+    if not _is_number(args['shrinkage']) or not _LEAST_SHRINKAGE <= args['shrinkage'] < math.inf:
+        raise ValueError(f'shrinkage must be a finite number of at least {_LEAST_SHRINKAGE:g}, '
+                         f'got {args["shrinkage"]!r}')
     for name in ('draw', 'exploration', 'virtual_loss'):
         if not _is_number(args[name]) or not 0 <= args[name] < math.inf:
             raise ValueError(f'{name} must be a finite number >= 0, got {args[name]!r}')

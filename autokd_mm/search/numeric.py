@@ -3,10 +3,15 @@
 A range is halved on its own scale (logarithmic where the distribution is) until as many questions
 are asked as the number of trials can answer; what is left is drawn from. A grid is halved between
 its points; a small one down to single points, so that each is tried once before any twice.
+
+A part is called by its values, ``x ∈ 0.25..0.5``. Where a range depends on earlier answers each
+trial has another, and such names would never come twice: a parameter that was seen with many ranges
+has its parts called by their place, ``x ∈ 1/4`` of whatever the range is.
 """
 import math
 from random import Random
-from typing import Any, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import (Any, Collection, Dict, Iterator, List, NamedTuple, Optional, Sequence, Set,
+                    Tuple, Union)
 
 import numpy as np
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
@@ -18,6 +23,7 @@ Number = Union[float, int]
 
 _SMALL = 32  # a grid of at most so many points is always halved down to its points
 _WITHIN, _GIVEN = ' ∈ ', ' given '  # as in: lr ∈ 0.001..0.1 given optimizer=adam
+_MOST_RANGES = 4  # with more of them, parts are called by their place
 _COARSE = 3  # so many halvings may have other effects in another context
 
 
@@ -55,18 +61,43 @@ def parameter(name: str) -> Tuple[str, str]:
     return name, part.partition(_GIVEN)[2]
 
 
-def context_of(decided: Sequence[Tuple[str, Any, BaseDistribution]]) -> str:
+class Ranges:
+    """Which parameters have ranges that depend on something.
+
+    Attributes:
+        loose: their names.
+    """
+
+    def __init__(self) -> None:
+        self.loose: Set[str] = set()
+        self._seen: Dict[str, Set[Tuple[Number, Number]]] = {}
+
+    def add(self, name: str, distribution: BaseDistribution) -> bool:
+        """Take in where a parameter was asked for; whether it is loose from now on."""
+        if name in self.loose or not isinstance(distribution, (FloatDistribution, IntDistribution)):
+            return False
+        seen = self._seen.setdefault(name, set())
+        seen.add((distribution.low, distribution.high))
+        if len(seen) <= _MOST_RANGES:
+            return False
+        self.loose.add(name)
+        return True
+
+
+def context_of(decided: Sequence[Tuple[str, Any, BaseDistribution]],
+               loose: Collection[str] = ()) -> str:
     """What the effects of a number may depend on: the last category that was decided, or else in
     which quarter the last number is.
 
     Args:
         decided: name, value and distribution of the parameters before, in their order.
+        loose: those whose ranges depend on something.
     """
     context = ''
     for name, value, distribution in reversed(decided):
         if distribution.single():
             continue
-        number = halving(name, distribution, 2)
+        number = halving(name, distribution, 2, loose=loose)
         if number is None:
             return f'{name}={value}'
         context = context or number.words(value)
@@ -81,10 +112,13 @@ class Halving:
         distribution: where its values come from.
         depth: how often the range is halved, but for small grids.
         context: of :func:`context_of`.
+        by_place: parts are called by their place in the range, not by their values.
     """
 
-    def __init__(self, name: str, distribution: Numeric, depth: int, context: str = '') -> None:
+    def __init__(self, name: str, distribution: Numeric, depth: int, context: str = '',
+                 by_place: bool = False) -> None:
         self._name, self._log, self._context = name, distribution.log, context
+        self._by_place, self._place, self._level = by_place, 0, 0
         self._low, self._step = distribution.low, distribution.step
         self._high = distribution.high
         self._integer = isinstance(distribution, IntDistribution)
@@ -101,14 +135,15 @@ class Halving:
         for level in range(self._depth):
             if self._step is not None and self._part.low == self._part.high:
                 return
-            name = f'{self._name}{_WITHIN}{self._words(self._part)}'
+            name = f'{self._name}{_WITHIN}{self._words()}'
             if self._context and level < _COARSE:
                 name += f'{_GIVEN}{self._context}'
-            yield name, (self._words(self._half(0)), self._words(self._half(1))), level
+            yield name, (self._words(0), self._words(1)), level
 
     def take(self, index: int) -> None:
         """Go on in the lower (0) or upper (1) half."""
         self._part = self._half(index)
+        self._place, self._level = 2 * self._place + index, self._level + 1
 
     @property
     def exact(self) -> bool:
@@ -142,7 +177,7 @@ class Halving:
     def words(self, value: Number) -> str:
         """In which part of ``depth`` halvings a value is."""
         self.steps(value)
-        return f'{self._name}{_WITHIN}{self._words(self._part)}'
+        return f'{self._name}{_WITHIN}{self._words()}'
 
     def _half(self, index: int) -> Part:
         low, high = self._part
@@ -170,8 +205,12 @@ class Halving:
         # 3 x 0.1 is more than 0.3.
         return value if self._integer else min(float(value), float(self._high))
 
-    def _words(self, part: Part) -> str:
-        low, high = part
+    def _words(self, index: Optional[int] = None) -> str:
+        """The part that is left, or one of its halves."""
+        if self._by_place:
+            return f'{self._place}/{2**self._level}' if index is None else \
+                f'{2 * self._place + index}/{2**(self._level + 1)}'
+        low, high = self._part if index is None else self._half(index)
         if self._step is not None:
             low, high = self._value(low), self._value(high)
         first, last = f'{low:.12g}', f'{high:.12g}'
@@ -188,9 +227,13 @@ def is_coarse(distribution: BaseDistribution) -> bool:
         round((distribution.high - distribution.low) / distribution.step) >= _SMALL
 
 
-def halving(name: str, distribution: BaseDistribution, depth: int,
-            context: str = '') -> Optional[Halving]:
-    """None where the distribution is not one of numbers."""
+def halving(name: str, distribution: BaseDistribution, depth: int, context: str = '',
+            loose: Collection[str] = ()) -> Optional[Halving]:
+    """None where the distribution is not one of numbers; arguments as for :class:`Halving`.
+
+    Args:
+        loose: of :class:`Ranges`.
+    """
     if isinstance(distribution, (FloatDistribution, IntDistribution)):
-        return Halving(name, distribution, depth, context)
+        return Halving(name, distribution, depth, context, name in loose)
     return None

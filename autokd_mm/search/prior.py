@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 
 Key = Tuple[str, str]  # name of a question, repr of a choice
 
+LARGEST = 1e6  # of means, on a scale where the best is 1
 # Factor of the prior's effects, and probability before the first trial; 0: the prior is of no use.
 HYPOTHESES = ((0.0, 0.4), (1.0, 0.3), (2.0, 0.3))
 
@@ -37,15 +38,23 @@ class Prior:
         options: by name of the question (as ``shared_name`` says) and ``repr`` of the choice.
 
     Raises:
-        ValueError: a mean is not finite, or a worth is not > 0.
+        ValueError: a key is no pair of strings, or a belief no mean and worth; a mean beyond
+            :data:`LARGEST`, or a worth that is not > 0.
     """
 
     def __init__(self, options: Mapping[Key, Belief]) -> None:
-        for (name, choice), belief in options.items():
-            if not (math.isfinite(belief[0]) and 0 < belief[1] < math.inf):
-                raise ValueError(f'prior: {name}={choice}: mean {belief[0]!r} and worth '
-                                 f'{belief[1]!r} must be finite, the worth > 0')
-        self.options = {key: Belief(*map(float, belief)) for key, belief in options.items()}
+        self.options: Dict[Key, Belief] = {}
+        for key, belief in options.items():
+            try:
+                name, choice = map(str, key)
+                mean, worth = map(float, belief)
+            except (OverflowError, TypeError, ValueError):
+                raise ValueError(f'prior: {key!r}: {belief!r} must be question and choice with '
+                                 'mean and worth') from None
+            if not (abs(mean) <= LARGEST and 0 < worth < math.inf):
+                raise ValueError(f'prior: {name}={choice}: mean {mean!r} and worth {worth!r} must '
+                                 f'be finite, the mean at most {LARGEST:g}, the worth > 0')
+            self.options[name, choice] = Belief(mean, worth)
 
     @classmethod
     def from_json(cls, values: Any, what: str = 'prior') -> 'Prior':
@@ -71,7 +80,8 @@ class Prior:
         """Mean and worth by question and choice, short enough to be kept with a study."""
         found: Dict[str, Dict[str, List[float]]] = {}
         for (name, choice), belief in sorted(self.options.items()):
-            found.setdefault(name, {})[choice] = [round(belief.mean, 4), round(belief.worth, 3)]
+            found.setdefault(name, {})[choice] = [round(belief.mean, 4),
+                                                  float(f'{belief.worth:.4g}')]
         return found
 
     def of(self, key: Tuple[str, ...]) -> Optional[Belief]:

@@ -1,6 +1,6 @@
 """Single trials: the decisions they stand for, and what they are worth."""
 import math
-from typing import Any, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
+from typing import Any, Collection, Iterator, List, Mapping, Optional, Sequence, Set, Tuple, Union
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
@@ -10,6 +10,7 @@ from autokd_mm.search.numeric import context_of, halving
 from autokd_mm.search.order import Order
 
 INTERRUPTED, REASON = 'interrupted', 'reason'
+ASKED = 'mcts:asked'  # system attribute: parameters in the order of asking
 UNASKED = 'unasked'  # nothing was left to ask it for: it is not run again
 
 
@@ -25,6 +26,17 @@ def is_feasible(trial: FrozenTrial) -> bool:
     found += [value for name, value in trial.system_attrs.items()
               if name.startswith('constraints:')]  # of Optuna 5
     return all(value <= 0 for value in found)
+
+
+def in_order(trial: FrozenTrial) -> FrozenTrial:
+    """A trial with its parameters in the order of asking, where its storage does not keep it and it
+    was noted (:data:`ASKED`)."""
+    asked = trial.system_attrs.get(ASKED)
+    if isinstance(asked, (list, tuple)):
+        places = {name: place for place, name in enumerate(asked) if isinstance(name, str)}
+        trial.params = dict(sorted(trial.params.items(),
+                                   key=lambda item: places.get(item[0], len(places))))
+    return trial
 
 
 def value_of(trial: FrozenTrial, sign: int) -> Optional[float]:
@@ -49,7 +61,10 @@ def planned(steps: Mapping[str, int], ahead: Sequence[Any], node: Node) -> Itera
         steps: what it has taken, by question.
     """
     below: Optional[Node] = node
-    for name, taken in ahead:
+    for one in ahead if isinstance(ahead, (list, tuple)) else ():
+        if not isinstance(one, (list, tuple)) or len(one) != 2 or not isinstance(one[1], int):
+            return  # somebody has edited it
+        name, taken = one
         if name in steps:
             if steps[name] != taken:
                 return
@@ -70,8 +85,8 @@ def different(distribution: CategoricalDistribution) -> Tuple[Any, ...]:
 
 
 def steps_of(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
-           depth: Optional[int] = None, order: Optional[Order] = None
-           ) -> Iterator[Optional[Step]]:
+           depth: Optional[int] = None, order: Optional[Order] = None,
+           loose: Collection[str] = ()) -> Iterator[Optional[Step]]:
     """The decisions of a trial in order; None where they leave several values of a number.
 
     A parameter with one possible value is no decision.
@@ -80,6 +95,7 @@ def steps_of(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
         asked: parameters to leave out.
         depth: how often ranges are halved; None: numbers are no part of the tree.
         order: in which the decisions come, if not in that of asking.
+        loose: parameters whose ranges depend on something.
     """
     decided: List[Tuple[str, Any, BaseDistribution]] = []
     params = list(trial.params.items())
@@ -97,7 +113,7 @@ def steps_of(trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = (),
             yield Step(name, choices, index if len(choices) == len(distribution.choices)
                        else choices.index(distribution.choices[index]))
             continue
-        number = halving(name, distribution, depth, context_of(decided[:-1])) \
+        number = halving(name, distribution, depth, context_of(decided[:-1], loose), loose) \
             if depth is not None else None
         if number is not None:
             yield from number.steps(value)

@@ -1,6 +1,6 @@
 """Monte Carlo tree search as an Optuna sampler."""
 import warnings
-from datetime import datetime, timedelta
+from datetime import datetime
 from random import Random
 from threading import RLock
 from typing import Any, Callable, Dict, List, Optional, Sequence, Set
@@ -13,16 +13,18 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.errors import AutoKDError, AutoKDWarning
-from autokd_mm.search import numeric, selection
+from autokd_mm.search import selection
 from autokd_mm.search.arguments import check
 from autokd_mm.search.guide import PLAN
 from autokd_mm.search.node import Option, Step
 from autokd_mm.search.numeric import halving
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.prior import Prior
-from autokd_mm.search.reading import INTERRUPTED, REASON, UNASKED, different
+from autokd_mm.search.reading import ASKED, INTERRUPTED, REASON, UNASKED, different
 from autokd_mm.search.remembered import prior_of
 from autokd_mm.search.study_tree import StudyTree, only_direction
+
+_KEEP_NO_ORDER = ('GrpcStorageProxy', )  # storages that forget in which order a trial was asked
 
 
 class SpaceUsedUp(AutoKDError):
@@ -130,9 +132,7 @@ class MCTSSampler(BaseSampler):
     def before_trial(self, study: Study, trial: FrozenTrial) -> None:
         with self._lock:
             view = self._view_or_fail(study, trial)
-            # Straight from the storage: under Hyperband the study shows only one bracket.
-            trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
-            view.sync(trials, self._stale(study, trials) - {trial._trial_id})
+            self._sync(study, trial, view)
             if not trial.state.is_finished():
                 if self._when_used_up == 'stop' and view.used_up \
                         and not study._thread_local.in_optimize_loop:
@@ -144,6 +144,11 @@ class MCTSSampler(BaseSampler):
                 view.ordinal(trial)
         if self._independent_sampler is not None:
             self._independent_sampler.before_trial(study, trial)
+
+    def _sync(self, study: Study, trial: FrozenTrial, view: StudyTree) -> None:
+        # Straight from the storage: under Hyperband the study shows only one bracket.
+        trials = study._storage.get_all_trials(study._study_id, deepcopy=False)
+        view.sync(trials, self._stale(study, trials) - {trial._trial_id})
 
     def _view_or_fail(self, study: Study, trial: FrozenTrial) -> StudyTree:
         """The tree; a trial that cannot be asked anything does not stay RUNNING."""
@@ -160,24 +165,30 @@ class MCTSSampler(BaseSampler):
         if isinstance(storage, BaseHeartbeat) and storage.get_heartbeat_interval() is not None:
             stale.update(storage._get_stale_trial_ids(study._study_id))
         if self._stale_after is not None:
-            limit = datetime.now() - timedelta(seconds=self._stale_after)
+            now = datetime.now()
             stale.update(trial._trial_id for trial in trials
                          if trial.state == TrialState.RUNNING and trial.datetime_start is not None
-                         and trial.datetime_start < limit)
+                         and (now - trial.datetime_start).total_seconds() > self._stale_after)
         return stale
 
     def sample_independent(self, study: Study, trial: FrozenTrial, param_name: str,
                            param_distribution: BaseDistribution) -> Any:
         with self._lock:
             view = self.view(study)
-            view.shuffled(trial, param_name)
+            if not view.has_seen(trial):  # it was asked for by another sampler, in another process
+                self._sync(study, trial, view)
+            if type(study._storage).__name__ in _KEEP_NO_ORDER:
+                study._storage.set_trial_system_attr(trial._trial_id, ASKED,
+                                                     [*trial.params, param_name])
+            view.meet(trial, param_name, param_distribution)
             view.follow(trial)
             if isinstance(param_distribution, CategoricalDistribution):
                 choices = different(param_distribution)
                 index = self._choose(study, view, trial, Step(param_name, choices, 0))
                 view.answered(trial, param_name)
                 return choices[index]
-            number = halving(param_name, param_distribution, view.depth or 0, view.context(trial))
+            number = halving(param_name, param_distribution, view.depth or 0, view.context(trial),
+                             view.loose)
             if self._independent_sampler is None and number is not None:
                 for name, choices, level in number.questions():
                     number.take(self._choose(study, view, trial, Step(name, choices, 0, level)))
@@ -191,7 +202,7 @@ class MCTSSampler(BaseSampler):
         ordinal, name, choices = view.ordinal(trial), question.name, question.choices
         node, rng = view.follow(trial), self._rng(view.ordinal(trial), question.name)
         warm_up = ordinal < self._n_warmup_trials
-        if view.shuffled(trial, numeric.parameter(name)[0]):
+        if view.shuffled:
             seed = None if warm_up or self._policy == 'uct' else f'{self._seed}/{ordinal}'
             return self._taken(study, view, trial, question,
                                *view.guide(trial).route(seed, name, choices, rng))

@@ -15,25 +15,27 @@ interrupted   not at all, in no state: the worker died (user attribute ``interru
               which says nothing about the distiller, and its parameters will be tried again
 ============  =====================================================================================
 
-The path is read from ``trial.params``: all storages of Optuna >= 4 keep the order of asking (in
-memory and journal by insertion, relational ones by row id). Whoever adds finished trials by hand
+The path is read from ``trial.params``: storages of Optuna >= 4 keep the order of asking (in memory
+and journal by insertion, relational ones by row id), but for ``GrpcStorageProxy``, where the
+sampler notes it (system attribute ``mcts:asked``). Whoever adds finished trials by hand
 (``study.add_trial``) must give ``params`` in that order too.
 """
 import math
 from bisect import bisect_left, insort
 from itertools import chain
 from random import Random
-from typing import Collection, Dict, Iterator, List, Optional, Sequence, Set, Union
+from typing import Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Set, Union
 
+from optuna.distributions import BaseDistribution
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from autokd_mm.search.guide import PLAN, Guide, Running
 from autokd_mm.search.node import Node, Step, unsure
-from autokd_mm.search.numeric import context_of, grain_of, is_coarse
+from autokd_mm.search.numeric import Ranges, context_of, grain_of, is_coarse
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.order import Order
-from autokd_mm.search.reading import INTERRUPTED, is_accident, planned, value_of
+from autokd_mm.search.reading import INTERRUPTED, in_order, is_accident, planned, value_of
 from autokd_mm.search.reading import steps_of as _steps
 from autokd_mm.search.tree import Tree
 
@@ -59,7 +61,7 @@ class StudyTree:
         self._interrupted: List[int] = []
         self._ordinals: Dict[int, int] = {}  # of running trials
         self.told = False  # that nothing new is left
-        self._order = Order()
+        self._order, self._ranges = Order(), Ranges()
         self._trials: Sequence[FrozenTrial] = ()
         self._begin()
 
@@ -95,9 +97,10 @@ class StudyTree:
             stale: ids of those whose worker is probably dead: they do not count while they run.
         """
         self._trials = trials
+        new = [in_order(trials[position])
+               for position in chain(self._unfinished, range(self._n_seen, len(trials)))]
         # A list, so that all are looked at.
-        moved = [self._order.add(tuple(trials[position].params)) for position in
-                 chain(self._unfinished, range(self._n_seen, len(trials)))]
+        moved = [self._meet(tuple(trial.params), trial.distributions) for trial in new]
         if self._grain is not None and self._regrain(trials) or any(moved):
             self._begin()
         unfinished = []
@@ -120,6 +123,10 @@ class StudyTree:
                 self.follow(trial)
         self._unfinished = unfinished
         self._n_seen = len(trials)
+
+    def has_seen(self, trial: FrozenTrial) -> bool:
+        """Whether :meth:`sync` has been shown the trial, in whatever state."""
+        return trial.number < self._n_seen
 
     def _regrain(self, trials: Sequence[FrozenTrial]) -> bool:
         """See how fine numbers are to be told apart; whether that has changed for this tree."""
@@ -161,17 +168,32 @@ class StudyTree:
         else:
             self.tree.step(running.walk, step)
 
-    def shuffled(self, trial: FrozenTrial, name: str) -> bool:
-        """Whether questions have no order, now that a running trial is asked for ``name``."""
-        if self._order.add((*trial.params, name)):
+    def _meet(self, names: Sequence[str], distributions: Mapping[str, BaseDistribution]) -> bool:
+        """See what a trial is asked; whether what is known must be read anew."""
+        loosened = [self._ranges.add(name, one) for name, one in distributions.items()]
+        return self._order.add(names) or any(loosened)
+
+    def meet(self, trial: FrozenTrial, name: str, distribution: BaseDistribution) -> None:
+        """A running trial is asked for ``name``."""
+        if self._meet((*trial.params, name), {name: distribution}):
             self._begin()
             self.sync(self._trials)
+
+    @property
+    def shuffled(self) -> bool:
+        """Whether questions have no order."""
         return self._order.shuffled
+
+    @property
+    def loose(self) -> Collection[str]:
+        """Numbers whose ranges depend on something."""
+        return self._ranges.loose
 
     def context(self, trial: FrozenTrial) -> str:
         """What the effects of a number depend on that a running trial is asked for now."""
         return '' if self._order.shuffled else context_of(
-            [(name, value, trial.distributions[name]) for name, value in trial.params.items()])
+            [(name, value, trial.distributions[name]) for name, value in trial.params.items()],
+            self.loose)
 
     def guide(self, trial: FrozenTrial) -> Guide:
         """Who answers the questions of a running trial that is followed."""
@@ -183,7 +205,8 @@ class StudyTree:
 
     def _steps_of(self, trial: FrozenTrial, asked: Union[Set[str], Sequence[str]] = ()
                   ) -> Iterator[Optional[Step]]:
-        return _steps(trial, asked, self.depth, self._order if self._order.shuffled else None)
+        return _steps(trial, asked, self.depth, self._order if self._order.shuffled else None,
+                      self.loose)
 
     def answered(self, trial: FrozenTrial, name: str, exact: bool = True) -> None:
         """A running trial has a parameter, before the storage says so.

@@ -83,6 +83,8 @@ class Vocabulary:
         """An option in a context has the key of the same option anywhere, and the context."""
         name, context = parameter(name)
         base = name if self.shared_name is None else self.shared_name(name)
+        if not isinstance(base, str):
+            raise ValueError(f'shared_name must return a string, of {name!r} it returns {base!r}')
         return [(base, repr(choice)) + ((context, ) if context else ()) for choice in choices]
 
     @property

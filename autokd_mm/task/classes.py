@@ -1,9 +1,11 @@
 """Whether networks and data set speak of the same classes, before anything is trained."""
 from __future__ import annotations
 
+import logging
 import re
-from typing import Any, Iterator, Optional, Sequence, Tuple
+from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
+from mmengine.logging import print_log
 from torch import nn
 
 from autokd_mm.errors import CheckpointError, ConfigError
@@ -34,9 +36,13 @@ def check_teachers(model: Any, dataset: Any) -> None:
             continue  # its classes are those of another task
         check_heads(teacher, dataset,
                       f'model.teacher.teachers[{number}]' if several else 'model.teacher')
+        key = f'teacher_ckpt{f"[{number}]" if several else ""}'
         differs = other_order(teacher, dataset)
         if differs:
-            raise CheckpointError(f'teacher_ckpt{f"[{number}]" if several else ""}: {differs}')
+            raise CheckpointError(f'{key}: {differs}')
+        strange = other_names(teacher, dataset)
+        if strange:
+            print_log(f'{key}: {strange}', 'current', logging.WARNING)
 
 
 def check_heads(network: nn.Module, dataset: Any, key: str) -> None:
@@ -84,13 +90,32 @@ def classes_of(dataset: Any) -> Optional[Sequence[str]]:
 def other_order(teacher: nn.Module, dataset: Any) -> str:
     """What is wrong where a teacher's checkpoint knows one of the data set's classes under another
     number, else ''."""
-    there, here = trained_on(teacher), classes_of(dataset)
-    for number, name in enumerate(here or ()):
-        if name in (there or ()) and there is not None and there.index(name) != number:
+    there, here = _both(teacher, dataset)
+    for number, name in enumerate(here):
+        if name in there and there.index(name) != number:
             return (f'it was trained on classes in another order: {name!r} is class '
                     f'{there.index(name)} there and class {number} of {type(dataset).__name__}; '
                     "give the data set's metainfo the teacher's order, or train the teacher anew")
     return ''
+
+
+def other_names(teacher: nn.Module, dataset: Any) -> str:
+    """What is strange where a teacher's checkpoint names its classes and none is the data set's,
+    else ''."""
+    there, here = _both(teacher, dataset)
+    if not there or not here or set(there) & set(here):
+        return ''
+    return (f'it was trained on other classes ({_short(there)}) than {type(dataset).__name__} has '
+            f'({_short(here)}); its logits say nothing of these, unless they are the same under '
+            'other names')
+
+
+def _both(teacher: nn.Module, dataset: Any) -> Tuple[List[str], List[str]]:
+    """The classes of a teacher's checkpoint and of the data set, without upper case; empty where
+    they are not known."""
+    there, here = ([name.casefold() for name in one or ()]
+                   for one in (trained_on(teacher), classes_of(dataset)))
+    return there, here
 
 
 def _largest_label(dataset: Any) -> int:

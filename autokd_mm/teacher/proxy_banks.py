@@ -77,7 +77,8 @@ def open_banks(folder: str, settings: ProxySettings, datasets: Mapping[str, Any]
     if len(set(sizes.values())) > 1:
         raise ConfigError('val_dataloader.dataset.pipeline: it must make images of the size of '
                           'train_dataloader.dataset.pipeline, they are '
-                          f'{sizes["held_out"]} and {sizes["train"]}')
+                          f'{sizes["held_out"]} and {sizes["train"]}; '
+                          f'proxy.input_size={sizes["train"][-1]} resizes both')
     missing = [plan.bytes for name, (plan, _) in plans.items()
                if not filled(os.path.join(folder, name))]
     if len(missing) > 1:  # the room for one of them is checked when it is written

@@ -12,6 +12,7 @@ from mmengine.registry import TRANSFORMS, init_default_scope
 
 from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.errors import CheckpointError, ConfigError, DataError
+from autokd_mm.models.algorithms.colours import channels_of
 from autokd_mm.models.algorithms.renormalise import flips_channels
 from autokd_mm.models.algorithms.teacher import load_network, read_checkpoint
 from autokd_mm.pairs.forms import as_frozen, read_forms
@@ -78,7 +79,7 @@ def load_image(config: Any, model: Any, path: str) -> Tuple[Dict[str, Any], np.n
         raise DataError(f'IMAGE: there is no file {path}')
     preprocessor = model.data_preprocessor
     mean = getattr(preprocessor, 'mean', None)
-    channels = 3 if mean is None else mean.numel()
+    channels = channels_of(model.architecture) or (3 if mean is None else mean.numel())
     flips = flips_channels(preprocessor)
     pixels = mmcv.imread(path, 'grayscale' if channels == 1 else 'color')
     if pixels is None:

@@ -109,12 +109,12 @@ def last(student: List[Map], teacher: List[Map]) -> Tuple[List[Map], List[Map]]:
 
 def nearest(student: List[Map], teacher: List[Map]) -> Tuple[List[Map], List[Map]]:
     """The two whose strides are nearest, of equal ones the deepest."""
-    pairs = [(abs(math.log2(mine.stride / other.stride)), -at, mine, other)
-             for at, mine in enumerate(student) for other in teacher]
+    pairs = [(abs(math.log2(mine.stride / other.stride)), -at, -to)
+             for at, mine in enumerate(student) for to, other in enumerate(teacher)]
     if not pairs:
         return [], []
-    _, _, mine, other = min(pairs, key=lambda pair: pair[:2])
-    return [mine], [other]
+    _, at, to = min(pairs)
+    return [student[-at]], [teacher[-to]]
 
 
 _LAST = Way('the last stage of the backbone', last_stage, last)

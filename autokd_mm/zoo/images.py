@@ -63,6 +63,13 @@ def side_of(config: Mapping[str, Any]) -> Optional[int]:
                 None)
 
 
+def training_side(config: Mapping[str, Any]) -> Optional[int]:
+    """The side of a classifier's training images in pixels, which may be smaller than those of its
+    validation; ``None`` where its pipelines do not say."""
+    crops = list(sizes_in(steps_of(config, 'train_dataloader')))
+    return crops[-1][1][0] if crops else side_of(config)
+
+
 def dense_sizes(config: Mapping[str, Any]) -> List[Tuple[int, int]]:
     """(height, width) of images to try a detector or segmentor with: a small one, and, for
     networks that are made for one size, that of the training."""

@@ -15,7 +15,7 @@ from mmengine.structures import InstanceData
 from torch.nn import functional as F
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, to_sample
-from autokd_mm.engine.config import load_config
+from autokd_mm.engine.config import in_new_style, load_config
 from autokd_mm.engine.mistakes import mistake
 from autokd_mm.engine.tracebacks import first_line
 from autokd_mm.errors import ConfigError
@@ -25,8 +25,8 @@ from autokd_mm.models.algorithms.bare_teacher import with_body
 from autokd_mm.models.algorithms.colours import channels_of
 from autokd_mm.pairs.forms import OURS, read_forms
 from autokd_mm.registry import MODELS
-from autokd_mm.zoo.images import dense_sizes, side_of
-from autokd_mm.zoo.kinds import kind_of, refuse_config, refuse_data
+from autokd_mm.zoo.images import dense_sizes, side_of, training_side
+from autokd_mm.zoo.kinds import NO_TASK, kind_of, refuse_config, refuse_data
 from autokd_mm.zoo.listening import Heard, listen, root_of
 from autokd_mm.zoo.names import Source
 
@@ -69,7 +69,7 @@ def look(student: Source, teacher: Source, data_root: Optional[str] = None) -> L
             different things.
     """
     bases = _read(student, STUDENT), _read(teacher, TEACHER)
-    if 'read_base' in (bases[0].text or ''):
+    if in_new_style(student.file):
         raise ConfigError(f'STUDENT: {student.file} is in the new style (with read_base()), which '
                           "no other config can inherit by _base_; save it as a plain one: "
                           "mmengine.Config.fromfile(FILE).dump('student.py')")
@@ -163,10 +163,10 @@ def _build(node: Any, key: str, name: str) -> Any:
 def _teacher_side(bases: Tuple[Config, Config], teacher: Any,
                   kinds: Sequence[str]) -> Optional[int]:
     """Classifiers have a resolution each; a teacher sees its own. What its config does not say, a
-    network of timm does that takes no other."""
-    if kinds[0] != LABEL:
+    network of timm does that takes no other. That of a detector is no size of crops."""
+    if kinds[0] != LABEL or kinds[1] not in (LABEL, NO_TASK):
         return None
-    student, own = side_of(bases[0]), side_of(bases[1])
+    student, own = training_side(bases[0]), side_of(bases[1])
     for module in teacher.modules() if own is None else ():
         if getattr(module, 'strict_img_size', False) and getattr(module, 'img_size', None):
             own = int(max(module.img_size))
@@ -182,8 +182,8 @@ def _sizes(config: Config, kind: str) -> List[Tuple[int, int]]:
 
 def _image(model: Any, kind: str, size: Tuple[int, int]) -> Tuple[torch.Tensor, Any]:
     height, width = size
-    mean = getattr(model.data_preprocessor, 'mean', None)
-    channels = mean.numel() if mean is not None else channels_of(model.architecture) or 3
+    mean = getattr(model.data_preprocessor, 'mean', None)  # it may be one number for all channels
+    channels = channels_of(model.architecture) or (3 if mean is None else mean.numel())
     pixels = torch.from_numpy(np.random.default_rng(0).integers(
         0, 256, (2 if kind == LABEL else 1, channels, height, width), np.uint8))
     if kind == LABEL:

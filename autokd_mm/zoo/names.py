@@ -10,6 +10,7 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.pairs.cfg_path import find
+from autokd_mm.report.export import in_folder
 
 PACKAGES = ('mmdet', 'mmseg', 'mmpretrain')
 
@@ -41,7 +42,7 @@ class Source(NamedTuple):
     def as_cfg_path(self, folder: str) -> str:
         """As ``cfg_path`` of a network, in a config in ``folder``, names it."""
         base = self.as_base(folder)
-        return base if self.package or os.path.isabs(base) else '{{ fileDirname }}/' + base
+        return base if self.package or os.path.isabs(base) else in_folder(base, folder)
 
 
 def resolve(word: str, key: str) -> Source:

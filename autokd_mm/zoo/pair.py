@@ -10,6 +10,7 @@ from autokd_mm.errors import ConfigError
 from autokd_mm.report.export import write_atomically
 from autokd_mm.zoo import recipe, writing
 from autokd_mm.zoo.choosing import Choice, choose
+from autokd_mm.zoo.kinds import tells_several_labels
 from autokd_mm.zoo.looking import Looked, look
 from autokd_mm.zoo.metafile import checkpoint
 from autokd_mm.zoo.names import Source, resolve
@@ -93,6 +94,9 @@ def make_pair(teacher: str, student: str, out: Optional[str] = None,
 
 def _of_images(looked: Looked) -> List[str]:
     lines = []
+    if tells_several_labels(looked.model.student):
+        lines.append('images: a search takes those with one label each; where they have several, '
+                     'train with a distiller of another search (--distiller)')
     way = looked.model.to_teacher
     if way is not None and way.renormalise is not None:
         lines.append('images: the teacher sees them normalised as its own config says, which is '

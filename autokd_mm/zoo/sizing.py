@@ -13,7 +13,7 @@ from mmengine.registry import DATASETS, DefaultScope
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
 from autokd_mm.datasets.digit_scenes import TRAIN
 from autokd_mm.proxy.settings import ProxySettings
-from autokd_mm.zoo.images import shorter_side
+from autokd_mm.zoo.images import shorter_side, side_of, training_side
 
 # Training images of data sets that everybody has; of COCO those with boxes.
 _KNOWN = dict(CocoDataset=('instances_train2017.json', 117266),
@@ -81,7 +81,8 @@ def size(config: Any, kind: str) -> Proxy:
     seen = f'{images:,} of {total:,} images' if total and images else 'a twentieth of the images'
     why = [f'proxy: {seen} ({whose}) in {found["epochs"]} epochs of batches of {batch}{told}']
     if side:
-        why.append(f'proxy: the shorter side of images is {side} pixels')
+        what = 'the side of all' if kind == LABEL else 'the shorter side of'
+        why.append(f'proxy: {what} images is {side} pixels')
     return Proxy(found, settings, why)
 
 
@@ -133,9 +134,11 @@ def _batch(config: Any, kind: str, images: Optional[int], loader: int) -> Tuple[
 
 
 def _input_size(config: Any, kind: str) -> int:
-    """Half the side of a detector's images; a segmentor's crop. 0: as the pipelines make them."""
+    """Half the side of a detector's images; a segmentor's crop; where a classifier is validated at
+    another side than it learns with, the latter. 0: as the pipelines make them."""
     if kind == LABEL:
-        return 0
+        side = training_side(config) or 0
+        return side if side != side_of(config) else 0
     train, test = (shorter_side(config, f'{part}_dataloader') for part in ('train', 'val'))
     if kind == BOXES:
         side = test or train

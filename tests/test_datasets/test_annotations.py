@@ -130,7 +130,7 @@ def test_resized_map_is_that_of_the_nearest_pixels(size):
 @pytest.mark.parametrize('sample, words', [
     (DetDataSample(), 'one class label, boxes .* or a segmentation map .*LoadAnnotations'),
     (DataSample(), 'one class label'),
-    (DataSample().set_gt_label([1, 2]), 'one class label'),
+    (DataSample().set_gt_label([1, 2]), 'several labels each'),
     (detection(gt_panoptic_seg=PixelData(pan_seg=a_map())), 'panoptic segmentation .* cannot'),
     (detection([[1., 2., 3., 4., 5.]], box_type=torch.as_tensor), r'\(R x 4\), got \(1, 5\)'),
     (segmentation(a_map() + 1), 'as uint8; their classes are 1 to 256'),
@@ -154,3 +154,15 @@ def test_a_pipeline_of_panoptic_annotations():
     refuse_panoptic([object()])
     with pytest.raises(ConfigError, match=r'\(LoadPanopticAnnotations\) cannot be searched'):
         refuse_panoptic([object(), LoadPanopticAnnotations()])
+
+
+def test_several_labels_of_an_image_are_refused():
+    for sample in (DataSample().set_gt_label([1, 2]), DataSample().set_gt_label([]),
+                   DataSample().set_gt_label([1]).set_gt_score(torch.tensor([0., 1.]))):
+        with pytest.raises(ConfigError, match='several labels each, or none'):
+            kind_of(sample)
+
+
+def test_a_mask_of_colours_is_told_of():
+    with pytest.raises(DataError, match='a mask has 3 channels'):
+        to_arrays(segmentation(torch.zeros(4, 6, 3, dtype=torch.long)), (4, 6))

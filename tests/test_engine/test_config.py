@@ -2,8 +2,9 @@ import os
 
 import pytest
 
-from autokd_mm.engine.config import check_file, check_writable, load_config
+from autokd_mm.engine.config import check_file, check_writable, in_new_style, load_config
 from autokd_mm.errors import ConfigError
+from autokd_mm.report.export import beside
 
 TEXT = '''
 data_root = 'data/cifar10'
@@ -187,3 +188,28 @@ def test_a_new_style_config(tmp_path):
     config = load_config(str(tmp_path / 'own.py'))
     assert config.model.teacher_ckpt == 'mine.pth'
     assert config.dataset.ann_file == '/mine/ann.json'
+
+
+def test_what_a_new_style_config_imports_is_looked_for_when_it_is_read(tmp_path):
+    (tmp_path / 'base.py').write_text('a = 1\n')
+    path = tmp_path / 'new.py'
+    path.write_text('from mmengine.config import read_base\n'
+                    'from mmengine.hooks import NoSuchHook\n'
+                    'with read_base():\n    from .base import *\n'
+                    'hooks = [dict(type=NoSuchHook)]\n')
+    with pytest.raises(ConfigError, match='CONFIG: .*NoSuchHook'):
+        load_config(str(path))
+    assert in_new_style(str(path)) and not in_new_style(str(tmp_path / 'base.py'))
+    (tmp_path / 'told.py').write_text('# once with read_base()\na = 1\n')
+    assert not in_new_style(str(tmp_path / 'told.py'))
+
+
+def test_a_folder_whose_name_ends_a_string(tmp_path):
+    folder = tmp_path / "Anna's work"
+    folder.mkdir()
+    path = folder / 'best.py'
+    path.write_text("ckpt = '{{ fileDirname }}/teacher.pth'\n")
+    with pytest.raises(ConfigError, match='name of its folder has a quotation mark'):
+        load_config(str(path))
+    path.write_text(f'ckpt = {beside(str(folder / "teacher.pth"), str(folder))!r}\n')
+    assert load_config(str(path)).ckpt == str(folder / 'teacher.pth')

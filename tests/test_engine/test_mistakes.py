@@ -146,3 +146,20 @@ def test_a_fault_in_the_usual_hooks_is_ours():
 
     runner = SimpleNamespace(_hooks=[Broken()])
     assert mistake(raised(lambda: Runner.call_hook(runner, 'before_train'))) is None
+
+
+@pytest.mark.parametrize('target, words', [
+    (torch.tensor([1, 200]), 'is 200, and the head has fewer classes'),
+    (torch.zeros(2, 3, 3, 3, dtype=torch.long), 'several channels')])
+def test_labels_that_no_head_can_count(target, words):
+    scores = torch.randn(2, 11, *target.shape[1:][:2])
+    error = mistake(raised(lambda: torch.nn.functional.cross_entropy(scores, target)))
+    assert isinstance(error, DataError) and words in str(error)
+    assert str(error).startswith('dataset: ')
+
+
+def test_the_same_words_from_elsewhere_are_no_mistake():
+    def fails():
+        raise IndexError('Target 3 is out of bounds.')
+
+    assert mistake(raised(fails)) is None

@@ -183,3 +183,15 @@ def test_a_segmentor_has_predictions_where_its_classes_are_not_exclusive(sigmoid
     else:
         with pytest.raises(ConfigError, match='layers.student_logits'):
             read_head(network, 'decode_head', 'layers.student_predictions')
+
+
+def test_how_well_a_box_fits_is_no_centerness():
+    """PAA's head is ATSS's, and learns something else at that output."""
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        network = nn.Module()
+        network.bbox_head = MODELS.build(dict(
+            HEADS['atss'], type='PAAHead', num_classes=3, in_channels=4, feat_channels=4,
+            stacked_convs=1, norm_cfg=None))
+    found = read_head(network, 'bbox_head', 'key')
+    assert found.classes == ['bbox_head.atss_cls'] and not found.quality
+    assert set(found.tails) == {'classes', 'boxes'}

@@ -29,6 +29,27 @@ def test_mean_iou_of_batches():
     assert metric.value() == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
 
 
+@pytest.mark.parametrize('ignored, expected', [(255, (0 + 1 / 2 + 1) / 3), (0, 1)])
+def test_what_the_loss_leaves_out_does_not_count(ignored, expected):
+    """A pixel of class 0, of which the student says 1, and one of padding."""
+    student = torch.nn.Module()
+    student.decode_head = torch.nn.ModuleList([torch.nn.Module(), torch.nn.Module()])
+    student.decode_head[-1].ignore_index = ignored
+    logits = torch.nn.functional.one_hot(torch.tensor([[1, 1], [2, 0]]), 3).movedim(-1, 0)
+    truth = torch.tensor([[[0, 1], [2, 255]]])
+    metric = MeanIoU('scores')
+    sample = SimpleNamespace(gt_sem_seg=SimpleNamespace(data=truth))
+    metric.add(student, dict(scores=logits[None].float()), torch.zeros(1, 3, 2, 2), [sample])
+    assert metric.value() == pytest.approx(expected)
+    predicted = MeanIoU()
+    whole = SegDataSample(metainfo=dict(img_shape=(2, 2)), gt_sem_seg=PixelData(data=truth))
+    student.predict = lambda _, samples: [
+        one.set_data(dict(pred_sem_seg=PixelData(data=logits.argmax(0)[None]))) or one
+        for one in samples]
+    predicted.add(student, {}, torch.zeros(1, 3, 2, 2), [whole])
+    assert predicted.value() == pytest.approx(expected)
+
+
 @pytest.mark.parametrize('threshold, expected', [(None, (1 / 2 + 2 / 3) / 2), (0.3, 1)])
 def test_one_channel_is_a_class_and_the_rest(threshold, expected):
     """Probabilities of 0.27, 0.4, 0.73 and 0.88 where class 0, 1, 1 and 1 is right."""

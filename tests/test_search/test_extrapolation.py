@@ -28,7 +28,7 @@ def test_formula(monkeypatch):
     assert found.spread == pytest.approx(0, abs=1e-4) and found.times == 10
 
 
-def test_mean_and_spread_are_those_of_many_draws():
+def test_middle_and_spread_are_those_of_many_draws():
     found = expected_gain({100: 0.4, 400: 0.7}, {100: 0.3, 400: 0.6}, 4000, 10 ** 9)
     random, further = np.random.default_rng(0), math.log(10)
     growth = (logit(0.6) - logit(0.3)) / math.log(4)
@@ -38,7 +38,8 @@ def test_mean_and_spread_are_those_of_many_draws():
         (logit(0.7) - logit(0.6)) * math.exp(-extrapolation.FADE * further),
         math.sqrt(extrapolation.RUN ** 2 + extrapolation.SPREAD ** 2 * further), 400000)
     gains = 1 / (1 + np.exp(-base - ahead)) - 1 / (1 + np.exp(-base))
-    assert found.gain == pytest.approx(gains.mean(), abs=5e-4)
+    middle = [1 / (1 + np.exp(-np.median(one))) for one in (base + ahead, base)]
+    assert found.gain == pytest.approx(middle[0] - middle[1], abs=5e-4)
     assert found.spread == pytest.approx(1.2816 * gains.std(), rel=0.02)
 
 
@@ -82,3 +83,10 @@ def test_metrics_of_nothing_and_of_everything():
     ({100: 45.0}, {100: 44.0})])
 def test_nothing_to_compare(student, undistilled):
     assert expected_gain(student, undistilled, 1000, 100) is None
+
+
+@pytest.mark.parametrize('metric', [0.0, 0.02, 0.5, 1.0])
+def test_equal_students_are_not_expected_to_gain(metric):
+    """Next to 0 or 1 what is unsure lies to one side, and its mean would be a gain."""
+    found = expected_gain({100: metric}, {100: metric}, 3200, 10)
+    assert found.gain == 0 and found.spread > 0.05

@@ -1,13 +1,16 @@
 """What users of Optuna may expect of a sampler."""
+import copy
 import random
 import time
 import warnings
+import zlib
 from collections import Counter
 from datetime import datetime, timedelta
 
 import numpy as np
 import optuna
 import pytest
+from optuna.storages import InMemoryStorage
 from optuna.trial import TrialState
 from toy_space import N_LEAVES, POLICIES, ask, new_study, proposals, value_of
 
@@ -333,3 +336,88 @@ def test_numbers_of_numpy_are_numbers():
     study = optuna.create_study(sampler=MCTSSampler(
         seed=np.int64(3), draw=np.float32(0.5), n_warmup_trials=np.int32(1)))
     study.optimize(lambda trial: trial.suggest_categorical('x', [1, 2]), n_trials=2)
+
+
+class GrpcStorageProxy(InMemoryStorage):
+    """As Optuna's: what comes back has its parameters in an order of its own."""
+
+    def get_all_trials(self, *args, **kwargs):
+        trials = [copy.deepcopy(trial) for trial in super().get_all_trials(*args, **kwargs)]
+        for trial in trials:
+            trial.params = dict(sorted(trial.params.items(),
+                                       key=lambda item: zlib.crc32(item[0].encode())))
+        return trials
+
+
+def test_a_storage_that_forgets_the_order_of_asking():
+    def objective(trial):
+        if trial.suggest_categorical('kind', ('a', 'b')) == 'a':
+            return float(trial.suggest_categorical('width', (1, 2, 3))
+                         + trial.suggest_categorical('depth', (1, 2)))
+        return float(trial.suggest_categorical('alpha', (1, 2, 3)))
+
+    for seed in range(3):
+        study = optuna.create_study(storage=GrpcStorageProxy(), direction='maximize',
+                                    sampler=MCTSSampler(seed=seed))
+        study.optimize(objective, n_trials=9)
+        assert len({frozenset(trial.params.items()) for trial in study.trials}) == 9
+
+
+def test_a_range_that_depends_on_an_earlier_answer():
+    """Parts of the range have names that come again, so the model stays small, and learns."""
+    def objective(trial):
+        low = trial.suggest_float('low', 0, 1)
+        return -abs(low - 0.31) - abs(trial.suggest_float('high', low, 1) - 0.74)
+
+    found = []
+    for seed in range(3):
+        sampler = MCTSSampler(seed=seed)
+        study = optuna.create_study(direction='maximize', sampler=sampler)
+        study.optimize(objective, n_trials=80)
+        found.append(study.best_value)
+        assert len(sampler.view(study).tree.model) < 400
+        assert 'high ∈ 0/1' in study.sampler.view(study).describe(None)
+    assert sum(found) / 3 > -0.05  # random: -0.09
+
+
+def test_a_trial_that_is_asked_by_another_sampler():
+    """A trial is pickled with its study, and the tree is not."""
+    def search(elsewhere):
+        study = optuna.create_study(direction='maximize', sampler=MCTSSampler(seed=0))
+        for _ in range(12):
+            trial = study.ask()
+            if elsewhere:
+                study.sampler = MCTSSampler(seed=0)
+            value = sum(trial.suggest_categorical(name, (0, 1, 2)) for name in 'abc')
+            study.tell(trial, value)
+        return [trial.params for trial in study.trials]
+
+    assert search(True) == search(False)
+
+
+@pytest.mark.parametrize('seconds', [1e12, float('inf'), 1e-3])
+def test_any_number_of_seconds_may_be_given(seconds):
+    study = optuna.create_study(sampler=MCTSSampler(seed=0, stale_after=seconds))
+    for _ in range(3):
+        study.ask().suggest_categorical('x', (1, 2, 3, 4))
+
+
+def test_names_that_are_none_are_refused():
+    study = optuna.create_study(sampler=MCTSSampler(seed=0, shared_name=lambda name: [name]))
+    with pytest.raises(ValueError, match="shared_name must return a string, of 'x'"):
+        for _ in range(3):
+            trial = study.ask()
+            study.tell(trial, trial.suggest_categorical('x', (1, 2)))
+    with pytest.raises(ValueError, match='shrinkage must be a finite number of at least 1e-08'):
+        MCTSSampler(shrinkage=1e-16)
+
+
+@pytest.mark.parametrize('plan', ['nonsense', [1, 2], [['x', 'y', 'z']], [['x', 'a']], 7])
+def test_a_plan_that_somebody_has_edited(plan):
+    study = optuna.create_study(sampler=MCTSSampler(seed=0))
+    for _ in range(3):
+        trial = study.ask()
+        study.tell(trial, trial.suggest_categorical('x', (1, 2, 3)))
+    left = study.ask()
+    study._storage.set_trial_system_attr(left._trial_id, 'mcts:plan', plan)
+    study.ask().suggest_categorical('x', (1, 2, 3))

@@ -9,7 +9,7 @@ from optuna.samplers import RandomSampler
 from toy_space import POLICIES, new_study
 
 from autokd_mm.search import MCTSSampler, StudyTree
-from autokd_mm.search.numeric import Halving, context_of, grain_of
+from autokd_mm.search.numeric import Halving, Ranges, context_of, grain_of, halving
 
 DISTRIBUTIONS = [FloatDistribution(-3, 5), FloatDistribution(1e-5, 1, log=True),
                  FloatDistribution(0, 1, step=0.1), FloatDistribution(-1, 1, step=1e-3),
@@ -169,3 +169,16 @@ def test_ranges_wider_than_a_number(low, high, log):
     study.optimize(lambda trial: trial.suggest_float('x', low, high, log=log) / high, n_trials=20)
     values = [trial.params['x'] for trial in study.trials]
     assert all(low <= value <= high for value in values) and len(set(values)) == 20
+
+
+def test_parts_are_called_by_their_place_where_ranges_are_many():
+    ranges, made = Ranges(), [FloatDistribution(low / 10, 1) for low in range(6)]
+    assert [ranges.add('y', one) for one in made] == [False] * 4 + [True, False]
+    assert ranges.loose == {'y'} and not ranges.add('z', CategoricalDistribution([1]))
+    for distribution in (made[0], made[5], IntDistribution(3, 90)):
+        names = [name for name, *_ in halving('y', distribution, 2, loose=ranges.loose).questions()]
+        assert names[0] == 'y ∈ 0/1'
+    number = halving('y', FloatDistribution(0.5, 1), 2, loose={'y'})
+    assert [(step.name, step.choices, step.taken) for step in number.steps(0.7)] == [
+        ('y ∈ 0/1', ('0/2', '1/2'), 0), ('y ∈ 0/2', ('0/4', '1/4'), 1)]
+    assert context_of([('y', 0.7, FloatDistribution(0.5, 1))], {'y'}) == 'y ∈ 1/4'

@@ -144,6 +144,20 @@ def test_very_many_options_have_a_prior_too():
     assert max(range(400), key=lambda index: effects[features[index]]) == 7
 
 
+def test_a_belief_of_little_worth_is_kept(tmp_path):
+    prior = Prior({('x', "'a'"): Belief(0.2, 3e-5)})
+    again = Prior.from_json(prior.to_json())
+    assert again.options == prior.options
+
+
+@pytest.mark.parametrize('options', [
+    {('x', 'a'): (1e300, 1)}, {('x', 'a'): (10**400, 1)}, {('x', 'a'): ('b', 1)},
+    {('x', ): (1, 1)}, {('x', 'a'): (1, )}, {('x', 'a'): None}, {3: (1, 1)}])
+def test_what_is_no_belief_is_refused(options):
+    with pytest.raises(ValueError, match='prior: '):
+        Prior(options)
+
+
 @pytest.mark.parametrize('given, what', [
     ([1], 'must be a dict'), ({'a': 1}, 'must be a dict'), ({'a': {'b': [1]}}, 'must be a dict'),
     ({'a': {'b': [float('nan'), 1]}}, 'finite'), ({'a': {'b': [1, 0]}}, 'finite'),

@@ -5,7 +5,7 @@ import pytest
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.task.classes import check_heads, heads, other_order
+from autokd_mm.task.classes import check_heads, heads, other_names, other_order
 
 
 def network(**numbers):
@@ -86,3 +86,21 @@ def test_order_of_the_classes(there, words):
     teacher._trained_on = there
     found = other_order(teacher, data('a', 'b', 'c'))
     assert words in found and bool(found) == bool(words)
+
+
+@pytest.mark.parametrize('there, here, strange', [
+    (('zero', 'one'), ('cat', 'dog'), True), (('Cat', 'bird'), ('cat', 'dog'), False),
+    (None, ('cat', 'dog'), False), (('cat', ), None, False)])
+def test_a_teacher_of_other_classes_is_told_of(there, here, strange):
+    teacher = nn.Module()
+    teacher._trained_on = there
+    found = other_names(teacher, data(*here) if here else SimpleNamespace())
+    assert bool(found) == strange
+    if strange:
+        assert 'zero, one' in found and 'cat, dog' in found
+
+
+def test_the_order_counts_whatever_the_case():
+    teacher = nn.Module()
+    teacher._trained_on = ['Dog', 'Cat']
+    assert "'cat' is class 1 there and class 0" in other_order(teacher, data('cat', 'dog'))

@@ -34,6 +34,8 @@ def test_the_nearest_stride():
     assert sources(features.nearest(maps(8, 16, 32), maps(14))) == [['neck[1]'], ['neck[0]']]
     assert sources(features.nearest(maps(8, 8), maps(16))) == [['neck[1]'], ['neck[0]']]
     assert features.nearest([], maps(8)) == ([], [])
+    # Of a transformer's blocks, which have one stride, the deepest.
+    assert sources(features.nearest(maps(8, 16), maps(14, 14, 14))) == [['neck[1]'], ['neck[2]']]
 
 
 class Stage(nn.Sequential):

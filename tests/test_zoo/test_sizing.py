@@ -2,6 +2,7 @@
 import pytest
 from mmengine.config import Config
 
+from autokd_mm.datasets.annotations import LABEL
 from autokd_mm.zoo import images, sizing
 
 
@@ -87,3 +88,14 @@ def test_the_batch_is_that_of_the_learning_rate(name, auto, images, batch, told)
     if auto:
         given.auto_scale_lr = dict(base_batch_size=auto)
     assert sizing._batch(given, 'boxes', images, 4) == (batch, told)
+
+
+def test_a_classifier_that_learns_with_smaller_images():
+    def loader(side):
+        return dict(dataset=dict(pipeline=[dict(type='RandomResizedCrop', scale=side)]))
+
+    config = dict(train_dataloader=loader(192), val_dataloader=loader(224))
+    assert images.training_side(config) == 192 and images.side_of(config) == 224
+    assert sizing._input_size(config, LABEL) == 192
+    assert sizing._input_size(dict(config, val_dataloader=loader(192)), LABEL) == 0
+    assert images.training_side(dict(val_dataloader=loader(64))) == 64

@@ -15,6 +15,9 @@ from autokd_mm.space.start import CLASSIFIER, HEAD, NECK_HEAD, OWN, STARTS
 # Running statistics, which a frozen part keeps.
 _NORMS = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm)
 _PARTS = tuple(start for start in STARTS if start != OWN)
+# What else decides how the outputs of a dense head are read.
+_MEANINGS = ('use_sigmoid_cls', 'norm_on_bbox', 'centerness_on_reg', 'reg_decoded_bbox',
+             'reg_class_agnostic', 'with_objectness')
 KEY = 'model.start'
 
 
@@ -234,12 +237,36 @@ def _differs(student: nn.Module, teacher: nn.Module, name: str) -> Optional[str]
         if here[key].shape != there[key].shape:
             return (f'{name}.{key} is {_sides(there[key])} in the teacher and {_sides(here[key])} '
                     'in the student')
+    meant = [_meaning(module, name) for module in (student.get_submodule(name), other)]
+    for key in meant[0]:
+        if key in meant[1] and meant[0][key] != meant[1][key]:
+            return (f'{key} is {meant[1][key]} in the teacher and {meant[0][key]} in the student, '
+                    'so equal weights would mean something else')
     first: Dict[int, str] = {}
     for key, tensor in here.items():
         twin = first.setdefault(id(tensor), key)
         if there[key] is not there[twin]:
             return f'{name}.{key} and {name}.{twin} are one tensor in the student alone'
     return None
+
+
+def _meaning(part: nn.Module, name: str) -> Dict[str, Any]:
+    """By name what the numbers that a head's convolutions give mean, beside their shapes."""
+    found: Dict[str, Any] = {}
+    for below, module in part.named_modules():
+        whole = f'{name}.{below}' if below else name
+        for key in _MEANINGS:
+            if isinstance(getattr(module, key, None), (bool, int)):
+                found[f'{whole}.{key}'] = getattr(module, key)
+        coder: Any = getattr(module, 'bbox_coder', None)
+        if coder is not None:
+            found[f'{whole}.bbox_coder'] = type(coder).__name__
+            found[f'{whole}.bbox_coder.stds'] = getattr(coder, 'stds', None)
+        anchors = getattr(getattr(module, 'prior_generator', None), 'base_anchors', None)
+        if anchors:
+            found[f'{whole}.anchors'] = [[[round(side, 2) for side in anchor]
+                                          for anchor in level.tolist()] for level in anchors]
+    return found
 
 
 def _sides(tensor: torch.Tensor) -> str:

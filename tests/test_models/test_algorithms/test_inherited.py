@@ -1,5 +1,6 @@
 """Parts of the student that begin as the teacher's."""
 import copy
+import re
 
 import dense_tasks
 import pytest
@@ -290,3 +291,27 @@ def test_mistakes(build, start, message):
 def test_another_key_beside_the_start(build):
     with pytest.raises(ConfigError, match="^model: 'strat' is unknown, did you mean 'start'"):
         build(strat=dict(part='head'))
+
+
+FCOS = dict(type='FCOSHead', num_classes=3, in_channels=4, feat_channels=4, stacked_convs=1,
+            strides=[8], regress_ranges=((-1, 1e8), ), norm_cfg=None)
+RETINA = dict(type='RetinaHead', num_classes=3, in_channels=4, feat_channels=4, stacked_convs=1)
+
+
+@pytest.mark.parametrize('head, changes, words', [
+    (FCOS, dict(norm_on_bbox=True), 'bbox_head.norm_on_bbox is True in the teacher and False in'),
+    (RETINA, dict(bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_stds=(.1, .1, .2, .2))),
+     r'bbox_coder.stds is \(0.1, 0.1, 0.2, 0.2\) in the teacher'),
+    (RETINA, dict(anchor_generator=dict(type='AnchorGenerator', ratios=[1.0], octave_base_scale=8,
+                                        scales_per_octave=9, strides=[8])),
+     r'bbox_head.anchors is')])
+def test_equal_shapes_that_mean_something_else(head, changes, words):
+    retina = dict(anchor_generator=dict(type='AnchorGenerator', ratios=[1.0], octave_base_scale=4,
+                                        scales_per_octave=9, strides=[8])) \
+        if head is RETINA else {}
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        student, teacher, twin = (Network(bbox_head=MODELS.build(dict(head, **{**retina, **more})))
+                                  for more in ({}, changes, {}))
+    assert 'head' in parts_of(student, twin, ('head', )).fitting
+    fault = parts_of(student, teacher, ('head', )).faults['head']
+    assert re.search(words, fault) and 'mean something else' in fault
