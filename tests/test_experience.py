@@ -240,6 +240,19 @@ def test_what_could_not_be_read_again_is_not_written(tmp_path):
     assert remember(path, hopeless) == remember(path, hopeless) == 2
 
 
+def test_one_reward_in_another_unit_changes_the_scale_of_nothing():
+    paths, rewards = trials()
+    usual = statistics('a', paths, rewards)
+    spoilt = statistics('a', paths, [1e30, *rewards[1:]])
+    known = usual.options.index(('logits', "'kl'"))
+    means = [one.sums[known, known] / one.counts[known, known] for one in (usual, spoilt)]
+    assert means[1] == pytest.approx(means[0], abs=0.1)
+    assert spoilt.about['reward'][1] < 2
+    # Where most tie at the best, second best is not poor.
+    tied = statistics('a', paths, [1.0] * 50 + [0.9 - 0.01 * place for place in range(10)])
+    assert 50 <= tied.total < 51 and tied.about['reward'] == [0.9, 1.0]
+
+
 def test_rewards_that_differ_by_little_are_kept_apart(tmp_path):
     path, (paths, rewards) = str(tmp_path / 'e.json'), trials()
     write(path, [statistics('near', paths, [0.5 + 1e-9 * reward for reward in rewards])])

@@ -54,6 +54,9 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
     space, unknown = _known(task.space, tasks, key)
     if unknown:
         yield f'without {", ".join(unknown)}, of which it has no experience'
+    if teacher_ckpt is None:
+        yield ('teacher_ckpt: the config names no weights of the teacher, and neither do these; '
+               'train one and give it to tools/train.py with --cfg-options teacher_ckpt=FILE')
     for place, one in enumerate(recommend(tasks, space.enumerate(), samples, count), 1):
         path = os.path.join(config.work_dir, f'recommended_{place}.py')
         words = f'{one.spec.in_words()}: {one.gain:+.3f} ± {one.deviation:.3f}' + (

@@ -1,8 +1,9 @@
 """What one finished search or table says of options, as sums that can be added up.
 
 Rewards are seen on the scale of the search tree (:mod:`autokd_mm.search.scale`): 0 is the lower
-quartile and everything below, failures too, 1 is the best. So tasks with rewards of another unit
-can be compared, and what is known has the scale on which a search looks at it.
+quartile and everything below, failures too, 1 is the best, and what is too far above to be believed
+is :data:`~autokd_mm.search.node.OUTLIER`. So tasks with rewards of another unit can be compared,
+and what is known has the scale on which a search looks at it.
 """
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 import numpy as np
 
 from autokd_mm.errors import DataError
-from autokd_mm.search.scale import LOW_QUANTILE
+from autokd_mm.search.node import OUTLIER
+from autokd_mm.search.scale import Scale
 
 LEAST = 10  # trials; fewer do not say what is poor and what is good
 
@@ -79,15 +81,17 @@ def standardised(rewards: Sequence[Optional[float]]) -> np.ndarray:
     if low == high:
         return np.zeros(len(rewards))
     values = np.array([np.nan if reward is None else reward for reward in rewards], float)
-    return np.clip(np.where(np.isfinite(values), values - low, 0.0) / (high - low), 0.0, 1.0)
+    values = np.maximum(np.where(np.isfinite(values), values - low, 0.0) / (high - low), 0.0)
+    return np.where(values > 1.0 + 1e-9, OUTLIER, np.minimum(values, 1.0))
 
 
 def _range(rewards: Sequence[Optional[float]]) -> Tuple[float, float]:
     """The poor reward and the best one, which the scale has as 0 and 1."""
-    ordered = sorted(reward for reward in rewards if reward is not None and np.isfinite(reward))
-    if not ordered:
-        return 0.0, 0.0
-    return float(ordered[int(LOW_QUANTILE * (len(ordered) - 1))]), float(ordered[-1])
+    scale = Scale()
+    for reward in rewards:
+        if reward is not None and np.isfinite(reward):
+            scale.add(float(reward), [])
+    return float(scale.low), float(scale.low + scale.width)
 
 
 def by_level(options: Sequence[Option]) -> Dict[str, List[int]]:

@@ -54,9 +54,13 @@ def tell_of_sigmoids(logits: Sequence[str], student: nn.Module,
     of all anchors that they are not."""
     for name in logits:
         head = name.split('.')[0]
-        if getattr(getattr(student, head, None), 'use_sigmoid_cls', False):
+        module = getattr(student, head, None)
+        if getattr(module, 'use_sigmoid_cls', False):
             say(f'layers.student_logits: the classes of {name!r} are sigmoids, and are read as one '
                 f'softmax; layers.{KEYS[0]}={head!r} and layers.{KEYS[1]} compare them as they are')
+        elif any(base.__name__ == 'MultiLabelClsHead' for base in type(module).__mro__):
+            say(f'layers.student_logits: the classes of {name!r} are sigmoids, and are read as one '
+                'softmax; leave the logits out to compare features alone')
 
 
 def modules_of(head: Head, who: str) -> Dict[str, List[str]]:

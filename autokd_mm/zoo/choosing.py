@@ -243,7 +243,9 @@ def _checked(looked: Looked, proxy: Proxy, names: Dict[str, Any]) -> Choice:
             fits.append(method)
         except ValueError:
             reason = 'there are no logits' if spec.has_logits else \
-                'the maps are too small' if spec.has_feature else 'no dense heads are compared'
+                'the maps are too small' if spec.has_feature else \
+                'no dense heads are compared' if layers.predictions is None else \
+                'the dense heads have not all in common'
             left_out.append(f'{method}, for which {reason}')
     shared = BOXES_SHARED if names.get('student_logits') == _SHARED_LOGITS else None
     return Choice(names, layers, shared, fits, left_out, [], [])

@@ -5,6 +5,7 @@ import math
 from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 import torch
+from torch.nn.modules.dropout import _DropoutNd
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
 from autokd_mm.zoo.listening import Heard, Map, identity, maps_of, root_of
@@ -83,10 +84,14 @@ def scored(heard: Heard) -> List[Map]:
     if not logits:
         return []
     given = heard.said[logits].heard
+    modules = dict(heard.network.named_modules())
     names = [name for name, said in heard.said.items()
              if said.plain and identity(said.tensors[0]) == given
              and said.order < heard.said[logits].order
-             and any(True for _ in heard.network.get_submodule(name).children())]
+             and not isinstance(modules[name], _DropoutNd)]  # in training it drops what is compared
+    # The outermost block; where a head says its logits itself, as PIDNet's, the last layer before.
+    blocks = [name for name in names if any(True for _ in modules[name].children())]
+    names = blocks or sorted(names, key=lambda name: -heard.said[name].order)[:1]
     names.sort(key=lambda name: (name.count('.'), heard.said[name].order))
     return maps_of(heard, names[0]) if names else []
 

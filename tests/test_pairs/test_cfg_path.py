@@ -18,6 +18,16 @@ def test_as_mmrazor_builds_it():
     assert list(ours.state_dict()) == list(theirs.state_dict())
 
 
+def test_what_a_model_says_of_its_images_counts_before_the_top_of_its_config(tmp_path):
+    """As in the training with that config."""
+    own = dict(type='ImgDataPreprocessor', mean=[1.0], std=[2.0])
+    path = tmp_path / 'c.py'
+    for model, wanted in ((dict(type='X', data_preprocessor=own), [1.0]), (dict(type='X'), [3.0])):
+        path.write_text(f'model = {model!r}\ndata_preprocessor = dict(mean=[3.0], std=[1.0])\n')
+        found = expand(ConfigDict(teacher=dict(cfg_path=str(path)))).teacher
+        assert found.data_preprocessor['mean'] == wanted
+
+
 @pytest.mark.parametrize('path, kind', [
     (f'mmcls::{RESNET}', 'ImageClassifier'), (f'mmpretrain::{RESNET}', 'ImageClassifier'),
     ('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', 'RetinaNet'),

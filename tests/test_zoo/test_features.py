@@ -93,6 +93,31 @@ def test_what_a_network_says_of_an_image():
     assert [one.source for one in features.stages(heard)] == ['backbone.layer1', 'backbone.layer2']
 
 
+def test_a_head_that_scores_within_its_own_block():
+    """As PIDNet's: no block returns what is scored, the activation in front of it does."""
+
+    class Tower(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(8, 6, 3, 1, 1), nn.ReLU(inplace=True)
+
+        def forward(self, x, score):
+            return score(self.act(self.conv(x)))
+
+    class Within(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tower, self.drop, self.conv_seg = Tower(), nn.Dropout2d(), nn.Conv2d(6, 5, 1)
+
+        def forward(self, x):
+            return self.tower(x, lambda one: self.conv_seg(self.drop(one)))
+
+    network = Network()
+    network.head = Within()
+    heard = listen(network, torch.rand(1, 3, 32, 64), [], dense=True)
+    assert [one.source for one in features.scored(heard)] == ['head.tower.act']
+
+
 def test_a_network_that_fails_behind_its_backbone_is_still_heard():
     network = Network()
     network.head = None

@@ -205,6 +205,22 @@ def test_a_classifier_teaches_a_detector_features_alone(pair, scenes):
             'features alone') in str(found)
 
 
+def test_a_detector_teaches_a_classifier_at_the_size_of_its_crops(pair):
+    found, config = pair('mmdet::retinanet/retinanet_r50_fpn_1x_coco.py', DIGITS[1])
+    assert config.model.get('teacher_input') is None and ' pixels' not in str(found)
+
+
+def test_several_labels_of_an_image(pair, tmp_path):
+    path = tmp_path / 'student.py'
+    path.write_text(f"_base_ = {str(DIGITS[1])!r}\n# not with read_base()\n"
+                    "model = dict(head=dict(type='MultiLabelLinearClsHead', _delete_=True, "
+                    'num_classes=10, in_channels=16))\n')
+    found, config = pair(DIGITS[0], path)
+    assert set(config.train_cfg.layers) == {'student', 'teacher'}
+    assert 'logits: none, the classes of a multi-label head are not exclusive' in str(found)
+    assert 'a search takes those with one label each' in str(found)
+
+
 @pytest.mark.parametrize('key', ['train_dataloader', 'val_dataloader'])
 def test_a_student_without_data(pair, tmp_path, key):
     student = tmp_path / 'student.py'
