@@ -138,12 +138,14 @@ class SearchSettings:
                        max_hours=TimeLimit(given.max_hours), heartbeat=Heartbeat(given.heartbeat))
 
     def rewards(self, has_metric: bool, has_loss: bool = True,
-                baseline: Optional[Outcome] = None) -> Tuple[Reward, Reward]:
+                baseline: Optional[Outcome] = None,
+                begun: Optional[Mapping[str, float]] = None) -> Tuple[Reward, Reward]:
         """Of the search, and of the final round.
 
         Args:
             has_metric, has_loss: whether they are measured on the held-out images.
             baseline: the undistilled student on the proxy, on which ``'auto'`` depends.
+            begun: weights that ``'auto'`` meant when the study began: its trials have them.
 
         Raises:
             ConfigError: one is not, and one of the two counts it.
@@ -151,7 +153,7 @@ class SearchSettings:
         without = DEFAULT_WITHOUT_METRIC if has_loss else dict(gap=1.0)
         usual = DEFAULT if has_metric else without
         if self.reward == AUTO and has_metric and baseline is not None:
-            usual = terms_for(baseline.metric)
+            usual = dict(begun) if begun else terms_for(baseline.metric, has_loss)
         own = self.reward if isinstance(self.reward, Reward) else Reward(usual)
         final = (self.final_round and self.final_round.reward) or own
         for reward in (own, final):

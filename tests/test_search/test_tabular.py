@@ -150,12 +150,14 @@ def test_any_sampler_can_be_replayed(whole):
         assert study.best_value <= whole.rewards.max()
 
 
-@pytest.mark.parametrize('metric, terms', [(0.5, dict(metric=0.5, gap=0.5)), (0.02, dict(gap=1)),
-                                           ('nan', dict(calibrated_loss=0.5, gap=0.5))])
+@pytest.mark.parametrize('metric, terms', [
+    (0.5, dict(metric=0.5, gap=0.5)), (0.02, dict(held_out_loss=1)),
+    ('nan', dict(calibrated_loss=0.5, gap=0.5))])
 def test_the_usual_reward_is_by_what_the_undistilled_student_can_do(tmp_path, metric, terms):
     base = dict(BASE, metric=float(metric))
     about = dict(space=SPACE, shapes=SHAPES, baseline={'0': base})
-    table = tabular.Table(write(tmp_path / 't.csv.gz', [row(0, 0)], about))
+    table = tabular.Table(write(tmp_path / 't.csv.gz', [(*row(0, 0), 1.5)], about,
+                                (*COLUMNS, 'held_out_loss')))
     assert table.reward.weights == terms
 
 

@@ -38,7 +38,7 @@ from autokd_mm.space.spec import UNNAMED
 from autokd_mm.space.teachers import TEACHER_LEVELS
 from autokd_mm.study import lock
 from autokd_mm.study import study as studies
-from autokd_mm.study.about import set_about
+from autokd_mm.study.about import get_about, set_about
 from autokd_mm.study.work_dir import WorkDir
 from autokd_mm.task.differences import differences
 from autokd_mm.task.task import Task
@@ -177,10 +177,10 @@ class SearchLoop(BaseLoop):
     def _prepare(self, task: Task, ranks: Ranks) -> Prepared:
         return prepare(task, self.runner, self.settings, self.reward, ranks, self.display.show)
 
-    def _settle(self, task: Task, baseline: Outcome) -> None:
+    def _settle(self, task: Task, baseline: Outcome, study: optuna.Study) -> None:
         """Rewards that depend on what the undistilled student can do."""
         self.reward, self.final_reward = self.settings.rewards(
-            task.has_metric, task.loss_mode != NONE, baseline)
+            task.has_metric, task.loss_mode != NONE, baseline, get_about(study).get('reward'))
         if self.settings.reward == AUTO:
             terms = ' and '.join(self.reward.weights)
             self.say(f'reward: {terms}, by the metric of the undistilled student'
@@ -205,7 +205,7 @@ class SearchLoop(BaseLoop):
             self.say(f'interrupted trials run again: {", ".join(map(str, queued))}')
         self.display.show('undistilled student', 0, 1)
         baseline = baseline_of(study, trainer, self.say)
-        self._settle(task, baseline)
+        self._settle(task, baseline, study)
         runner = TrialRunner(study, task.space, trainer, self.reward, baseline,
                              settings.rejection, settings.proxy.epochs, self.say,
                              self.runner.visualizer.add_scalars, turn)
