@@ -96,11 +96,11 @@ def test_a_reward_by_what_the_undistilled_student_can_do():
         baseline = Outcome(1.0, 1.0, 0.5, metric, 1.0)
         return [one.weights for one in found.rewards(has_metric, True, baseline)]
 
-    assert weights(0.049) == [dict(held_out_loss=1), dict(metric=1)]
+    assert weights(0.049) == [dict(held_out_loss=0.5, linear_gap=0.5), dict(metric=1)]
     assert weights(0.05)[0] == weights(0.7)[0] == dict(metric=0.5, gap=0.5)
     assert found.rewards(True)[0].weights == dict(metric=0.5, gap=0.5)  # before it is known
     found = read(reward='auto')
-    assert weights(0.0) == [dict(held_out_loss=1)] * 2
+    assert weights(0.0) == [dict(held_out_loss=0.5, linear_gap=0.5)] * 2
     hardly = Outcome(1.0, 1.0, 0.5, 0.01, 1.0)
     assert found.rewards(True, False, hardly)[0].weights == dict(metric=0.5, gap=0.5)
     # A study goes on with what it began with, whatever the rule was then.

@@ -151,13 +151,13 @@ def test_any_sampler_can_be_replayed(whole):
 
 
 @pytest.mark.parametrize('metric, terms', [
-    (0.5, dict(metric=0.5, gap=0.5)), (0.02, dict(held_out_loss=1)),
+    (0.5, dict(metric=0.5, gap=0.5)), (0.02, dict(held_out_loss=0.5, linear_gap=0.5)),
     ('nan', dict(calibrated_loss=0.5, gap=0.5))])
 def test_the_usual_reward_is_by_what_the_undistilled_student_can_do(tmp_path, metric, terms):
-    base = dict(BASE, metric=float(metric))
+    base = dict(BASE, metric=float(metric), linear_gap=0.5)
     about = dict(space=SPACE, shapes=SHAPES, baseline={'0': base})
-    table = tabular.Table(write(tmp_path / 't.csv.gz', [(*row(0, 0), 1.5)], about,
-                                (*COLUMNS, 'held_out_loss')))
+    table = tabular.Table(write(tmp_path / 't.csv.gz', [(*row(0, 0), 1.5, 0.4)], about,
+                                (*COLUMNS, 'held_out_loss', 'linear_gap')))
     assert table.reward.weights == terms
 
 
