@@ -203,7 +203,7 @@ def test_mistakes_of_a_config_are_named(given, what):
 def test_the_shipped_experience_knows_what_it_was_made_of():
     found = read(DEFAULT)
     assert found.left_out == ()
-    assert {one.name for one in found.tasks} == {'digits', 'cifar10'}
+    assert {one.name for one in found.tasks} == {'digits', 'cifar10', 'digit_scenes'}
     assert all(one.about['command'] and one.about['date'] for one in found.tasks)
     for name in ('digits', 'cifar10'):
         prior = load_prior(dict(file='default', without=[name]), 8000)

@@ -43,10 +43,11 @@ def recorded(config: Config) -> List[str]:
     """Names of the teacher's modules that the distiller of a config records."""
     recorders = (config.model.get('distiller') or {}).get('teacher_recorders') or {}
     for name, recorder in recorders.items():
-        if str(recorder.get('type')).split('.')[-1] != 'ModuleOutputs':
+        kind = recorder.get('type')  # a class, where the config is in the new style
+        word = getattr(kind, '__name__', str(kind)).split('.')[-1]
+        if word not in ('ModuleOutputs', 'ModuleOutputsRecorder'):
             raise ConfigError(f'model.distiller.teacher_recorders.{name}: a bank holds what '
-                              f'modules return, and {recorder.get("type")} is something else; '
-                              'train without a bank')
+                              f'modules return, and {word} is something else; train without a bank')
     return [recorder['source'] for recorder in recorders.values()]
 
 
