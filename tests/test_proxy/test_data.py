@@ -110,7 +110,7 @@ ONE = torch.tensor([1])
 @pytest.mark.parametrize('sample, words', [
     (Bad(torch.randn(1, 8, 8), ONE), 'train_pipeline: the proxy keeps images as uint8.*float32'),
     (Bad(torch.zeros(1, 8, 8).byte(), None), 'one class label'),
-    (Bad(torch.zeros(1, 8, 8).byte(), torch.tensor([1, 2])), 'one class label'),
+    (Bad(torch.zeros(1, 8, 8).byte(), torch.tensor([1, 2])), 'several labels each'),
 ])
 def test_sample_that_is_no_image_with_a_class(sample, words):
     with pytest.raises(ConfigError, match=words):

@@ -16,7 +16,7 @@ from autokd_mm.search.sampler import MCTSSampler
     (dict(virtual_loss=float('inf')), 'virtual_loss must be a finite number >= 0, got inf'),
     (dict(n_warmup_trials=-1), 'n_warmup_trials must be an integer >= 0, got -1'),
     (dict(policy='ucb'), "policy: 'ucb' is unknown, did you mean 'uct'"),
-    (dict(shrinkage=0), 'shrinkage must be a finite number > 0, got 0'),
+    (dict(shrinkage=0), 'shrinkage must be a finite number of at least 1e-08, got 0'),
     (dict(draw=-0.5), 'draw must be a finite number >= 0, got -0.5'),
     (dict(pairs=1), 'pairs must be True or False, got 1'),
     (dict(look_ahead=None), 'look_ahead must be True or False, got None'),

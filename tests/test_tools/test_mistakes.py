@@ -202,7 +202,7 @@ def test_recommend(refused, tmp_path):
     line = refused('recommend', 'digits', '--cfg-options', 'train_cfg.sampler=mcts')
     assert line.startswith('error: sampler')
     line = refused('recommend', 'digits', '--cfg-options',
-                   'train_cfg.sampler.experience.without=[cifar10,digits]',
+                   'train_cfg.sampler.experience.without=[cifar10,digits,digit_scenes]',
                    'train_cfg.sampler.experience.file=default')
     assert 'leaves no task' in line
     line = refused('recommend', 'digits', '--experience', tmp_path / 'none.json')

@@ -144,7 +144,7 @@ def test_option_that_is_a_dict(search):
 
 
 def test_work_dir_of_another_search(search, refused, search_config):
-    folder = search('--trials', 1)
+    folder = search('--trials', 1, '--cfg-options', 'train_cfg.rejection=None')
     before = (folder / 'study.journal').read_bytes()
     config = (folder / search_config.name).read_bytes()
     left = ['study.journal', 'bank', 'leaderboard.csv', 'best_distiller.py']
@@ -187,7 +187,8 @@ def test_disk_too_small_for_the_bank(refused, search, study_of, monkeypatch, tmp
         line = refused(left=['bank'])
     assert 'are free at' in line and 'proxy.images' in line
     assert list((tmp_path / 'work' / 'bank').iterdir()) == []
-    folder = search('--trials', 1, '--cfg-options', 'train_cfg.proxy.images=32')  # what it advised
+    folder = search('--trials', 1, '--cfg-options', 'train_cfg.proxy.images=32',  # what it advised
+                    'train_cfg.rejection=None')
     assert len(study_of(folder).trials) == 1
 
 

@@ -49,7 +49,8 @@ def test_search_and_resume(tool, search_config, tmp_path, postgres):
     with postgres.Postgres() as server:
         for args in (('--trials', 1), ('--trials', 2, '--resume')):
             said.append(tool('search', search_config, '--work-dir', folder, *args, '--cfg-options',
-                             f'train_cfg.storage={server.url}', 'train_cfg.final_round=None'))
+                             f'train_cfg.storage={server.url}', 'train_cfg.final_round=None',
+                             'train_cfg.rejection=None'))
         study = optuna.load_study(
             study_name='autokd_mm/work',
             storage=server.url.replace('postgresql:', 'postgresql+psycopg2:'))

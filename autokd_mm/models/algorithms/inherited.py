@@ -261,7 +261,8 @@ def _meaning(part: nn.Module, name: str) -> Dict[str, Any]:
         coder: Any = getattr(module, 'bbox_coder', None)
         if coder is not None:
             found[f'{whole}.bbox_coder'] = type(coder).__name__
-            found[f'{whole}.bbox_coder.stds'] = getattr(coder, 'stds', None)
+            for key in ('means', 'stds'):  # a list in one config, a tuple in the other
+                found[f'{whole}.bbox_coder.{key}'] = tuple(getattr(coder, key, None) or ())
         anchors = getattr(getattr(module, 'prior_generator', None), 'base_anchors', None)
         if anchors:
             found[f'{whole}.anchors'] = [[[round(side, 2) for side in anchor]

@@ -298,6 +298,17 @@ FCOS = dict(type='FCOSHead', num_classes=3, in_channels=4, feat_channels=4, stac
 RETINA = dict(type='RetinaHead', num_classes=3, in_channels=4, feat_channels=4, stacked_convs=1)
 
 
+def test_a_list_and_a_tuple_mean_the_same():
+    anchors = dict(type='AnchorGenerator', ratios=[1.0], octave_base_scale=4, scales_per_octave=9,
+                   strides=[8])
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        student, teacher = (Network(bbox_head=MODELS.build(dict(
+            RETINA, anchor_generator=anchors, bbox_coder=dict(
+                type='DeltaXYWHBBoxCoder', target_means=kind([0., 0., 0., 0.]),
+                target_stds=kind([1., 1., 1., 1.]))))) for kind in (list, tuple))
+    assert 'head' in parts_of(student, teacher, ('head', )).fitting
+
+
 @pytest.mark.parametrize('head, changes, words', [
     (FCOS, dict(norm_on_bbox=True), 'bbox_head.norm_on_bbox is True in the teacher and False in'),
     (RETINA, dict(bbox_coder=dict(type='DeltaXYWHBBoxCoder', target_stds=(.1, .1, .2, .2))),
