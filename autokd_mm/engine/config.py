@@ -68,14 +68,14 @@ def in_new_style(path: str) -> bool:
     """Whether a config names its bases in ``with read_base():``."""
     try:
         with open(path, encoding='utf-8') as file:
-            return _reads_bases(ast.parse(file.read()))
+            return any(_blocks_of_bases(ast.parse(file.read())))
     except (OSError, SyntaxError, ValueError):  # of JSON or YAML
         return False
 
 
-def _reads_bases(tree: ast.AST) -> bool:
-    return any(isinstance(block, ast.With) and 'read_base' in ast.dump(block.items[0])
-               for block in ast.walk(tree))
+def _blocks_of_bases(tree: ast.AST) -> Iterator[ast.With]:
+    return (block for block in ast.walk(tree)
+            if isinstance(block, ast.With) and 'read_base' in ast.dump(block.items[0]))
 
 
 def _read(path: str, key: str) -> Config:
@@ -188,13 +188,12 @@ def _texts(path: str, text: str) -> Iterator[str]:
         tree = ast.parse(text)
     except SyntaxError:  # several files, with their names between them
         return
-    for block in ast.walk(tree):
-        if isinstance(block, ast.With) and 'read_base' in ast.dump(block.items[0]):
-            for line in ast.walk(block):
-                base = _file_of(path, line) if isinstance(line, ast.ImportFrom) else None
-                if base and os.path.isfile(base):
-                    with open(base, encoding='utf-8') as file:
-                        yield from _texts(base, file.read())
+    for block in _blocks_of_bases(tree):
+        for line in ast.walk(block):
+            base = _file_of(path, line) if isinstance(line, ast.ImportFrom) else None
+            if base and os.path.isfile(base):
+                with open(base, encoding='utf-8') as file:
+                    yield from _texts(base, file.read())
 
 
 def _file_of(path: str, line: ast.ImportFrom) -> Optional[str]:

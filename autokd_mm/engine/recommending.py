@@ -14,6 +14,8 @@ from autokd_mm.space import DistillerSpace
 from autokd_mm.space.spec import UNNAMED
 
 _HEAD = 'Distiller recommended by autokd_mm from experience; no trial was run.'
+_NO_WEIGHTS = ('teacher_ckpt: the config names no weights of the teacher, and neither do these; '
+               'train one and give it to tools/train.py with --cfg-options teacher_ckpt=FILE')
 
 
 def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[str]:
@@ -55,8 +57,7 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
     if unknown:
         yield f'without {", ".join(unknown)}, of which it has no experience'
     if teacher_ckpt is None:
-        yield ('teacher_ckpt: the config names no weights of the teacher, and neither do these; '
-               'train one and give it to tools/train.py with --cfg-options teacher_ckpt=FILE')
+        yield _NO_WEIGHTS
     for place, one in enumerate(recommend(tasks, space.enumerate(), samples, count), 1):
         path = os.path.join(config.work_dir, f'recommended_{place}.py')
         words = f'{one.spec.in_words()}: {one.gain:+.3f} ± {one.deviation:.3f}' + (

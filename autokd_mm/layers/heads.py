@@ -42,6 +42,11 @@ class Head(NamedTuple):
     tails: Optional[Mapping[str, Tails]] = None
 
 
+def tells_several_labels(head: Any) -> bool:
+    """Whether a classifier's head says yes or no of each class by itself."""
+    return any(base.__name__ == 'MultiLabelClsHead' for base in type(head).__mro__)
+
+
 def read_head(network: nn.Module, name: str, key: str) -> Head:
     """Understand the head ``name`` of a network.
 

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.layers.heads import Head, read_head
+from autokd_mm.layers.heads import Head, read_head, tells_several_labels
 from autokd_mm.layers.tensors import Found
 from autokd_mm.models.distillers import LayerPair, Predictions
 from autokd_mm.models.distillers.predictions import named
@@ -58,7 +58,7 @@ def tell_of_sigmoids(logits: Sequence[str], student: nn.Module,
         if getattr(module, 'use_sigmoid_cls', False):
             say(f'layers.student_logits: the classes of {name!r} are sigmoids, and are read as one '
                 f'softmax; layers.{KEYS[0]}={head!r} and layers.{KEYS[1]} compare them as they are')
-        elif any(base.__name__ == 'MultiLabelClsHead' for base in type(module).__mro__):
+        elif tells_several_labels(module):
             say(f'layers.student_logits: the classes of {name!r} are sigmoids, and are read as one '
                 'softmax; leave the logits out to compare features alone')
 

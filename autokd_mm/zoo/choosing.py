@@ -7,6 +7,7 @@ from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
 from autokd_mm.engine.tracebacks import first_line
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.find import find_layers
+from autokd_mm.layers.heads import tells_several_labels
 from autokd_mm.layers.predictions import KEYS, read_heads
 from autokd_mm.models.distillers import Layers, disable_inplace
 from autokd_mm.models.heads import share_boxes
@@ -15,7 +16,7 @@ from autokd_mm.task.classes import heads
 from autokd_mm.task.probe import refuse_unfit
 from autokd_mm.task.spaces import space_over
 from autokd_mm.zoo import features
-from autokd_mm.zoo.kinds import WORDS, tells_several_labels
+from autokd_mm.zoo.kinds import WORDS
 from autokd_mm.zoo.listening import Heard, Map
 from autokd_mm.zoo.logits import DISTILLED, class_layers, distillation_token, logits_of
 from autokd_mm.zoo.looking import Looked
@@ -165,7 +166,7 @@ def _logits(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str, 
         return {}
     if looked.kind == BOXES:
         return _of_boxes(looked, why, runners_up)
-    if any(tells_several_labels(heard.network) for heard in looked.heard):
+    if any(tells_several_labels(getattr(heard.network, 'head', None)) for heard in looked.heard):
         why.append('logits: none, the classes of a multi-label head are not exclusive')
         return {}
     token = distillation_token(student)

@@ -62,12 +62,6 @@ def refuse_config(model: Any, key: str) -> None:
         raise _refusal(key, str(getattr(kind, '__name__', kind)), why)
 
 
-def tells_several_labels(network: Any) -> bool:
-    """Whether a classifier's head says yes or no of each class by itself."""
-    return any(base.__name__ == 'MultiLabelClsHead'
-               for base in type(getattr(network, 'head', None)).__mro__)
-
-
 def _refusal(key: str, name: str, why: str) -> ConfigError:
     return ConfigError(f'{key}: {name} {why}; classifiers, detectors and segmentors that see '
                        'images alone can be paired')

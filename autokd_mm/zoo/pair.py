@@ -7,10 +7,10 @@ from typing import List, NamedTuple, Optional
 
 from autokd_mm.engine.config import check_writable
 from autokd_mm.errors import ConfigError
+from autokd_mm.layers.heads import tells_several_labels
 from autokd_mm.report.export import write_atomically
 from autokd_mm.zoo import recipe, writing
 from autokd_mm.zoo.choosing import Choice, choose
-from autokd_mm.zoo.kinds import tells_several_labels
 from autokd_mm.zoo.looking import Looked, look
 from autokd_mm.zoo.metafile import checkpoint
 from autokd_mm.zoo.names import Source, resolve
@@ -94,7 +94,7 @@ def make_pair(teacher: str, student: str, out: Optional[str] = None,
 
 def _of_images(looked: Looked) -> List[str]:
     lines = []
-    if tells_several_labels(looked.model.student):
+    if tells_several_labels(getattr(looked.model.student, 'head', None)):
         lines.append('images: a search takes those with one label each; where they have several, '
                      'train with a distiller of another search (--distiller)')
     way = looked.model.to_teacher
