@@ -9,7 +9,7 @@ import numpy as np
 import optuna
 import pytest
 
-from autokd_mm.search import build_sampler
+from autokd_mm.search import Belief, Prior, build_sampler
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools' / 'benchmarks'
 
@@ -19,7 +19,8 @@ def tools(monkeypatch):
     monkeypatch.syspath_prepend(str(TOOLS))
     monkeypatch.setenv('OMP_NUM_THREADS', '1')
     path = list(sys.path)
-    yield {name: importlib.import_module(name) for name in ('samplers', 'parts.samplers_report')}
+    yield {name: importlib.import_module(name) for name in ('samplers', 'parts.samplers_report',
+                                                           'parts.priors')}
     sys.path[:] = path
 
 
@@ -123,3 +124,19 @@ def test_made_up_functions(tools, name):
     assert len(goal.truth) == (4000 if name == 'families' else 4096)
     assert goal.truth.argmax() != other.truth.argmax()
     assert goal.value(7, 0) == made(0).value(7, 0) != goal.value(7, 1)
+
+
+def test_wrong_priors_are_others_for_each_seed(tools):
+    priors = tools['parts.priors']
+    right = Prior({('q', str(choice)): Belief(0.1 * choice, 2.0) for choice in range(8)})
+    means = sorted(belief.mean for belief in right.options.values())
+
+    def effects(name, seed):
+        return [belief.mean for belief in priors.named(name, right, seed).options.values()]
+
+    assert priors.named('no prior', right, 0) is None
+    assert priors.named('experience', right, 0) is right
+    assert sorted(effects('negated', 0)) == sorted(-mean for mean in means)
+    assert sorted(effects('shuffled', 0)) == means
+    for name in ('shuffled', 'unrelated'):
+        assert effects(name, 1) == effects(name, 1) != effects(name, 2)

@@ -96,8 +96,8 @@ def parse_args():
     args.settings = ({name: dict(SAMPLERS['MCTS'], **more) for name, more in ABLATION.items()}
                      if args.ablation else SAMPLERS)
     if args.experience:
-        args.settings = {name: dict(SAMPLERS['MCTS'], prior=prior) for name, prior in
-                         priors.kinds(args.experience, args.without, args.table).items()}
+        right = priors.read(args.experience, args.without, args.table)
+        args.settings = {name: dict(SAMPLERS['MCTS'], prior=right) for name in priors.NAMES}
     for name in args.samplers or ():
         if name not in args.settings:
             parser.error(f'--samplers: {name!r} is none of {", ".join(args.settings)}')
@@ -158,7 +158,10 @@ def one(job):
     goal = objective(args, seed)
     start = time.process_time()
     shared = None if isinstance(goal, foreign.Leaves) else level_of
-    sampler = build_sampler(args.settings[name], seed, shared_name=shared)
+    setting = args.settings[name]
+    if 'prior' in setting:
+        setting = dict(setting, prior=priors.named(name, setting['prior'], seed))
+    sampler = build_sampler(setting, seed, shared_name=shared)
     places, seen = replay(goal, sampler, n_trials, n_parallel)
     seconds = time.process_time() - start
     return dict(sampler=name, parallel=n_parallel, seed=seed, trials=n_trials,

@@ -6,22 +6,28 @@ from autokd_mm.experience.sources import samples_of
 from autokd_mm.search import Belief, Prior
 from autokd_mm.search.tabular import Table
 
+NAMES = ('no prior', 'experience', 'negated', 'shuffled', 'unrelated')
 
-def kinds(path, without, table):
-    """By name: no prior, what the experience says of the table's task, and three wrong ones of the
-    same strength: every effect negated, effects dealt out anew to the options, and effects of
-    nothing at all, drawn with the spread of the right ones."""
+
+def read(path, without, table):
+    """What the experience says of the table's task."""
     proxy = Table(table).about['proxy'] if table else None
-    right = load_prior(dict(file=path, without=without), samples_of(proxy))
+    return load_prior(dict(file=path, without=without), samples_of(proxy))
+
+
+def named(name, right, seed):
+    """One of :data:`NAMES`: none, the experience, or a wrong one of the same strength, another for
+    each seed: every effect negated, effects dealt out anew to the options, or effects of nothing at
+    all, drawn with the spread of the right ones."""
+    if name in NAMES[:2]:
+        return right if name == 'experience' else None
     keys = sorted(right.options)
-    means = [right.options[key].mean for key in keys]
-    dealt, spread = list(means), (sum(mean**2 for mean in means) / len(means))**0.5
-    Random(0).shuffle(dealt)
-    rng = Random(1)
-
-    def wrong(values):
-        return Prior({key: Belief(value, right.options[key].worth)
-                      for key, value in zip(keys, values)})
-
-    return {'no prior': None, 'experience': right, 'negated': wrong([-mean for mean in means]),
-            'shuffled': wrong(dealt), 'unrelated': wrong([rng.gauss(0, spread) for _ in keys])}
+    means, rng = [right.options[key].mean for key in keys], Random(seed)
+    spread = (sum(mean**2 for mean in means) / len(means))**0.5
+    if name == 'negated':
+        wrong = [-mean for mean in means]
+    elif name == 'shuffled':
+        wrong = rng.sample(means, len(means))
+    else:
+        wrong = [rng.gauss(0, spread) for _ in keys]
+    return Prior({key: Belief(mean, right.options[key].worth) for key, mean in zip(keys, wrong)})
