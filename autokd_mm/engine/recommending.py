@@ -50,7 +50,6 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
         raise ConfigError('train_cfg.layers.shared=False: no experience knows layers with options '
                           'of their own')
     proxy, names = loop.settings.proxy, sorted({one.name for one in tasks})
-    samples = proxy.images * proxy.epochs if proxy.images > 1 and not proxy.iterations else None
     yield (f'experience of {", ".join(names)}; expected reward (the gain over no distillation on '
            'the proxy) ± standard deviation')
     space, unknown = _known(task.space, tasks, key)
@@ -58,7 +57,7 @@ def recommended(config: Any, experience: Optional[str], count: int) -> Iterator[
         yield f'without {", ".join(unknown)}, of which it has no experience'
     if teacher_ckpt is None:
         yield _NO_WEIGHTS
-    for place, one in enumerate(recommend(tasks, space.enumerate(), samples, count), 1):
+    for place, one in enumerate(recommend(tasks, space, proxy.samples, count), 1):
         path = os.path.join(config.work_dir, f'recommended_{place}.py')
         words = f'{one.spec.in_words()}: {one.gain:+.3f} ± {one.deviation:.3f}' + (
             f'; unknown: {", ".join(one.unknown)}' if one.unknown else '')

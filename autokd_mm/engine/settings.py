@@ -188,8 +188,7 @@ def _sampler(given: SearchSettings, proxy: ProxySettings) -> BaseSampler:
         config = dict(config)
         experience, own = config.pop('experience'), config.get('type')
         if 'MCTSSampler' in (own, getattr(own, '__name__', '')):
-            known = proxy.images > 1 and not proxy.iterations  # not a share of who knows how many
-            prior = load_prior(experience, proxy.images * proxy.epochs if known else None, _warn)
+            prior = load_prior(experience, proxy.samples, _warn)
         elif experience is not None:  # another sampler than the config's base has
             _warn('sampler.experience is of MCTSSampler alone, it is left out')
     try:

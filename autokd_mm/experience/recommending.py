@@ -1,12 +1,12 @@
 """The distillers that an experience ranks first for a task, before any trial."""
 from __future__ import annotations
 
-import heapq
 import math
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 from autokd_mm.experience.pooling import effects
 from autokd_mm.experience.statistics import TaskStatistics
+from autokd_mm.space import DistillerSpace
 
 
 class Expected(NamedTuple):
@@ -24,13 +24,13 @@ class Expected(NamedTuple):
     unknown: Tuple[str, ...]
 
 
-def recommend(tasks: Sequence[TaskStatistics], specs: Iterable[Any],
+def recommend(tasks: Sequence[TaskStatistics], space: DistillerSpace,
               samples: Optional[float] = None, count: int = 5) -> List[Expected]:
     """The distillers with the highest expected reward, best first.
 
     Args:
         tasks: of the experience.
-        specs: the distillers of the space; of equal ones the first.
+        space: of the task; of equal distillers the first.
         samples: that the student is trained on in one trial.
         count: how many.
     """
@@ -40,13 +40,13 @@ def recommend(tasks: Sequence[TaskStatistics], specs: Iterable[Any],
     width = sum(_width(task) for task in tasks) / len(tasks)
     low = sum(_low(task) for task in tasks) / len(tasks)
 
-    def scored() -> Iterable[Tuple[float, int, Any]]:
-        for place, spec in enumerate(specs):
-            total = sum(known[option].mean for option in _options(spec) if option in known)
-            yield total, -place, spec
+    def worth(name: str, value: Any) -> float:
+        option = (name, repr(value))
+        return known[option].mean if option in known else 0.0
 
     found = []
-    for total, _, spec in heapq.nlargest(count, scored(), key=lambda one: one[:2]):
+    for spec in space.leading(worth, count):
+        total = sum(worth(*option) for option in spec.to_dict().items())
         variance = sum(known[option].deviation**2 for option in _options(spec) if option in known)
         unknown = tuple(level for level, _ in _options(spec) if level not in levels)
         found.append(Expected(spec, low + width * min(level + total, 1.0),

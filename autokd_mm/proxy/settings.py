@@ -124,6 +124,14 @@ class ProxySettings:
         self.refuse_batch_above(images)
         return images, held_out
 
+    @property
+    def samples(self) -> Optional[int]:
+        """How many images a run sees, counted as often as it sees them; ``None`` of a share of
+        the images, which is a number only beside them."""
+        if self.iterations:
+            return self.iterations * self.batch_size
+        return int(self.images * self.epochs) if self.images > 1 else None
+
     def steps(self, images: int) -> int:
         """Steps of one epoch over this number of images."""
         return self.iterations // self.epochs or images // self.batch_size

@@ -1,3 +1,5 @@
+import zlib
+
 import optuna
 import pytest
 from optuna.samplers import RandomSampler, TPESampler
@@ -301,3 +303,17 @@ def test_student_of_another_size():
     connectors = {found.connector for found in
                   DistillerSpace(dict(transform=['none'], logits=['none']), shapes).enumerate()}
     assert connectors == {'conv1x1'}
+
+
+@pytest.mark.parametrize('levels', [('distance', 'logits'), ('transform', 'feature_weight'), ()])
+def test_leading_distillers_are_those_of_the_whole_list(levels):
+    """Also of many that are worth the same: the first."""
+    space = DistillerSpace(dict(transform=['none', 'channel_attention', 'logits_only'],
+                                connector=['conv1x1'], intra=['none', 'local'], inter=['channel']))
+
+    def worth(level, value):
+        return 0.25 * (zlib.crc32(repr(value).encode()) % 4) if level in levels else 0.0
+
+    specs = sorted(space.enumerate(), key=lambda spec: -sum(
+        worth(*option) for option in spec.to_dict().items()))
+    assert len(specs) > 500 and space.leading(worth, 7) == specs[:7]
