@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import numbers
+from multiprocessing import get_all_start_methods
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from mmengine.config import Config
@@ -74,6 +75,10 @@ def check_runner_keys(config: Config) -> None:
         names = [logging.getLevelName(number) for number in range(10, 60, 10)]
         if level not in names:
             raise ConfigError(f'log_level: {nearest(level, names)}')
+    method = _found(config, 'env_cfg.mp_cfg.mp_start_method')
+    if method is not None and method not in get_all_start_methods():
+        raise ConfigError('env_cfg.mp_cfg.mp_start_method: '
+                          f'{nearest(method, get_all_start_methods())}')
     launcher = config.get('launcher')
     if launcher is not None and launcher not in _LAUNCHERS:
         raise ConfigError(f'launcher: {nearest(launcher, _LAUNCHERS)}')

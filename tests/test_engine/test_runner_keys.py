@@ -23,6 +23,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
     (dict(randomness=dict(seed=-1)), 'randomness.seed=-1: must be'),
     (dict(randomness=dict(deterministic=3)), 'randomness.deterministic=3: must be True or False'),
     (dict(log_level='INF'), "log_level: 'INF' is unknown, did you mean 'INFO'?"),
+    (dict(env_cfg=dict(mp_cfg=dict(mp_start_method='frok'))),
+     "env_cfg.mp_cfg.mp_start_method: 'frok' is unknown, did you mean 'fork'?"),
     (dict(launcher='slrum'), "launcher: 'slrum' is unknown, did you mean 'slurm'?"),
     (dict(custom_hooks=3), 'custom_hooks=3: must be a list'),
     (dict(default_scope=3), 'default_scope=3: must be'),
