@@ -91,7 +91,8 @@ def to_arrays(sample: Any, size: Tuple[int, int]) -> Arrays:
     """A data sample as arrays, those of :func:`layout_of`.
 
     Boxes are clipped to the image; those with nothing inside are dropped with their labels and
-    whatever else there is of them.
+    whatever else there is of them. A pipeline that pads on all sides moves no box (MMDetection's
+    RandomCenterCropPad with ``test_mode=True``, which says so by ``border``): they are moved here.
 
     Args:
         size: (height, width) of the image as the pipeline made it, the sample's ``img_shape``.
@@ -110,7 +111,7 @@ def to_arrays(sample: Any, size: Tuple[int, int]) -> Arrays:
     if kind == BOXES:
         for field, name in (('gt_instances', ''), ('ignored_instances', 'ignored_')):
             arrays[f'{name}boxes'], arrays[f'{name}labels'], kept[field] = _boxes(
-                sample.get(field), size)
+                sample.get(field), size, sample.get('border'))
     else:
         arrays['segmentation'] = _map(sample.gt_sem_seg.data, size)
     arrays.update(extras.pack(sample, _OWN[kind], kept, size))
@@ -147,7 +148,8 @@ def to_sample(kind: str, arrays: Mapping[str, np.ndarray], size: Tuple[int, int]
                 scale_factor=tuple(float(factor) for factor in arrays['scale_factor']))
     if kind == BOXES:
         from mmdet.structures import DetDataSample
-        sample = DetDataSample(metainfo=meta)
+        # Whoever takes the padding off again (CenterNet) has nothing to take off.
+        sample = DetDataSample(metainfo=dict(meta, border=[0, shape[0], 0, shape[1]]))
         sample.gt_instances = _instances(arrays['boxes'], arrays['labels'])
         sample.ignored_instances = _instances(arrays['ignored_boxes'], arrays['ignored_labels'])
         extras.unpack(sample, arrays, shape)
@@ -171,9 +173,10 @@ def _has(sample: Any, name: str) -> bool:
     return getattr(sample, name, None) is not None
 
 
-def _boxes(instances: Any,
-           size: Tuple[int, int]) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes, labels, and which of the instances these are."""
+def _boxes(instances: Any, size: Tuple[int, int],
+           border: Any) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, labels, and which of the instances these are; ``border``: top, bottom, left and right
+    side of the image in its padding, or ``None``."""
     boxes = getattr(instances, 'bboxes', None)
     if boxes is None:
         return np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool)
@@ -184,6 +187,8 @@ def _boxes(instances: Any,
                           f'{boxes.shape}')
     if not np.isfinite(boxes).all():
         raise DataError('train_dataloader: a box is not finite')
+    if border is not None:
+        boxes = boxes + np.array([border[2], border[0]] * 2, boxes.dtype)
     boxes = boxes.reshape(-1, 4).clip(0, np.array([size[1], size[0]] * 2, np.float32))
     inside = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
     return boxes[inside], labels[inside], inside

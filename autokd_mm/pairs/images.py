@@ -42,7 +42,7 @@ def settle(config: Any) -> None:
     if own is None or (own is model.get(KEY) and own.get('type')):
         return
     if own is not student.get(KEY):
-        if own is not model.get(KEY) and own.get('type'):
+        if own is not model.get(KEY) and own.get('type') and not _mixes(student, own):
             model[KEY] = copy.deepcopy(own)  # of the top: the runner does so, too
             return
         # Without a type it is for the network to say of what kind it is.
@@ -58,7 +58,11 @@ def student_alone(config: Any) -> Any:
     settle(config)
     own = config['model'].get(KEY)
     student = config['model']['architecture']
-    return student if own is None else alone(student, _in_scope(config['model']))
+    if own is None:
+        return student
+    own = _in_scope(config['model'])
+    # The algorithm's mixes no images, whatever the student's train_cfg asks for.
+    return _wrapped(student, own) if _mixes(student, own) else alone(student, own)
 
 
 def teachers_alone(config: Any) -> List[Any]:
@@ -79,13 +83,11 @@ def teachers_alone(config: Any) -> List[Any]:
 
 def alone(network: Any, preprocessor: Any) -> Any:
     """``network`` with another ``data_preprocessor``, as a config that any runner builds."""
-    kind = str((preprocessor or {}).get('type') or _ANY_NETWORK_TAKES).split('.')[-1]
-    if kind == _ANY_NETWORK_TAKES:
+    if _any_network_takes(preprocessor):
         network = copy.deepcopy(network)
         network[KEY] = copy.deepcopy(preprocessor)
         return network
-    return type(network)(type=WRAPPER, network=copy.deepcopy(network),
-                         **{KEY: copy.deepcopy(preprocessor)})
+    return _wrapped(network, preprocessor)
 
 
 def as_one_dict(network: Any) -> Any:
@@ -102,6 +104,22 @@ def listed(teacher: Any) -> List[Any]:
 
 def several(teacher: Any) -> bool:
     return str(_get(teacher, 'type')).split('.')[-1] == 'Teachers'
+
+
+def _wrapped(network: Any, preprocessor: Any) -> Any:
+    return type(network)(type=WRAPPER, network=copy.deepcopy(network),
+                         **{KEY: copy.deepcopy(preprocessor)})
+
+
+def _any_network_takes(preprocessor: Any) -> bool:
+    kind = (preprocessor or {}).get('type') or _ANY_NETWORK_TAKES
+    return getattr(kind, '__name__', str(kind)).split('.')[-1] == _ANY_NETWORK_TAKES
+
+
+def _mixes(network: Any, preprocessor: Any) -> bool:
+    """Whether the network adds its mixing of images to this preprocessor, which then has to be its
+    own."""
+    return bool(_get(_get(network, 'train_cfg'), 'augments')) and _any_network_takes(preprocessor)
 
 
 def _in_scope(model: Any) -> Any:

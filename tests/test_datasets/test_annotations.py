@@ -166,3 +166,25 @@ def test_several_labels_of_an_image_are_refused():
 def test_a_mask_of_colours_is_told_of():
     with pytest.raises(DataError, match='a mask has 3 channels'):
         to_arrays(segmentation(torch.zeros(4, 6, 3, dtype=torch.long)), (4, 6))
+
+
+def test_boxes_of_an_image_that_validation_pads_on_all_sides():
+    """CornerNet and CenterNet: the image is moved, its boxes are not."""
+    from mmdet.registry import TRANSFORMS
+    image = np.zeros((40, 60, 3), np.float32)
+    image[3:30, 2:20] = 255
+    step = TRANSFORMS.build(dict(
+        type='RandomCenterCropPad', ratios=None, border=None, mean=[0, 0, 0], std=[1, 1, 1],
+        to_rgb=True, test_mode=True, test_pad_mode=['logical_or', 63], crop_size=None))
+    padded = step(dict(img=image, img_shape=SIZE))
+    sample = detection([[2., 3., 20., 30.]])
+    sample.set_metainfo(dict(border=padded['border'], img_shape=padded['img_shape']))
+    found = to_arrays(sample, padded['img_shape'])
+    rows, columns = np.nonzero(padded['img'][..., 0])
+    assert found['boxes'].tolist() == [[columns.min(), rows.min(), columns.max() + 1,
+                                        rows.max() + 1]]
+    assert found['ignored_boxes'].tolist() == [[padded['border'][2], padded['border'][0],
+                                                padded['border'][2] + 9, padded['border'][0] + 9]]
+    # Whoever takes the padding off what it has found takes nothing off.
+    again = to_sample('boxes', found, padded['img_shape'])
+    assert (again.border[2], again.border[0]) == (0, 0)

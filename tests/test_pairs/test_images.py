@@ -60,6 +60,27 @@ def test_without_a_type_it_is_the_networks_to_say():
     assert found.model.architecture.data_preprocessor == dict(mean=[1.0])
 
 
+@pytest.mark.parametrize('kind', [{}, dict(type='mmpretrain.ClsDataPreprocessor')])
+@pytest.mark.parametrize('place', ['algorithm', 'top'])
+def test_a_classifier_that_mixes_images_does_so_in_both_or_in_none(kind, place):
+    """The distilled student and its twin."""
+    network = dict(type='mmpretrain.ImageClassifier', _scope_='mmpretrain', backbone=dict(
+        type='mmrazor.CifarResNet', depth=8, base_channels=4, in_channels=1, shortcut='pad'),
+        train_cfg=dict(augments=dict(type='Mixup', alpha=0.8)))
+    found = ConfigDict(data_preprocessor=None, model=dict(
+        type='mmrazor.FrozenTeacherDistill', architecture=network, teacher=copy.deepcopy(network),
+        distiller=dict(type='mmrazor.ConfigurableDistiller')))
+    own = ConfigDict(kind, num_classes=10, mean=[2.0], std=[4.0])
+    dict(algorithm=found.model, top=found)[place].data_preprocessor = own
+    settle(found)
+    together = MODELS.build(copy.deepcopy(found.model))
+    twin = MODELS.build(student_alone(found))
+    mixed = [getattr(one.data_preprocessor, 'batch_augments', None) is not None
+             for one in (together, twin)]
+    assert mixed == [place == 'top' or not kind] * 2
+    assert twin.data_preprocessor.mean.item() == 2.0
+
+
 def test_a_classifier_takes_a_preprocessor_of_mmengine():
     network = ConfigDict(type='mmpretrain.ImageClassifier', _scope_='mmpretrain', backbone=dict(
         type='mmrazor.CifarResNet', depth=8, base_channels=4, in_channels=1, shortcut='pad'))
