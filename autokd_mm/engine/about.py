@@ -17,7 +17,7 @@ _PACKAGES = ('torch', 'torchvision', 'numpy', 'optuna', 'mmrazor', *OPENMMLAB)
 
 
 def about(config: Any, task: Task, final: Optional[FinalRound], length: Optional[FullLength],
-          samples: int, differences: List[str], sampler: str,
+          samples: int, held_out: int, differences: List[str], sampler: str,
           reward: Mapping[str, float]) -> Dict[str, Any]:
     """JSON values for :func:`~autokd_mm.study.about.set_about`.
 
@@ -28,6 +28,7 @@ def about(config: Any, task: Task, final: Optional[FinalRound], length: Optional
         config: of the runner.
         length: of the full training.
         samples: that a run on the proxy sees.
+        held_out: images on which it is measured.
         differences: between proxy and full training, in words.
         reward: weights of the search's terms.
     """
@@ -36,6 +37,7 @@ def about(config: Any, task: Task, final: Optional[FinalRound], length: Optional
         final=final and dict(reward=final.reward.weights, seeds=final.settings.seeds,
                              handcrafted=final.first, budget=final.settings.budget),
         full=length and dict(samples=length.samples, words=length.words), samples=samples,
+        held_out=held_out,
         layers=[dict(name=pair.name, student=pair.student, teacher=pair.teacher,
                      student_shape=list(pair.student_shape),
                      teacher_shape=list(pair.teacher_shape)) for pair in task.layers.all],

@@ -10,12 +10,12 @@ from optuna.samplers import BaseSampler
 from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.full_training import check_training
 from autokd_mm.engine.pruning import build_pruner
-from autokd_mm.errors import AutoKDWarning, ConfigError
+from autokd_mm.errors import AutoKDWarning, ConfigError, DataError
 from autokd_mm.experience import load_prior
 from autokd_mm.proxy.ranks import check_ranks
 from autokd_mm.proxy.rejection import Rejection
 from autokd_mm.proxy.settings import ProxySettings
-from autokd_mm.search import build_sampler
+from autokd_mm.search import Prior, build_sampler
 from autokd_mm.search.reward import (AUTO, DEFAULT, DEFAULT_WITHOUT_METRIC, Outcome, Reward,
                                      terms_for)
 from autokd_mm.space import level_of
@@ -188,13 +188,27 @@ def _sampler(given: SearchSettings, proxy: ProxySettings) -> BaseSampler:
         config = dict(config)
         experience, own = config.pop('experience'), config.get('type')
         if 'MCTSSampler' in (own, getattr(own, '__name__', '')):
-            prior = load_prior(experience, proxy.samples, _warn)
+            prior = _prior(experience, proxy.samples, given.resume)
+            if prior is not None and config.get('policy') == 'uct':
+                _warn("sampler.policy='uct' knows no options: the experience is left out")
         elif experience is not None:  # another sampler than the config's base has
             _warn('sampler.experience is of MCTSSampler alone, it is left out')
     try:
-        return build_sampler(config, given.seed, shared_name=level_of, prior=prior)
+        return build_sampler(config, given.seed, shared_name=level_of, prior=prior,
+                             keys=('experience', ))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _prior(experience: Any, samples: Optional[int], resume: bool) -> Optional[Prior]:
+    try:
+        return load_prior(experience, samples, _warn)
+    except DataError as error:
+        if not resume:
+            raise
+        # The study has kept what it began with; whatever has become of the file.
+        _warn(f'{error}; the study goes on with what it began with')
+        return None
 
 
 def _warn(line: str) -> None:

@@ -165,9 +165,10 @@ def _measure_teacher(found: Pace, task: Task, runner: Any) -> None:
         found.teacher_step += _pace(task.dataloader, partial(own.train_step, optim_wrapper=optim),
                                     now)
         own.eval()
-        loader = runner.val_loop.dataloader
+        batch_size = runner.cfg.val_dataloader.get('batch_size') or 1  # a loader may have none
         with torch.no_grad():
-            found.teacher_image += _pace(loader, own.val_step, now) / (loader.batch_size or 1)
+            found.teacher_image += _pace(runner.val_loop.dataloader, own.val_step,
+                                         now) / batch_size
 
 
 def _pace(loader: Any, work: Any, now: Any) -> float:

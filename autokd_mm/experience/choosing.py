@@ -4,7 +4,9 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, List, Mapping, Optional, Tuple
 
-from autokd_mm.errors import ConfigError, nearest
+import numpy as np
+
+from autokd_mm.errors import ConfigError, DataError, nearest
 from autokd_mm.experience.file import Experience, read
 from autokd_mm.experience.pooling import pool
 from autokd_mm.experience.statistics import TaskStatistics
@@ -31,7 +33,12 @@ def load_prior(given: Any, samples: Optional[float] = None,
         DataError: the file cannot be used.
     """
     tasks = load_tasks(given, warn, key)
-    return pool(tasks, samples) if tasks else None
+    if given is not None and not tasks:
+        warn(f'{key}.without: leaves no task, so that the search begins without experience')
+    try:
+        return pool(tasks, samples) if tasks else None
+    except (ValueError, np.linalg.LinAlgError) as error:
+        raise DataError(f'{key}: its tasks contradict themselves or each other ({error})') from None
 
 
 def load_tasks(given: Any, warn: Callable[[str], None] = lambda line: None,
@@ -62,6 +69,6 @@ def _read_config(given: Any, key: str) -> Tuple[str, List[str]]:
     path, without = given.get('file', 'default'), given.get('without') or []
     if not isinstance(path, (str, os.PathLike)):
         raise ConfigError(f'{key}.file={path!r}: must be a file, or default')
-    if isinstance(without, str) or not all(isinstance(name, str) for name in without):
+    if not isinstance(without, (list, tuple)) or not all(isinstance(name, str) for name in without):
         raise ConfigError(f'{key}.without={without!r}: must be a list of names of tasks')
     return os.fspath(path), list(without)

@@ -104,6 +104,13 @@ class Facts:
         return _mean(known) if known else 0.0
 
     @property
+    def held_out(self) -> int:
+        """Images on which candidates were measured; 0: not known, as of a share of the images in
+        studies that do not say."""
+        given = self.proxy.get('held_out') or 0
+        return int(self.about.get('held_out') or (given if given > 1 else 0))
+
+    @property
     def epochs(self) -> int:
         """Of the proxy; 0: not known."""
         return int(self.proxy.get('epochs') or 0)
@@ -261,7 +268,7 @@ def _expected(found: Facts) -> Optional[Expected]:
     own = outcome_of(found.top) if found.top.state == TrialState.COMPLETE else None
     student = {1: own.metric if own else math.nan, **found.metrics.get(found.top.number, {})}
     undistilled = {1: found.baseline.metric, **found.metrics.get(BASELINE, {})}
-    held_out = int(found.proxy.get('held_out') or 0)
+    held_out = found.held_out
     if not held_out:
         return None
     return expected_gain({length * samples: value for length, value in student.items()},

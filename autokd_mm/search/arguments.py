@@ -29,12 +29,16 @@ def check(**args: Any) -> None:
     if not _is_integer(args['n_warmup_trials']) or args['n_warmup_trials'] < 0:
         raise ValueError('n_warmup_trials must be an integer >= 0, '
                          f'got {args["n_warmup_trials"]!r}')
-    if not _is_number(args['shrinkage']) or not _LEAST_SHRINKAGE <= args['shrinkage'] < math.inf:
-        raise ValueError(f'shrinkage must be a finite number of at least {_LEAST_SHRINKAGE:g}, '
-                         f'got {args["shrinkage"]!r}')
+    shrinkage = args['shrinkage']
+    if shrinkage is not None and not (_is_number(shrinkage)
+                                      and _LEAST_SHRINKAGE <= shrinkage < math.inf):
+        raise ValueError(f'shrinkage must be a finite number of at least {_LEAST_SHRINKAGE:g}, or '
+                         f'None, got {shrinkage!r}')
     for name in ('draw', 'exploration', 'virtual_loss'):
         if not _is_number(args[name]) or not 0 <= args[name] < math.inf:
             raise ValueError(f'{name} must be a finite number >= 0, got {args[name]!r}')
+    if not _is_number(args['epsilon']) or not 0 <= args['epsilon'] <= 1:
+        raise ValueError(f'epsilon must be a number from 0 to 1, got {args["epsilon"]!r}')
     stale_after = args['stale_after']
     if stale_after is not None and not (_is_number(stale_after) and stale_after > 0):
         raise ValueError(f'stale_after must be seconds > 0 or None, got {stale_after!r}')

@@ -148,6 +148,6 @@ class Effects:
             model._gram[np.ix_(index, index)],
             np.array([model._sums[f].above(scale.low, scale.width) for f in features]),
             scale.squares(self._view.tree.root), model._sums[0].visits),
-            model._precision()[index], draw=1.0)
+            model._precision()[index], draw=1.0, shrinkage=1.0)
         assert found.factor is not None
         return found.mean, found.scale**2 * np.linalg.inv(found.factor @ found.factor.T)

@@ -4,7 +4,7 @@ Ours, or any of Optuna's by its class name, so that a peer is a one-word change 
 """
 import inspect
 from importlib.util import find_spec
-from typing import Any, Callable, Dict, Mapping, Optional, Type
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Type
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -30,7 +30,7 @@ def sampler_types() -> Dict[str, Type[BaseSampler]]:
 
 def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str = 'sampler',
                   shared_name: Optional[Callable[[str], str]] = None,
-                  prior: Optional[Prior] = None) -> BaseSampler:
+                  prior: Optional[Prior] = None, keys: Sequence[str] = ()) -> BaseSampler:
     """Build a sampler from a config.
 
     Args:
@@ -40,6 +40,7 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str =
         key: where ``cfg`` stands in the config, for error messages.
         shared_name: of the space that is searched, for ours; as ``seed``.
         prior: likewise.
+        keys: that the caller has taken out of ``cfg`` for MCTSSampler, for error messages.
 
     Raises:
         ValueError: one line that names the key and the nearest valid value.
@@ -58,12 +59,16 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str =
         raise ValueError(f'{key}.type: {name} needs a package that is not installed: '
                          f'pip install {_NEEDED[name]}')
     parameters = inspect.signature(types[name]).parameters
+    ours = types[name] is MCTSSampler
     for arg, value in args.items():
         if arg not in parameters:
-            raise ValueError(f'{key}.{arg}: {nearest(arg, parameters, shown=len(parameters))}')
+            valid = [*parameters, *keys] if ours else list(parameters)
+            if ours and keys:  # a config has no way to write these two
+                valid = [one for one in valid if one not in ('prior', 'shared_name')]
+            raise ValueError(f'{key}.{arg}: {nearest(arg, valid, shown=len(valid))}')
         if arg.endswith('sampler') and isinstance(value, Mapping):
             args[arg] = build_sampler(value, seed, f'{key}.{arg}', shared_name,
-                                      prior)
+                                      prior, keys)
     for arg, parameter in parameters.items():
         if parameter.default is parameter.empty and arg not in args:
             raise ValueError(f'{key}.{arg} is missing: {name} needs it')

@@ -18,19 +18,21 @@ Offline Knowledge in UCT", ICML 2007 (all-moves-as-first: one statistic for a mo
 made); MCT-NAS, CVPR 2021 (node communication between sub-trees).
 """
 from fractions import Fraction
+from random import Random
 from typing import Callable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
 
 from autokd_mm.search.grammar import Grammar, Path
 from autokd_mm.search.node import Step, Sums
-from autokd_mm.search.posterior import Hypothesis, Posterior, hypotheses, plain
+from autokd_mm.search.posterior import Hypothesis, Posterior, hypotheses, plain, shrunk
 from autokd_mm.search.posterior import Sums as Moments
 from autokd_mm.search.prior import Prior
 from autokd_mm.search.vocabulary import Vocabulary
 from autokd_mm.search.wide import WideInverse
 
 _FLAT = 1e-6  # precision of mu
+_KNOWS = 20  # trials behind which plans forget at all
 _WIDE = 300  # features from which on the posterior is kept, not made anew for each trial
 
 
@@ -39,21 +41,23 @@ class OptionModel(Vocabulary):
 
     Args:
         pairs: effects of pairs of options that follow each other, too.
-        shrinkage: variance of the noise over the variance of an effect, > 0.
+        shrinkage: variance of the noise over the variance of an effect, > 0; None: the likeliest,
+            of very many options 1.
         draw: scale of the standard deviation in :meth:`sample`.
+        epsilon: share of plans that forget what is known, see :meth:`forgetting`.
         look_ahead: whether plans look past the next option.
         shared_name: see :class:`~autokd_mm.search.vocabulary.Vocabulary`.
         prior: what is believed of options before the first trial.
     """
 
-    def __init__(self, pairs: bool = False, shrinkage: float = 1.0, draw: float = 1.0,
+    def __init__(self, pairs: bool = False, shrinkage: Optional[float] = None, draw: float = 1.0,
                  look_ahead: bool = True,
                  shared_name: Optional[Callable[[str], str]] = None,
-                 prior: Optional[Prior] = None) -> None:
+                 prior: Optional[Prior] = None, epsilon: float = 0.0) -> None:
         super().__init__(shared_name)
         self.pairs = pairs
         self.shrinkage = shrinkage
-        self.draw = draw
+        self.draw, self.epsilon = draw, epsilon
         self.look_ahead = look_ahead
         self.prior = prior
         self.grammar = Grammar()
@@ -68,7 +72,7 @@ class OptionModel(Vocabulary):
     def anew(self) -> 'OptionModel':
         """The same model before its first trial."""
         return OptionModel(self.pairs, self.shrinkage, self.draw, self.look_ahead,
-                           self.shared_name, self.prior)
+                           self.shared_name, self.prior, self.epsilon)
 
     def add(self, steps: Sequence[Step], number: Optional[int] = None,
             forgotten: Sequence[int] = ()) -> List[Sums]:
@@ -111,24 +115,36 @@ class OptionModel(Vocabulary):
             low, width: z = (value - low) / width.
             squares: sum of z^2 over all trials.
         """
-        order, moments, precision, inverse = self._known(low, width, squares)
-        found = plain(moments, precision, self.draw, inverse)
+        _, moments, precision, inverse = self._known(low, width, squares)
+        found = self._plain(moments, precision, inverse)
         return found if inverse is None else found._replace(mean=found.mean[self._order])
 
     def hypotheses(self, low: Fraction, width: Fraction, squares: float) -> List[Hypothesis]:
         """The same under each factor of the prior, see :mod:`~autokd_mm.search.prior`."""
         assert self.prior is not None
         order, moments, precision, inverse = self._known(low, width, squares)
+        shrinkage = self._plain(moments, precision, inverse).shrinkage
+        precision = shrunk(precision, shrinkage)
         expected, believed = np.zeros(len(precision)), precision.copy()
         for place, feature in enumerate(order):
             belief = self.prior.of(self._keys[feature])
             if belief is not None:
                 expected[place], believed[place] = belief
-        found = hypotheses(moments, precision, expected, believed, self.draw, inverse)
+        found = hypotheses(moments, precision, expected, believed, self.draw, shrinkage, inverse)
         if inverse is None:
             return found
         return [one._replace(posterior=one.posterior._replace(
             mean=one.posterior.mean[self._order])) for one in found]
+
+    def _plain(self, moments: Moments, precision: np.ndarray,
+               inverse: Optional[np.ndarray]) -> Posterior:
+        shrinkage = self._wide_shrinkage if inverse is not None else self.shrinkage
+        return plain(moments, precision, self.draw, shrinkage, inverse)
+
+    @property
+    def _wide_shrinkage(self) -> float:
+        """Where options are so many that the inverse is kept, it is kept for one."""
+        return 1.0 if self.shrinkage is None else self.shrinkage
 
     def _known(self, low: Fraction, width: Fraction, squares: float
                ) -> Tuple[np.ndarray, Moments, np.ndarray, Optional[np.ndarray]]:
@@ -139,17 +155,32 @@ class OptionModel(Vocabulary):
         order = np.arange(len(self)) if wide else self._order
         target = np.array([self._sums[f].above(low, width) for f in order])
         gram, precision = self._gram[:len(order), :len(order)], self._precision()
-        inverse = self._wide.inverse(gram, precision) if wide else None
+        inverse = self._wide.inverse(
+            gram, shrunk(precision, self._wide_shrinkage)) if wide else None
         if not wide:
             gram, precision = self._gram[order[:, None], order], precision[order]
         return order, Moments(gram, target, squares, self._sums[0].visits), precision, inverse
+
+    def forgetting(self, rng: Random) -> Optional[List[float]]:
+        """Effects that no trial has told, of so many plans as ``epsilon`` says; of the others
+        ``None``. They find what is no sum of effects, such as a second region of good values.
+
+        The first trials need none of them: what is known by then is next to nothing.
+        """
+        if not self.epsilon or self._sums[0].visits < _KNOWS or rng.random() >= self.epsilon:
+            return None
+        effects = np.empty(len(self._order))
+        draws = np.random.RandomState(rng.getrandbits(32))
+        effects[self._order] = draws.standard_normal(len(effects))
+        return self._whole(effects)
 
     def sample(self, posterior: Posterior, rng: np.random.RandomState) -> List[float]:
         """One draw of all effects, by feature."""
         effects = np.empty(len(self._order))
         if posterior.factor is None:
             effects[self._order] = posterior.mean
-            effects += posterior.scale * self._wide.draw(self._precision(), self._order, rng)
+            effects += posterior.scale * self._wide.draw(
+                shrunk(self._precision(), self._wide_shrinkage), self._order, rng)
         else:
             effects[self._order] = posterior.sample(rng.standard_normal(len(effects)))
         return self._whole(effects)
@@ -160,6 +191,17 @@ class OptionModel(Vocabulary):
         effects[self._order] = posterior.mean
         return self._whole(effects)
 
+    def deviation(self, posterior: Posterior, features: Sequence[int]) -> float:
+        """Standard deviation of the sum of some effects; of very many features it is not known, and
+        0."""
+        if posterior.factor is None:
+            return 0.0
+        taken = np.zeros(len(self._order))
+        for feature in features:
+            taken[feature] = taken[self._general.get(feature, feature)] = 1.0
+        return posterior.scale * float(np.linalg.norm(
+            np.linalg.solve(posterior.factor, taken[self._order])))
+
     def _whole(self, effects: np.ndarray) -> List[float]:
         """With what an option has in any context, where it is one in a context."""
         whole = effects.tolist()
@@ -169,7 +211,7 @@ class OptionModel(Vocabulary):
 
     def _precision(self) -> np.ndarray:
         # Halving a range halves the variance of the effects, as of a random walk along it.
-        precision = self.shrinkage * 2.0**np.array(self._depths)
+        precision = 2.0**np.array(self._depths)
         precision[0] = _FLAT
         return precision
 

@@ -15,12 +15,19 @@ from autokd_mm.search.prior import HYPOTHESES
 _GUESSES, _GUESS = 1.0, 0.3
 
 
+# Of the variance of the noise over that of an effect, to choose from by evidence: where hardly
+# anything is noise, what is not known may be anything.
+SHRINKAGES = (1.0, 0.3, 0.1, 0.03, 0.01)
+
+
 class Posterior(NamedTuple):
     """Effects given the trials, in the order of their names: N(mean, scale^2 (L L')^-1), L being
-    ``factor``; None of very many effects."""
+    ``factor``; None of very many effects. Where nothing is known of one, its deviation is
+    scale / sqrt(shrinkage)."""
     mean: np.ndarray
     factor: Optional[np.ndarray]
     scale: float
+    shrinkage: float
 
     def sample(self, normal: np.ndarray) -> np.ndarray:
         """Effects drawn from the posterior; ``normal``: as many standard normal numbers."""
@@ -56,27 +63,41 @@ def drawn(models: Sequence[Hypothesis], place: float) -> Posterior:
     return models[-1].posterior
 
 
-def plain(sums: Sums, precision: np.ndarray, draw: float,
+def plain(sums: Sums, precision: np.ndarray, draw: float, shrinkage: Optional[float] = None,
           inverse: Optional[np.ndarray] = None) -> Posterior:
     """Without expectations of single effects: m = 0.
 
     Args:
-        precision: d.
+        precision: d of a shrinkage of 1, the first of them that of mu, which has none.
         draw: scale of the standard deviation in draws.
+        shrinkage: None takes that of :data:`SHRINKAGES` under which the trials are the likeliest
+            (empirical Bayes: MacKay, "Bayesian Interpolation", Neural Computation 1992).
         inverse: of X'X + D, where it is known.
     """
-    if inverse is None:
-        gram = sums.gram + np.diag(precision)
-        factor = np.linalg.cholesky(gram)
-        mean = np.linalg.solve(gram, sums.target)
-    else:
-        factor, mean = None, inverse @ sums.target
-    left = max(sums.squares - float(sums.target @ mean), 0.0)
-    return Posterior(mean, factor, _noise(left, sums.trials) * draw)
+    if inverse is not None:
+        assert shrinkage is not None
+        mean = inverse @ sums.target
+        left = max(sums.squares - float(sums.target @ mean), 0.0)
+        return Posterior(mean, None, _noise(left, sums.trials) * draw, shrinkage)
+    found: List[Tuple[float, Posterior]] = []
+    for one in SHRINKAGES if shrinkage is None else (shrinkage, ):
+        weight = shrunk(precision, one)
+        gram = sums.gram + np.diag(weight)
+        root, mean = np.linalg.cholesky(gram), np.linalg.solve(gram, sums.target)
+        left = max(sums.squares - float(sums.target @ mean), 0.0)
+        found.append((_evidence(weight, float(np.log(np.diag(root)).sum()), left, sums.trials),
+                      Posterior(mean, root, _noise(left, sums.trials) * draw, one)))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def shrunk(precision: np.ndarray, shrinkage: float) -> np.ndarray:
+    """``precision`` of a shrinkage of 1, of another one."""
+    return np.concatenate([precision[:1], shrinkage * precision[1:]])
 
 
 def hypotheses(sums: Sums, precision: np.ndarray, expected: np.ndarray, believed: np.ndarray,
-               draw: float, inverse: Optional[np.ndarray] = None) -> List[Hypothesis]:
+               draw: float, shrinkage: float = 1.0,
+               inverse: Optional[np.ndarray] = None) -> List[Hypothesis]:
     """The same under each factor of a prior.
 
     Args:
@@ -84,6 +105,7 @@ def hypotheses(sums: Sums, precision: np.ndarray, expected: np.ndarray, believed
         expected: m, by the prior.
         believed: d, by the prior. Not looked at with ``inverse``, which costs too much to make
             twice.
+        shrinkage: in ``precision``.
     """
     if inverse is not None:
         believed = precision
@@ -101,13 +123,24 @@ def hypotheses(sums: Sums, precision: np.ndarray, expected: np.ndarray, believed
         else:
             root, volume, found = None, 0.0, inverse @ target
         left = max(sums.squares + float(mean @ (weight * mean)) - float(target @ found), 0.0)
-        posteriors.append(Posterior(found, root, _noise(left, sums.trials) * draw))
-        logs.append(math.log(probability) + 0.5 * float(np.log(weight).sum()) - volume
-                    - 0.5 * (_GUESSES + sums.trials) * math.log(_GUESSES * _GUESS**2 + left))
+        posteriors.append(Posterior(found, root, _noise(left, sums.trials) * draw, shrinkage))
+        logs.append(math.log(probability) + _evidence(weight, volume, left, sums.trials))
     weights = [math.exp(value - max(logs)) for value in logs]
     total = math.fsum(weights)
     return [Hypothesis(factor, weight / total, posterior)
             for (factor, _), weight, posterior in zip(HYPOTHESES, weights, posteriors)]
+
+
+def _evidence(weight: np.ndarray, volume: float, left: float, trials: int) -> float:
+    """Logarithm of the marginal likelihood, less what no hypothesis changes.
+
+    Args:
+        weight: d.
+        volume: half the logarithm of the determinant of X'X + D.
+        left: squares that the effects leave.
+    """
+    return 0.5 * float(np.log(weight).sum()) - volume \
+        - 0.5 * (_GUESSES + trials) * math.log(_GUESSES * _GUESS**2 + left)
 
 
 def _noise(left: float, count: int) -> float:

@@ -62,13 +62,18 @@ def leaders(study: Study, shared_name: Optional[Callable[[str], str]] = None
     if not groups:
         return []
     posterior = view.tree.posterior()
-    effects = view.tree.model.means(posterior) if view.tree.model is not None else []
-    found = []
+    model = view.tree.model
+    assert model is not None
+    effects, found = model.means(posterior), []
+    # What the model leaves is the noise, and what is a configuration's own.
+    noise = posterior.scale**2 * _NOISE / (1.0 + _NOISE)
     for group in groups.values():
-        expected = view.predicted(group[0], effects)
+        features, unseen = view.features_of(group[0]), _NOISE / (_NOISE + len(group))
+        expected = math.fsum(effects[feature] for feature in features)
         own = math.fsum(map(view.seen, group)) / len(group)
-        mean = (_NOISE * expected + len(group) * own) / (_NOISE + len(group))
-        found.append((mean, posterior.scale / math.sqrt(_NOISE + len(group)), group))
+        variance = noise / (_NOISE + len(group)) \
+            + (unseen * model.deviation(posterior, features))**2
+        found.append((unseen * expected + (1.0 - unseen) * own, math.sqrt(variance), group))
     found.sort(key=lambda one: (-one[0], one[2][0].number))
     zero = view.tree.value_of(0.0)
     return [Recommendation(dict(group[0].params), view.sign * view.tree.value_of(mean),

@@ -2,11 +2,13 @@
 whatever a file says later."""
 from __future__ import annotations
 
+import warnings
 from typing import Any, Callable, NamedTuple, Optional
 
 from optuna.study import Study
 from optuna.trial import TrialState
 
+from autokd_mm.errors import AutoKDWarning
 from autokd_mm.search.option_model import OptionModel
 from autokd_mm.search.prior import Prior
 from autokd_mm.search.study_tree import StudyTree, only_direction
@@ -30,8 +32,12 @@ def prior_of(storage: Any, study_id: int, own: Optional[Prior] = None) -> Option
     kept = storage.get_study_user_attrs(study_id).get(PRIOR)
     if kept is not None:
         return Prior.from_json(kept, PRIOR)
-    if own is None or any(trial.state.is_finished()
-                          for trial in storage.get_all_trials(study_id, deepcopy=False)):
+    if own is None:
+        return None
+    if any(trial.state.is_finished()
+           for trial in storage.get_all_trials(study_id, deepcopy=False)):
+        warnings.warn('the study began without a prior (experience), and goes on without: its '
+                      'trials were proposed so', AutoKDWarning, stacklevel=2)
         return None
     storage.set_study_user_attr(study_id, PRIOR, own.to_json())
     return Prior.from_json(own.to_json())  # rounded as those read it who come later

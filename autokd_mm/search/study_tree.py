@@ -241,15 +241,14 @@ class StudyTree:
                 self._ordinals[trial._trial_id] = ordinal
         return ordinal
 
-    def predicted(self, trial: FrozenTrial, effects: Sequence[float]) -> float:
-        """What a model with these effects says of a finished trial of the tree, on its scale."""
-        model, total = self.tree.model, effects[0]
+    def features_of(self, trial: FrozenTrial) -> List[int]:
+        """What a finished trial of the tree took, as the model counts it; the first is the mean of
+        all."""
+        model = self.tree.model
         assert model is not None
-        for step in self._steps_of(trial):
-            if step is not None:
-                feature = model.features(step.name, step.choices)[step.taken]
-                total += effects[feature] if feature is not None else 0.0
-        return total
+        taken = (model.features(step.name, step.choices)[step.taken]
+                 for step in self._steps_of(trial) if step is not None)
+        return [0, *(feature for feature in taken if feature is not None)]
 
     def seen(self, trial: FrozenTrial) -> float:
         """The value of a finished trial on the scale of the tree."""

@@ -6,6 +6,8 @@ Values are always "higher is better": whoever fills the tree turns the sign. Cho
 scale (see :mod:`autokd_mm.search.scale`).
 """
 import math
+import sys
+from fractions import Fraction
 from itertools import chain
 from random import Random
 from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
@@ -20,6 +22,7 @@ from autokd_mm.search.posterior import Hypothesis, Posterior, drawn
 from autokd_mm.search.scale import Scale
 
 
+_LARGEST = Fraction(sys.float_info.max)
 _ATTEMPTS = 3  # at a leaf, when they end without a reason
 
 
@@ -115,10 +118,13 @@ class Tree:
     def plan(self, rng: Random) -> Plan:
         """A draw of the effects of options from what the model knows of them."""
         assert self.model is not None
+        forgetting = self.model.forgetting(rng)
+        if forgetting is not None:
+            return Plan(self.model, forgetting, 1.0)
         posterior = self.posterior() if self.model.prior is None else \
             drawn(self.hypotheses(), rng.random())
         effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))
-        return Plan(self.model, effects, posterior.scale / math.sqrt(self.model.shrinkage))
+        return Plan(self.model, effects, posterior.scale / math.sqrt(posterior.shrinkage))
 
     def posterior(self) -> Posterior:
         """What the model knows of the effects of options."""
@@ -134,15 +140,16 @@ class Tree:
 
     def on_scale(self, value: Optional[float]) -> float:
         """A value as choices see it: 0 is poor or none, 1 the best."""
-        low, width = float(self._scale.low), float(self._scale.width)
+        width = self._scale.width
         if value is None or not width:
             return 0.0
-        place = (value - low) / width
+        place = float((Fraction(value) - self._scale.low) / width)  # a float may be too small
         return min(max(place, 0.0), 1.0) if place <= 1 else float(OUTLIER)
 
     def value_of(self, place: float) -> float:
         """The value at a place on the scale."""
-        return float(self._scale.low) + place * float(self._scale.width)
+        value = self._scale.low + Fraction(place) * self._scale.width
+        return float(max(-_LARGEST, min(value, _LARGEST)))
 
     def start(self) -> Walk:
         """A trial starts to run: virtual loss at the root."""

@@ -17,7 +17,8 @@ def set_about(study: Study, about: Mapping[str, Any]) -> None:
     Args:
         about: JSON values. ``final``: weights of its ``reward``, ``seeds``, parameters of the
             ``handcrafted``. ``full``: ``samples`` and ``words`` of the full training, None where it
-            has no length. ``samples`` of a run on the proxy. ``layers``: ``name``, ``student``,
+            has no length. ``samples`` of a run on the proxy, and ``held_out`` images on which it is
+            measured. ``layers``: ``name``, ``student``,
             ``teacher`` and their shapes. ``networks``: ``name`` and ``parameters`` of ``student``
             and ``teacher``. ``data``: the training images, in words. ``differences`` between proxy
             and full training. ``sampler``. ``config``: its file in the work dir. ``packages``:

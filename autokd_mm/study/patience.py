@@ -21,8 +21,9 @@ from autokd_mm.errors import StudyError
 Answer = TypeVar('Answer')
 # Seconds for which an answer is waited for, and between two tries.
 PATIENCE, PAUSE = 600.0, 1.0
-# A full disk does not empty itself, and a file one may not write stays so.
-_FOR_GOOD = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+# A full disk does not empty itself, and a file one may not write, or a name that is none, stays so.
+_FOR_GOOD = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM,
+             errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR)
 
 
 class StorageAway(StudyError):

@@ -48,9 +48,9 @@ def test_nine_of_ten_lie_inside():
 
 
 def test_means_are_those_of_the_sampler():
-    """Of a model without pairs, although the pairs are looked at as well."""
+    """Of a model without pairs and a given shrinkage, although the pairs are looked at as well."""
     found = trials(40)
-    view = StudyTree(optuna.study.StudyDirection.MAXIMIZE, model=OptionModel())
+    view = StudyTree(optuna.study.StudyDirection.MAXIMIZE, model=OptionModel(shrinkage=1.0))
     view.sync(found)
     means = view.tree.model.means(view.tree.posterior())
     features = view.tree.model.features('a', CHOICES['a'])

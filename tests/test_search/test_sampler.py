@@ -16,7 +16,7 @@ from autokd_mm.search.sampler import MCTSSampler
     (dict(virtual_loss=float('inf')), 'virtual_loss must be a finite number >= 0, got inf'),
     (dict(n_warmup_trials=-1), 'n_warmup_trials must be an integer >= 0, got -1'),
     (dict(policy='ucb'), "policy: 'ucb' is unknown, did you mean 'uct'"),
-    (dict(shrinkage=0), 'shrinkage must be a finite number of at least 1e-08, got 0'),
+    (dict(shrinkage=0), 'shrinkage must be a finite number of at least 1e-08, or None, got 0'),
     (dict(draw=-0.5), 'draw must be a finite number >= 0, got -0.5'),
     (dict(pairs=1), 'pairs must be True or False, got 1'),
     (dict(look_ahead=None), 'look_ahead must be True or False, got None'),
@@ -101,10 +101,10 @@ def test_every_leaf_once_before_any_twice(n_warmup_trials, policy):
 
 @POLICIES
 def test_a_broken_region_is_left(policy):
-    """24 of the 60 leaves fail: of 5 x 15 trials blind choices would try 30, those that know only
-    the levels' sizes 19."""
+    """24 of the 60 leaves fail: of 20 x 15 trials blind choices would try 120, those that know only
+    the levels' sizes 76."""
     broken = 0
-    for seed in range(5):
+    for seed in range(20):
         study = new_study(seed=seed, **policy)
         for number in range(23):
             trial, path = ask(study)
@@ -113,7 +113,7 @@ def test_a_broken_region_is_left(policy):
                 broken += number >= 8
             else:
                 study.tell(trial, 1.0 + 0.01 * value_of(path))
-    assert broken <= 11
+    assert broken <= 44
 
 
 @POLICIES

@@ -187,8 +187,9 @@ class SearchLoop(BaseLoop):
                      f'{metric_text(baseline.metric)}')
 
     def _length(self) -> Optional[FullLength]:
-        loader = self.dataloader
-        return FullLength.of(self.full[1], len(loader.dataset), loader.batch_size or 1)
+        # Not the loader's: one with a batch_sampler of its own has none.
+        return FullLength.of(self.full[1], len(self.dataloader.dataset),
+                             self.runner.cfg.train_dataloader['batch_size'])
 
     def _expectation(self, prepared: Prepared, phases: Phases) -> Expectation:
         return Expectation(self._length(), prepared.trainer.samples, phases.runner.baseline,
@@ -219,7 +220,8 @@ class SearchLoop(BaseLoop):
         studies.set_plan(study, settings.trials, settings.free_rejections,
                          final.expected_length() if final else 0)
         set_about(study, about(self.runner.cfg, task, final or None, self._length(),
-                               prepared.trainer.samples, self.differences, sampler,
+                               prepared.trainer.samples, len(prepared.trainer.held_out.images),
+                              self.differences, sampler,
                                self.reward.weights))
         page = Page(self.work_dir.path, study, final.study if final else None,
                     self.runner.logger.warning)
