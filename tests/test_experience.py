@@ -1,6 +1,7 @@
 """What earlier searches say to the next one: made, kept, checked and pooled."""
 import dataclasses
 import json
+import time
 from itertools import starmap
 
 import numpy as np
@@ -11,6 +12,7 @@ from autokd_mm import experience
 from autokd_mm.errors import ConfigError, DataError
 from autokd_mm.experience import (DEFAULT, load_prior, load_tasks, of_source, of_study, pool, read,
                                   recommend, remember, statistics, write)
+from autokd_mm.experience import pooling
 from autokd_mm.experience.sources import samples_of
 from autokd_mm.search import MCTSSampler
 from autokd_mm.space import DistillerSpace, Shapes, level_of
@@ -142,11 +144,13 @@ def edited(path, change):
     (lambda e: e['tasks'][0]['counts'][1].__setitem__(0, 10**6), 'counts of pairs'),
     (lambda e: e['tasks'][0]['sums'][0].__setitem__(0, -5), 'out of range'),
     (lambda e: e['tasks'][0]['sums'][0].__setitem__(0, 'x'), 'x is not a number'),
+    (lambda e: e['tasks'][0]['sums'][0].__setitem__(0, 0.5 * e['tasks'][0]['sums'][0][0]),
+     'counts and sums do not fit'),
     (lambda e: e['tasks'][0].pop('squares'), 'squares is missing'),
     (lambda e: e['tasks'][0].update(options=[[1, 2]] * 5), 'an option is of another kind'),
     (lambda e: e['tasks'].__setitem__(0, 7), 'nothing in'),
     (lambda e: e['tasks'][0].update(options=[], counts=[], sums=[]), 'it has no option'),
-], ids=range(15))
+], ids=range(16))
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path, change, what):
     path = str(tmp_path / 'e.json')
     write(path, [task()])
@@ -194,7 +198,8 @@ def test_damaged_and_huge_files_are_refused(tmp_path):
 @pytest.mark.parametrize('given, what', [
     (3, 'must be'), (dict(fiel='x'), "'fiel' is unknown, did you mean 'file'"),
     (dict(without=['digit']), "'digit' is unknown, did you mean 'digits'"),
-    (dict(without='digits'), 'must be a list'), (dict(file=3), 'must be a file')])
+    (dict(without='digits'), 'must be a list'), (dict(without=5), 'must be a list'),
+    (dict(without=True), 'must be a list'), (dict(without={'digits': 1}), 'must be a list'), (dict(file=3), 'must be a file')])
 def test_mistakes_of_a_config_are_named(given, what):
     with pytest.raises(ConfigError, match=what) as caught:
         load_prior(given)
@@ -325,3 +330,71 @@ def test_a_database_of_several_searches(monkeypatch):
     assert found.about['study'] == 'autokd_mm/b' and found.name == 'b'
     with pytest.raises(DataError, match=r'holds 2 studies, not one; NAME=.* takes .* \(a, b\)'):
         of_source(url)
+
+
+def test_tasks_that_contradict_themselves_are_a_line(tmp_path, monkeypatch):
+    """Also where reading them has seen nothing."""
+    from autokd_mm.experience import choosing, file
+    monkeypatch.setattr(file, 'contradict', lambda *_: False)
+    path, counts = str(tmp_path / 'e.json'), np.zeros((2, 2))
+    write(path, [dataclasses.replace(task(), options=task().options[:2], counts=counts,
+                                     sums=counts)])
+    monkeypatch.setattr(choosing, 'pool', lambda *_: np.linalg.inv(counts))
+    with pytest.raises(DataError, match='sampler.experience: its tasks contradict'):
+        load_prior(path)
+
+
+def test_an_experience_that_leaves_no_task_is_said(tmp_path):
+    path, said = str(tmp_path / 'e.json'), []
+    write(path, [task('a')])
+    assert load_prior(dict(file=path, without=['a']), warn=said.append) is None
+    assert said == ['sampler.experience.without: leaves no task, so that the search begins '
+                    'without experience']
+
+
+def test_a_share_of_images_is_remembered_with_its_length():
+    """The study says how many images that was."""
+    study = study_of(20)
+    study.set_user_attr('search', dict(proxy=dict(images=0.04, epochs=4)))
+    assert of_study(study).samples is None
+    study.set_user_attr('about', dict(samples=8000))
+    assert of_study(study).samples == 8000
+
+
+def test_a_hundred_tasks_are_pooled_as_two_are():
+    """Each task's own effects are eliminated: linear in their number. Against all at once."""
+    tasks = [dataclasses.replace(task(f'{name}{length}', seed=seed), samples=float(length))
+             for seed, name in enumerate('abc') for length in (500, 5000)]
+    tasks += [task('a500', seed=9, samples=2000)]  # another length of the first
+    found = pooling.effects(tasks, 3000.)
+    options = sorted({option for one in tasks for option in one.options})
+    names = sorted({one.name for one in tasks})
+    size, rows = len(options), []
+    gram = np.zeros(((2 + len(names)) * size, ) * 2)
+    for one in tasks:
+        index = [options.index(option) for option in one.options]
+        alone = np.diag(one.counts)
+        centred = one.counts - np.outer(alone, alone) / one.trials
+        told = np.diag(one.sums) - alone * one.total / one.trials
+        noise = pooling._noise(one, centred, told)
+        design = np.zeros((len(index), len(gram)))
+        for row, place in enumerate(index):
+            design[row, [place, size + place, (2 + names.index(one.name)) * size + place]] = \
+                1, np.log(one.samples / 1e4), 1
+        gram += design.T @ centred @ design / noise
+        rows.append(design.T @ told / noise)
+    between = np.full(size, pooling._BETWEEN)
+    for step in range(pooling._ROUNDS + 1):
+        prior = np.concatenate([np.full(size, pooling._COMMON), np.full(size, pooling._LENGTH),
+                                np.tile(between, len(names))])
+        covariance = np.linalg.inv(gram + np.diag(1 / prior))
+        mean = covariance @ sum(rows)
+        if step < pooling._ROUNDS:
+            own = (mean**2 + np.diag(covariance)).reshape(-1, size)[2:]
+            between = (pooling._GUESSES * pooling._BETWEEN + own.sum(0)) / (
+                pooling._GUESSES + len(names))
+    at = mean[:size] + np.log(0.3) * mean[size:2 * size]
+    assert [found[option].mean for option in options] == pytest.approx(list(at), abs=1e-9)
+    start = time.perf_counter()
+    pooling.effects([dataclasses.replace(task(f't{number}')) for number in range(100)])
+    assert time.perf_counter() - start < 20  # a minute where the cube is paid

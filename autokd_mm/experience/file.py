@@ -23,7 +23,7 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from autokd_mm.errors import ConfigError, DataError
-from autokd_mm.experience.statistics import LEAST, TaskStatistics
+from autokd_mm.experience.statistics import LEAST, TaskStatistics, contradict
 from autokd_mm.search.node import OUTLIER
 from autokd_mm.space import LEVELS
 from autokd_mm.space.options import SPACE_VERSION
@@ -204,6 +204,8 @@ def _fitting(task: Any, left_out: List[str]) -> TaskStatistics:
     total, squares = _number(task['total'], 0.0), _number(task['squares'], 0.0)
     if total > OUTLIER * trials or not total**2 / trials <= squares + 1e-2 <= OUTLIER * total + 1:
         raise ValueError('total and squares do not fit each other')
+    if contradict(counts, sums, trials, total, squares):
+        raise ValueError('counts and sums do not fit each other')
     known = [place for place, (level, _) in enumerate(options) if level in LEVELS]
     unknown = sorted({level for level, _ in options if level not in LEVELS})
     name, about, samples = task['name'], task.get('about') or {}, task.get('samples')

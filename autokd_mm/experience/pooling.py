@@ -68,8 +68,8 @@ def effects(tasks: Sequence[TaskStatistics],
         common.add(task)
     between = np.full(len(options), _BETWEEN)
     for _ in range(_ROUNDS):
-        between = common.between(*common.solve(between))
-    mean, covariance = common.at(_length(samples), *common.solve(between))
+        between = common.between(common.solve(between)[2])
+    mean, covariance = common.at(_length(samples), *common.solve(between)[:2])
     covariance = covariance + np.diag(between)
     found: Dict[Option, Effect] = {}
     for places in by_level(options).values():
@@ -84,14 +84,18 @@ def _length(samples: Optional[float]) -> float:
 
 
 class _Common:
-    """Normal equations of theta, beta and every delta, one block after the other."""
+    """Normal equations of theta and beta, and of the delta of each task, which meet those of other
+    tasks in theta and beta alone: they are solved one after the other, whatever their number."""
 
     def __init__(self, options: Sequence[Option], names: Sequence[str]) -> None:
         self.options, self.names = options, names
         self.places = {option: place for place, option in enumerate(options)}
-        size = len(options) * (2 + len(names))
-        self.gram, self.target = np.zeros((size, size)), np.zeros(size)
-        self.seen: np.ndarray = np.zeros((len(names), len(options)), bool)
+        size = len(options)
+        self.gram, self.target = np.zeros((2 * size, 2 * size)), np.zeros(2 * size)
+        self.own = [np.zeros((size, size)) for _ in names]
+        self.cross = [np.zeros((2 * size, size)) for _ in names]
+        self.targets = np.zeros((len(names), size))
+        self.seen: np.ndarray = np.zeros((len(names), size), bool)
 
     def add(self, task: TaskStatistics) -> None:
         count = np.diag(task.counts)
@@ -101,33 +105,51 @@ class _Common:
         index = np.array([self.places[option] for option in task.options], int)
         group, size = self.names.index(task.name), len(self.options)
         self.seen[group, index] = True
-        blocks = ((0, 1.0), (1, _length(task.samples)), (2 + group, 1.0))
+        self.own[group][np.ix_(index, index)] += gram / noise
+        self.targets[group, index] += target / noise
+        blocks = ((0, 1.0), (1, _length(task.samples)))
         for row, weight in blocks:
             self.target[row * size + index] += weight * target / noise
+            self.cross[group][np.ix_(row * size + index, index)] += weight * gram / noise
             for column, other in blocks:
                 self.gram[np.ix_(row * size + index, column * size + index)] += \
                     weight * other * gram / noise
 
-    def solve(self, between: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance of everything."""
-        size = len(self.options)
-        variance = np.concatenate([np.full(size, _COMMON), np.full(size, _LENGTH),
-                                   *[between] * len(self.names)])
-        covariance = np.linalg.inv(self.gram + np.diag(1.0 / variance))
-        return covariance @ self.target, covariance
+    def solve(self, between: np.ndarray) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Mean and covariance of theta and beta, and of each delta what is expected of its square.
 
-    def between(self, mean: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        A delta is eliminated by its Schur complement (Boyd and Vandenberghe, "Convex Optimization",
+        appendix A.5.5).
+        """
+        size = len(self.options)
+        gram = self.gram + np.diag(1.0 / np.repeat([_COMMON, _LENGTH], size))
+        target = self.target.copy()
+        inverses, ties = [], []
+        for own, cross, own_target in zip(self.own, self.cross, self.targets):
+            inverses.append(np.linalg.inv(own + np.diag(1.0 / between)))
+            ties.append(cross @ inverses[-1])
+            gram -= ties[-1] @ cross.T
+            target -= ties[-1] @ own_target
+        covariance = np.linalg.inv(gram)
+        mean, squares = covariance @ target, []
+        for inverse, tie, own_target in zip(inverses, ties, self.targets):
+            delta = inverse @ own_target - tie.T @ mean
+            spread = np.diag(inverse) + np.einsum('ai,ab,bi->i', tie, covariance, tie,
+                                                  optimize=True)
+            squares.append(delta**2 + spread)
+        return mean, covariance, np.array(squares)
+
+    def between(self, squares: np.ndarray) -> np.ndarray:
         """How far tasks differ in each option, by what is known of the differences."""
-        own = (mean**2 + np.diag(covariance)).reshape(-1, len(self.options))[2:]
-        return (_GUESSES * _BETWEEN + (own * self.seen).sum(0)) / (_GUESSES + self.seen.sum(0))
+        return (_GUESSES * _BETWEEN + (squares * self.seen).sum(0)) / (_GUESSES + self.seen.sum(0))
 
     def at(self, length: float, mean: np.ndarray,
            covariance: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of what all tasks have in common at a length."""
         size = len(self.options)
-        blocks = covariance[:2 * size, :2 * size].reshape(2, size, 2, size)
+        blocks = covariance.reshape(2, size, 2, size)
         weights = np.array([1.0, length])
-        return (weights @ mean[:2 * size].reshape(2, size),
+        return (weights @ mean.reshape(2, size),
                 np.einsum('i,iajb,j->ab', weights, blocks, weights))
 
 

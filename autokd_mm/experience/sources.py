@@ -15,6 +15,7 @@ from autokd_mm.search.reading import INTERRUPTED, is_accident, value_of
 from autokd_mm.search.tabular import Table
 from autokd_mm.space import LEVELS, level_of
 from autokd_mm.space.teachers import TEACHER_LEVELS
+from autokd_mm.study.about import get_about
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import is_final, open_to_look, study_name
 
@@ -108,7 +109,8 @@ def of_study(study: Study, name: Optional[str] = None) -> TaskStatistics:
                 default=None)
     began = None if first is None else first.isoformat(timespec='seconds')
     proxy = about.get('proxy') if isinstance(about, dict) else None
-    return statistics(name or study.study_name, paths, rewards, samples_of(proxy),
+    samples = get_about(study).get('samples') or samples_of(proxy)
+    return statistics(name or study.study_name, paths, rewards, samples,
                       dict(study=study.study_name, began=began, proxy=_proxy(proxy)))
 
 

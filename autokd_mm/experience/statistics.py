@@ -18,6 +18,8 @@ from autokd_mm.search.scale import Scale
 
 LEAST = 10  # trials; fewer do not say what is poor and what is good
 
+_SAME = 1e-6  # of the variance of an option, where all trials say the same of it
+
 Option = Tuple[str, str]  # level, repr of the choice
 
 
@@ -92,6 +94,23 @@ def _range(rewards: Sequence[Optional[float]]) -> Tuple[float, float]:
         if reward is not None and np.isfinite(reward):
             scale.add(float(reward), [])
     return float(scale.low), float(scale.low + scale.width)
+
+
+def contradict(counts: np.ndarray, sums: np.ndarray, trials: float, total: float,
+               squares: float) -> bool:
+    """Whether no trials can have these sums: options that are the same in all trials differ in
+    their rewards, or the options explain more than there is.
+
+    Args: those of :class:`TaskStatistics`, rounded as a file has them.
+    """
+    alone = np.diag(counts)
+    strengths, directions = np.linalg.eigh(counts - np.outer(alone, alone) / trials)
+    target = directions.T @ (np.diag(sums) - alone * total / trials)
+    told = strengths > _SAME * trials
+    explained = float((target[told]**2 / strengths[told]).sum())
+    # What rounding may make of either.
+    return bool((abs(target[~told]) > 5e-3).any()) \
+        or explained > 1.01 * (squares - total**2 / trials) + 0.05
 
 
 def by_level(options: Sequence[Option]) -> Dict[str, List[int]]:
