@@ -199,7 +199,8 @@ def test_damaged_and_huge_files_are_refused(tmp_path):
     (3, 'must be'), (dict(fiel='x'), "'fiel' is unknown, did you mean 'file'"),
     (dict(without=['digit']), "'digit' is unknown, did you mean 'digits'"),
     (dict(without='digits'), 'must be a list'), (dict(without=5), 'must be a list'),
-    (dict(without=True), 'must be a list'), (dict(without={'digits': 1}), 'must be a list'), (dict(file=3), 'must be a file')])
+    (dict(without=True), 'must be a list'), (dict(without={'digits': 1}), 'must be a list'),
+    (dict(file=3), 'must be a file')])
 def test_mistakes_of_a_config_are_named(given, what):
     with pytest.raises(ConfigError, match=what) as caught:
         load_prior(given)

@@ -54,6 +54,8 @@ def test_what_the_keys_stand_for():
     (dict(proxy=dict(threads=100000)), 'proxy.threads=100000: at most 1024'),
     (dict(sampler=dict(type='MCTSSampler', experience=dict(without=['x']))),
      "sampler.experience.without: 'x' is unknown"),
+    (dict(sampler=dict(type='MCTSSampler', experiense='default')),
+     "sampler.experiense: 'experiense' is unknown, did you mean 'experience'"),
     (dict(sampler=dict(type='MCTSampler')), "sampler.type: 'MCTSampler' is unknown"),
     (dict(reward='aoto'), "train_cfg.reward='aoto': must be 'auto' or weights of terms"),
     (dict(reward=dict(metrik=1)), "reward: 'metrik' is unknown, did you mean 'metric'"),
@@ -135,3 +137,20 @@ def test_an_experience_becomes_the_prior_of_the_sampler():
         read(sampler=dict(type='TPESampler', experience='default'))  # over one that has it
     with pytest.raises(DataError, match='experience: nowhere.json cannot be read'):
         read(sampler=dict(type='MCTSSampler', experience='nowhere.json'))
+    with pytest.warns(AutoKDWarning, match="policy='uct' knows no options: the experience is left"):
+        read(sampler=dict(type='MCTSSampler', policy='uct', experience='default'))
+
+
+def test_a_study_goes_on_without_the_file_of_its_experience():
+    """It has kept what it began with."""
+    with pytest.warns(AutoKDWarning, match='nowhere.json cannot be read.*; the study goes on with'):
+        found = read(sampler=dict(type='MCTSSampler', experience='nowhere.json'), resume=True)
+    assert found.sampler.prior is None
+
+
+def test_an_experience_knows_the_length_of_a_proxy_of_so_many_steps():
+    given = dict(type='MCTSSampler', experience='default')
+    found = [read(sampler=given, proxy=dict(images=640, held_out=360, batch_size=64, **length))
+             .sampler.prior.to_json() for length in (dict(epochs=100), dict(iterations=1000))]
+    assert found[0] == found[1] == load_prior('default', 64000).to_json()
+    assert found[0] != load_prior('default').to_json()

@@ -51,6 +51,18 @@ def test_without_about(tmp_path):
     assert found.entrants[0].rewards == pytest.approx([.17, .19])
 
 
+def test_a_share_of_held_out_images(tmp_path, facts):
+    """The study says how many that was; one of before says nothing."""
+    study, final = open_studies(str(tmp_path))
+    study.set_user_attr('search', dict(study.user_attrs['search'],
+                                       proxy=dict(images=640, held_out=0.05, epochs=8)))
+    old = facts_of(str(tmp_path), study, final)
+    assert old.held_out == 0 and old.expected is None
+    study.set_user_attr('about', dict(study.user_attrs['about'], held_out=360))
+    found = facts_of(str(tmp_path), study, final)
+    assert found.held_out == 360 and found.expected == facts.expected is not None
+
+
 def test_a_final_round_that_has_begun(tmp_path):
     study, final = make_search(tmp_path)
     study.set_user_attr('about', dict(study.user_attrs['about'], final=dict(

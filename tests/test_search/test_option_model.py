@@ -5,6 +5,7 @@ import pytest
 
 from autokd_mm.search.node import Step
 from autokd_mm.search.option_model import OptionModel
+from autokd_mm.search.posterior import SHRINKAGES
 from autokd_mm.search.tree import Tree
 from autokd_mm.space import level_of
 
@@ -125,3 +126,37 @@ def test_without_any_value_effects_are_those_of_the_prior():
     tree.add([x(0)], None)
     got = posterior(tree)
     assert got.mean.tolist() == [0, 0, 0] and got.scale == pytest.approx((0.09 / 2) ** 0.5)
+
+
+def test_the_likeliest_shrinkage_is_taken():
+    """Where there is no noise, what is not known may be anything; where all is noise, nothing."""
+    found = {}
+    for noise in (0.0, 3.0):
+        rng = random.Random(0)
+        tree = Tree(model=OptionModel())
+        for number in range(60):
+            steps = [Step(name, tuple(range(4)), rng.randrange(4)) for name in 'abc']
+            value = sum((step.taken * 7 + ord(step.name)) % 4 for step in steps)
+            tree.add(steps, value + noise * rng.gauss(0, 3), number=number)
+        found[noise] = tree.posterior()
+        given = [Tree(model=OptionModel(shrinkage=one)) for one in SHRINKAGES]
+        assert found[noise].shrinkage in SHRINKAGES and len(given) == 5
+    assert found[0.0].shrinkage < 1.0 == found[3.0].shrinkage
+
+
+@pytest.mark.parametrize('epsilon', [0.0, 0.1, 1.0])
+def test_plans_that_forget(epsilon):
+    """So many of them, once there is something to forget: they go anywhere."""
+    tree, choices = Tree(model=OptionModel(epsilon=epsilon)), tuple(range(4))
+    taken = {}
+    for number in range(60):
+        if number in (19, 20, 60 - 1):
+            plans = [tree.plan(random.Random(seed)) for seed in range(400)]
+            picked = [plan.choose(tree.root, 'a', choices, random.Random(0)) for plan in plans]
+            taken[number] = picked.count(2)
+        tree.add([Step('a', choices, number % 4), Step('b', tuple(range(40)), number % 40)],
+                 float(number % 4 == 2), number=number)
+    assert taken[19] > 390  # nobody forgets yet
+    expected = 400 * (1 - 0.75 * epsilon)
+    assert abs(taken[59] - expected) < 4 * (400 * 0.25)**0.5 * epsilon**0.5 + 10
+

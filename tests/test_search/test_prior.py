@@ -6,6 +6,7 @@ import optuna
 import pytest
 from toy_space import N_LEAVES, objective, suggest, value_of
 
+from autokd_mm.errors import AutoKDWarning
 from autokd_mm.search import Belief, MCTSSampler, Prior, believed
 from autokd_mm.search.node import Step
 from autokd_mm.search.option_model import OptionModel
@@ -167,3 +168,10 @@ def test_what_is_no_prior_is_refused(given, what):
         Prior.from_json(given)
     with pytest.raises(ValueError, match='prior must be a Prior'):
         MCTSSampler(prior=given)
+
+
+def test_a_study_that_began_without_a_prior_says_that_it_goes_on_without():
+    study = study_of(MCTSSampler(seed=0), 3)
+    study.sampler = MCTSSampler(seed=0, prior=prior())
+    with pytest.warns(AutoKDWarning, match='began without a prior .experience., and goes on with'):
+        study.ask()

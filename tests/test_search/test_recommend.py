@@ -1,4 +1,5 @@
 """What to take when a search is over."""
+import math
 import random
 
 import numpy as np
@@ -103,3 +104,34 @@ def test_options_that_have_no_hash():
     study.optimize(lambda trial: len(trial.suggest_categorical('x', [[1], [1, 2], [1, 2, 3]])),
                    n_trials=9)
     assert recommend_best(study).params == dict(x=[1, 2, 3])
+
+
+def test_the_truth_lies_as_far_off_as_the_deviation_says():
+    """Of configurations whose own effect and noise are what the model takes them for."""
+    off = []
+    for seed in range(30):
+        rng = np.random.RandomState(seed)
+        choices = {name: tuple(f'{name}{place}' for place in range(4)) for name in 'abc'}
+        effects = {one: rng.randn() for options in choices.values() for one in options}
+        truth = {}
+        study = new_study(seed=seed)
+        for _ in range(60):
+            params = {name: str(rng.choice(options)) for name, options in choices.items()}
+            key = tuple(params.values())
+            truth.setdefault(key, sum(map(effects.get, key)) + 0.3 * rng.randn())
+            for _ in range(rng.randint(1, 3)):
+                study.add_trial(optuna.trial.create_trial(
+                    params=params, value=truth[key] + 0.3 * math.sqrt(0.3) * rng.randn(),
+                    distributions={name: optuna.distributions.CategoricalDistribution(options)
+                                   for name, options in choices.items()}))
+        low = np.quantile([trial.value for trial in study.trials], 0.25)
+        off += [(truth[tuple(one.params.values())] - one.mean) / one.deviation
+                for one in leaders(study) if truth[tuple(one.params.values())] > low + 0.3]
+    assert 0.8 < np.std(off) < 1.3
+
+
+def test_values_as_large_as_numbers_get():
+    study = new_study(seed=0)
+    study.optimize(lambda trial: 1.7e308 * (-1) ** (len(suggest(trial)) + trial.number),
+                   n_trials=20)
+    assert recommend_best(study).mean > 0

@@ -17,6 +17,8 @@ from autokd_mm.search.sampler import MCTSSampler
     (dict(n_warmup_trials=-1), 'n_warmup_trials must be an integer >= 0, got -1'),
     (dict(policy='ucb'), "policy: 'ucb' is unknown, did you mean 'uct'"),
     (dict(shrinkage=0), 'shrinkage must be a finite number of at least 1e-08, or None, got 0'),
+    (dict(epsilon=1.5), 'epsilon must be a number from 0 to 1, got 1.5'),
+    (dict(epsilon='x'), "epsilon must be a number from 0 to 1, got 'x'"),
     (dict(draw=-0.5), 'draw must be a finite number >= 0, got -0.5'),
     (dict(pairs=1), 'pairs must be True or False, got 1'),
     (dict(look_ahead=None), 'look_ahead must be True or False, got None'),

@@ -92,6 +92,17 @@ def test_retinanet(tmp_path, tool):
     assert any(name.startswith('architecture.bbox_head') for name in trained(work, tool))
 
 
+def test_steps_of_a_loader_with_a_batch_sampler_of_its_own(tmp_path, tool):
+    """Detectors have one; torch's loader knows no batch size then."""
+    config = detection(tmp_path, layers=dict(student='neck', teacher='neck'),
+                       full_training=dict(by_epoch=False, max_iters=100))
+    config.write_text(config.read_text() + """
+train_dataloader['batch_sampler'] = dict(type='mmdet.AspectRatioBatchSampler')
+""")
+    said = tool('search', config, '--work-dir', tmp_path / 'work', '--dry-run')
+    assert '(100 steps of 2, 200)' in said
+
+
 @pytest.mark.parametrize('logits', [True, False])
 def test_segmentor(tmp_path, tool, logits):
     dense_tasks.write_maps(tmp_path / 'data')

@@ -2,6 +2,7 @@
 import ast
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -234,3 +235,11 @@ def test_a_config_without_validation(tool, search_config, tmp_path):
         tool('search', search_config, '--work-dir', tmp_path / 'work', '--cfg-options',
              'val_dataloader=None', 'val_cfg=None', 'val_evaluator=None')
     assert 'error: val_dataloader is missing: a search measures' in ended.value.line
+
+
+def test_a_share_of_the_images_is_counted(search, study_of):
+    """For the report, which is made from the study."""
+    study = study_of(search('--trials', 1, '--cfg-options', 'train_cfg.proxy.held_out=0.2'))
+    told = study.user_attrs['about']
+    assert told['held_out'] == round(0.2 * int(re.search(r'([\d,]+) training images',
+                                                         told['data'])[1].replace(',', '')))
