@@ -21,11 +21,13 @@ from autokd_mm.report import words
 from autokd_mm.report.export import OUTCOME
 from autokd_mm.search.reward import Outcome, Reward
 from autokd_mm.study import study as studies
-from autokd_mm.study.ranking import Standing, best, spec_of
+from autokd_mm.study.ladder import Step
+from autokd_mm.study.ranking import Standing, best, in_order, spec_of
 from autokd_mm.study.rungs import BASELINE, Run, Rungs
 from autokd_mm.study.storage import final_name
 
 _CANDIDATE, _SEED, _LENGTH = 'candidate', 'seed', 'length'
+_ROUND = 'round'  # length and seeds that the settings had when a run was taken
 
 
 class FinalRound:
@@ -68,14 +70,13 @@ class FinalRound:
         A hand-crafted distiller takes part also where it was pruned, so that there is something
         to compare the winner with.
         """
-        found = candidates(trials, self.settings, self.first)
-        return within_budget(found, self.settings, self.first, self.always)[0]
+        return self._entrants(trials)[0]
 
     def left_out(self, trials: Sequence[FrozenTrial]) -> List[str]:
         """Who would take part with a larger budget, in words; nobody without one."""
-        found = candidates(trials, self.settings, self.first)
-        left = within_budget(found, self.settings, self.first, self.always)[1]
-        return says_left_out(left, len(found), self.settings)
+        chosen, left = self._entrants(trials)
+        ran = {run.candidate for run in self._runs()[0]}
+        return says_left_out(left, len(chosen) + len(left), self.settings, ran)
 
     def is_handcrafted(self, trial: FrozenTrial) -> bool:
         return trial.params in self.first
@@ -114,6 +115,7 @@ class FinalRound:
                 trial = self.study.ask()
                 for name, value in zip((_CANDIDATE, _SEED, _LENGTH), run):
                     trial.set_user_attr(name, value)
+                trial.set_user_attr(_ROUND, self._round)
                 trial.set_user_attr(studies.DEATHS, self._deaths(run))
                 trial.set_user_attr(studies.WORKER, studies.worker_name())
                 return trial
@@ -189,6 +191,31 @@ class FinalRound:
 
     def _rungs(self) -> Rungs:
         return Rungs(self.settings.possible_steps, self.seeds, self.reward)
+
+    def _entrants(self, trials: Sequence[FrozenTrial]
+                  ) -> Tuple[List[FrozenTrial], List[FrozenTrial]]:
+        """Who takes part, and who would with a larger budget."""
+        former = self._former()
+        found = candidates(trials, self.settings, self.first, former)
+        return within_budget(found, self.settings, self.first, self.always, former)
+
+    @property
+    def _round(self) -> List[int]:
+        return [self.settings.length, self.settings.seeds]
+
+    def _former(self) -> Optional[int]:
+        """Who stood best when the round got the length and the seeds that it has now; ``None``
+        where it has always had them. What has run since is left out of account, or whoever is
+        done first in this round would take the place of one that is still to run."""
+        done = self._runs()[0]
+        other = [trial.number for trial in done.values()
+                 if trial.user_attrs.get(_ROUND) != self._round]
+        outcomes = _outcomes({run: trial for run, trial in done.items()
+                              if trial.number <= max(other, default=-1)})
+        seeds = sorted({run.seed for run in outcomes})
+        steps = [Step(length, count + 1) for length in sorted({run.length for run in outcomes})
+                 for count in range(len(seeds))]
+        return next(iter(in_order(Rungs(steps, seeds, self.reward).standings(outcomes))), None)
 
     def _deaths(self, run: Run) -> int:
         """How many workers have died of a run."""

@@ -9,6 +9,7 @@ from autokd_mm.page.facts import Facts
 from autokd_mm.page.numbers import duration
 from autokd_mm.space.handcrafted import HANDCRAFTED, WITH_BOXES
 from autokd_mm.space.spec import DistillerSpec
+from autokd_mm.study.ladder import cheapest
 from autokd_mm.study.status import BEST, FINISHED
 
 # Methods that compete where none did, by what the reward counts.
@@ -93,11 +94,23 @@ def _compare(facts: Facts, metric: str, unsure: bool) -> List[Command]:
         seconds += facts.final_seconds
     if not options:
         return []
+    options += _budget(facts, len(facts.entrants) + len(methods), seeds * (1 + unsure))
     aim = ', and '.join(aims)
     return [Command(
         f'{aim[0].upper()}{aim[1:]}.', [*words, '--cfg-options', *map(quote, options)],
         f'About {duration(seconds)}; what is finished does not run again. This page, '
         f'leaderboard.csv and {BEST} are written anew, for another winner if there is one.')]
+
+
+def _budget(facts: Facts, entrants: int, seeds: int) -> List[str]:
+    """The option for one that lets so many begin where they have begun; none where it is large
+    enough. With less some would be left out, or have to run shorter first."""
+    budget = (facts.about.get('final') or {}).get('budget')
+    if budget is None:
+        return []
+    lengths = [entrant.length for entrant in facts.entrants]
+    needed = cheapest(entrants, max(lengths), seeds, min(lengths))
+    return [f'train_cfg.final_round.budget={needed}'] if needed > budget else []
 
 
 def _methods(facts: Facts, metric: str) -> List[str]:

@@ -42,9 +42,10 @@ def ladder(entrants: int, length: int, seeds: int, budget: int) -> Optional[List
                 None)
 
 
-def cheapest(entrants: int, length: int, seeds: int) -> int:
-    """The least budget with which so many can take part."""
-    return min(cost(entrants, steps) for steps in _ladders(length, seeds))
+def cheapest(entrants: int, length: int, seeds: int, begin: int = 1) -> int:
+    """The least budget with which so many can take part, and begin at least at this length."""
+    return min(cost(entrants, steps) for steps in _ladders(length, seeds)
+               if steps[0].length >= begin)
 
 
 def possible(lengths: Sequence[int], seeds: int) -> List[Step]:

@@ -80,8 +80,8 @@ def test_nothing_is_run_twice(make):
     assert len(trainer.calls) == 4 == len(set(trainer.calls))
     play(make(trainer=trainer, best=2))  # more finalists: only theirs
     assert trainer.calls[4:] == [('KD', 11, 4), ('KD', 12, 4)]
-    play(make(trainer=trainer, best=1, length=2))  # another length: all
-    assert [length for *_, length in trainer.calls[6:]] == [2] * 4
+    play(make(trainer=trainer, best=1, length=2))  # another length: all, and who stood best
+    assert [length for *_, length in trainer.calls[6:]] == [2] * 6
 
 
 def test_two_workers_share_the_runs(make):

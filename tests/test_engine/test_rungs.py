@@ -146,6 +146,31 @@ class TestBudget:
         final.settings = FinalSettings.from_config(dict(best=2, length=2, seeds=1, budget=6))
         assert numbers(final) == [1, 4]
 
+    def test_more_seeds_keep_who_stood_best(self, make):
+        """Also where the budget is too small for those that were better on the proxy."""
+        trainer = Trainer({('KD', 11): 0.9, ('AT', 11): 0.8, ('SP', 11): 0.7, ('ICKD', 11): 0.3,
+                           ('ICKD', 12): 0.3})
+        settings = dict(best=4, length=2, budget=12, handcrafted=0)
+        play(make([0.5, 0.4, 0.3, 0.2], trainer, first=['AT'], seeds=1, **settings))
+        trainer.calls = []
+        final = make(trainer=trainer, first=['AT'], seeds=2, **settings)
+        line, = final.left_out(studies.finished(final.search))
+        assert line.count('has run in the final round before') == 2
+        play(final)  # whoever is done first changes nothing
+        assert trainer.calls == [(None, 12, 2), ('AT', 12, 2), ('ICKD', 12, 2)]
+        assert best(studies.finished(final.search), final.standings()).number == 3
+
+    def test_more_trials_and_seeds_keep_who_stood_best(self, make):
+        trainer = Trainer({('AT', 11): 0.3, ('AT', 12): 0.3})
+        play(make([0.5, 0.1], trainer, best=2, length=1, seeds=1))
+        trainer.calls = []
+        final = make(trainer=trainer, best=1, length=1, seeds=2)
+        assert numbers(final) == [0, 1]
+        play(final)
+        assert trainer.calls == [(None, 12, 1), ('KD', 12, 1), ('AT', 12, 1)]
+        assert numbers(make(best=1, length=1, seeds=2)) == [0, 1]
+        assert numbers(make(best=1, length=1, seeds=3)) == [0, 1]
+
     def test_an_old_round_goes_on_as_it_was(self, make):
         trainer = Trainer()
         play(make([0.3, 0.2, 0.1], trainer, best=2), most=4)

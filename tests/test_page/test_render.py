@@ -8,8 +8,9 @@ from pathlib import Path
 import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
-from studies_of_searches import BASELINE, make_search
+from studies_of_searches import ABOUT, BASELINE, make_search
 
+from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.errors import ConfigError
 from autokd_mm.page import facts, facts_of, meaning, page, write_page
 from autokd_mm.page.render import duration, number, percent, signed
@@ -112,6 +113,20 @@ def test_an_expected_gain_that_may_be_none(tmp_path, monkeypatch):
     assert commands(text)[1].endswith('best_distiller.py --twin')
     monkeypatch.setattr(facts, 'expected_gain', lambda *_: Expected(-.01, .02, 2.))
     assert 'In the full training no gain is expected.' in of(tmp_path, *opened)
+
+
+def test_more_seeds_are_within_the_budget(tmp_path, monkeypatch):
+    """That of a round of three; otherwise one of them would be left out."""
+    study, final = make_search(tmp_path)
+    monkeypatch.setattr(facts, 'expected_gain', lambda *_: Expected(.01, .02, 2.))
+    about = dict(ABOUT, final=dict(ABOUT['final'], budget=28, handcrafted=[dict(distance='l1')]))
+    study.set_user_attr('about', about)
+    words = commands(of(tmp_path, study, final))[0]
+    assert words.endswith(' train_cfg.final_round.seeds=4 train_cfg.final_round.budget=52')
+    settings = FinalSettings.from_config(dict(seeds=4, budget=52))
+    assert settings.steps(3) == [(4, 1), (4, 4)]
+    study.set_user_attr('about', dict(about, final=dict(about['final'], budget=52)))
+    assert commands(of(tmp_path, study, final))[0].endswith(' train_cfg.final_round.seeds=4')
 
 
 def test_what_trials_and_final_round_say(tmp_path):
