@@ -138,8 +138,13 @@ def process(launcher):
     """Rank, number of processes and rank on this machine, before any process group is there."""
     if launcher == 'none':
         return 0, 1, 0
-    return tuple(int(os.environ.get(name, default))
-                 for name, default in zip(_LAUNCHERS[launcher], ('0', '1', '0')))
+    found = [os.environ.get(name, default)
+             for name, default in zip(_LAUNCHERS[launcher], ('0', '1', '0'))]
+    for name, text in zip(_LAUNCHERS[launcher], found):
+        if not (text.isascii() and text.isdigit()):
+            from autokd_mm.errors import ConfigError
+            raise ConfigError(f'--launcher {launcher}: {name}={text!r}: must be a whole number')
+    return tuple(map(int, found))
 
 
 def teacher_bank(config, path, launcher, **how):

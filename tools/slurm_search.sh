@@ -14,9 +14,22 @@ if [ $# -lt 4 ]; then
     exit 2
 fi
 TOOLS=$(cd "$(dirname "$0")" && pwd)
+check() { # NAME LEAST
+    if ! [[ ${!1} =~ ^(0|[1-9][0-9]{0,8})$ ]] || [ "${!1}" -lt "$2" ]; then
+        echo "$0: $1=${!1}: must be a whole number, at least $2" >&2
+        exit 2
+    fi
+}
 GPUS=${GPUS:-8}
+check GPUS 1
 GPUS_PER_NODE=${GPUS_PER_NODE:-$((GPUS < 8 ? GPUS : 8))}
+check GPUS_PER_NODE 0
 WORKERS_PER_GPU=${WORKERS_PER_GPU:-1}
+check WORKERS_PER_GPU 1
+CPUS_PER_TASK=${CPUS_PER_TASK:-5}
+check CPUS_PER_TASK 1
+WARN_SECONDS=${WARN_SECONDS:-300}
+check WARN_SECONDS 0
 export RANKS_PER_TRIAL=${RANKS_PER_TRIAL:-1}
 if ! [[ $RANKS_PER_TRIAL =~ ^[1-9][0-9]*$ ]] || [ $((GPUS % RANKS_PER_TRIAL)) -ne 0 ] ||
     [ $((GPUS_PER_NODE % RANKS_PER_TRIAL)) -ne 0 ]; then
@@ -57,9 +70,9 @@ fi
 PYTHONPATH="$TOOLS/..${PYTHONPATH:+:$PYTHONPATH}" exec srun -p "$1" \
     --job-name="$2" \
     "${NODE_ARGS[@]}" \
-    --cpus-per-task="$((${CPUS_PER_TASK:-5} * RANKS_PER_TRIAL))" \
+    --cpus-per-task="$((CPUS_PER_TASK * RANKS_PER_TRIAL))" \
     --kill-on-bad-exit=0 \
-    --signal="USR1@${WARN_SECONDS:-300}" \
+    --signal="USR1@$WARN_SECONDS" \
     ${SRUN_ARGS:-} \
     bash -c "$WORKER" worker \
     "${PYTHON:-python}" "${SEARCH[@]}" "${@:5}" ${PY_ARGS:-}

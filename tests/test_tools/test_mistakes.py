@@ -11,6 +11,7 @@ from autokd_mm.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 DIGITS = ROOT / 'configs' / 'vanilla' / 'resnet8-w4_digits.py'
+SEARCH = ROOT / 'configs' / 'search' / 'digits.py'
 ENDS_OF_A_DEFECT = 'please report it with the lines above'
 
 
@@ -103,6 +104,14 @@ def test_a_launcher_that_is_not_there(refused, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     in_order(refused('train', DIGITS, '--launcher', 'pytorch'),
              '--launcher pytorch: ', 'no RANK', 'tools/dist_train.sh')
+
+
+def test_a_launcher_that_says_no_numbers(refused, monkeypatch):
+    for name, value in dict(SLURM_PROCID='x', SLURM_NTASKS='2', SLURM_NODELIST='a').items():
+        monkeypatch.setenv(name, value)
+    for tool_name, config in (('train', DIGITS), ('search', SEARCH)):
+        in_order(refused(tool_name, config, '--launcher', 'slurm'),
+                 "--launcher slurm: SLURM_PROCID='x': must be a whole number")
 
 
 # -- files that a config names ------------------------------------------------------------------

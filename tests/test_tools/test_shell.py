@@ -47,7 +47,8 @@ if mode == 'run' and state['program'] == 'srun':  # as one task of it would
 sys.exit(int(name == os.environ.get('FAILS')))
 '''
 HIDDEN = ('AUTOKD_', 'CUDA_VISIBLE_DEVICES', 'OMP_NUM_THREADS', 'PYTHON', 'NNODES', 'NODE_RANK',
-          'PORT', 'MASTER_ADDR', 'GPUS', 'CPUS_PER_TASK', 'SRUN_ARGS', 'PY_ARGS', 'SLURM_')
+          'PORT', 'MASTER_ADDR', 'GPUS', 'CPUS_PER_TASK', 'WORKERS_PER_GPU', 'WARN_SECONDS',
+          'SRUN_ARGS', 'PY_ARGS', 'SLURM_')
 
 
 class Bench:
@@ -117,6 +118,20 @@ def test_usage(bench, script, args):
     assert code == 2
     assert len(err.splitlines()) == 1 and 'Usage:' in err and script in err and not out
     assert not list(bench.records.iterdir())
+
+
+@pytest.mark.parametrize('script', SCRIPTS[3:])
+@pytest.mark.parametrize(('name', 'value'), [
+    ('GPUS', 'two'), ('GPUS', '0'), ('GPUS_PER_NODE', 'x'), ('GPUS_PER_NODE', '-1'),
+    ('CPUS_PER_TASK', '1.5'), ('CPUS_PER_TASK', '0'), ('WORKERS_PER_GPU', 'a[0]'),
+    ('WARN_SECONDS', '5m')])
+def test_numbers(bench, script, name, value):
+    code, out, err = bench.run(script, 'part', 'job', 'c.py', 'w', **{name: value})
+    if name in ('WORKERS_PER_GPU', 'WARN_SECONDS') and script != 'slurm_search.sh':
+        assert code == 0, err  # of a search alone
+        return
+    assert code == 2 and not out and not list(bench.records.iterdir())
+    assert len(err.splitlines()) == 1 and f'{script}: {name}={value}: must be a whole' in err
 
 
 def test_dist_train(bench):
