@@ -121,8 +121,31 @@ def start_distributed(config, launcher):
         config.model_wrapper_cfg = dict(
             type='MMDistributedDataParallel', device_ids=None, broadcast_buffers=False,
             find_unused_parameters=config.get('find_unused_parameters', False))
+    _meet(launcher)
+    torch.distributed.init_process_group('gloo')
+
+
+def _meet(launcher):
+    """Say in torch's words who this process is and where all meet, as MMEngine does with CUDA."""
     if launcher == 'pytorch':
-        torch.distributed.init_process_group('gloo')
+        return
+    for name, value in zip(_LAUNCHERS['pytorch'], process(launcher)):
+        os.environ[name] = str(value)
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:  # of Slurm, which has started this process
+        os.environ['MASTER_ADDR'] = _first_node(os.environ['SLURM_NODELIST'])
+
+
+def _first_node(nodes):
+    import subprocess
+
+    from autokd_mm.errors import ConfigError
+    try:
+        return subprocess.run(['scontrol', 'show', 'hostname', nodes], check=True,
+                              capture_output=True, text=True).stdout.split()[0]
+    except (OSError, subprocess.CalledProcessError, IndexError):
+        raise ConfigError(f'--launcher slurm: `scontrol show hostname {nodes}` gives no node; '
+                          'set MASTER_ADDR to the node of the first process') from None
 
 
 def check_launcher(launcher, also=()):
