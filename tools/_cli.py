@@ -3,6 +3,7 @@ import argparse
 import logging
 import os
 import sys
+import time
 import traceback
 
 # A checkout that is not installed works from any folder; an installed package comes first.
@@ -15,6 +16,9 @@ _LAUNCHERS = dict(
     slurm=('SLURM_PROCID', 'SLURM_NTASKS', 'SLURM_LOCALID'),
     pytorch=('RANK', 'WORLD_SIZE', 'LOCAL_RANK'),
     mpi=('OMPI_COMM_WORLD_RANK', 'OMPI_COMM_WORLD_SIZE', 'OMPI_COMM_WORLD_LOCAL_RANK'))
+# Seconds that the other ranks of a machine leave to its first one to tell a mistake that all make:
+# when that has ended, torchrun ends them, which takes some seconds where it has just begun.
+_FIRST_RANK = 30.0
 # What each launcher sets besides where a process group is made.
 _MEETING_PLACES = dict(slurm=('SLURM_NODELIST', ), pytorch=('MASTER_ADDR', 'MASTER_PORT'),
                        mpi=('MASTER_ADDR', ))
@@ -42,13 +46,19 @@ def parser(description, epilog=None):
             finally:
                 sys.setrecursionlimit(limit)
 
+    class Parser(argparse.ArgumentParser):
+
+        def error(self, message):
+            leave_it_to_the_first_rank()
+            super().error(message)
+
     class Debug(argparse.Action):
         """In the environment, so that it holds before and behind the arguments, and in children."""
 
         def __call__(self, parser, namespace, values, option_string=None):
             os.environ[_DEBUG] = '1'
 
-    result = argparse.ArgumentParser(description=description, epilog=epilog)
+    result = Parser(description=description, epilog=epilog)
     result.add_argument('config', help='config file, or the name of one that comes with the '
                         'package: digits, search/digits')
     result.add_argument('--work-dir', help='where logs, checkpoints and results go')
@@ -226,7 +236,14 @@ def debugging():
     return os.environ.get(_DEBUG, '') not in ('', '0')
 
 
+def leave_it_to_the_first_rank():
+    """Wait to be ended with it, so that what is wrong is said once and not by every rank."""
+    if os.environ.get('LOCAL_RANK', '0') != '0':
+        time.sleep(_FIRST_RANK)
+
+
 def fail(message):
+    leave_it_to_the_first_rank()
     print('error: ' + ' '.join(str(message).split()), file=sys.stderr)
     leave(2)
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""``python -m torch.distributed.run`` for the ranks of one worker of a search.
+"""``python -m torch.distributed.run`` for the ranks of a training or of one worker of a search.
 
-It would die of SIGUSR1, which is for the ranks: they have sessions of their own (see
-autokd_mm/study/time_limit.py). And what has ended them stands in their own messages, so there is
-one line in place of its traceback, and the exit code is that of the first to end.
+What has ended the ranks stands in their own messages, so there is one line in place of its
+traceback, and the exit code is that of the first to end. And it would die of SIGUSR1, which is for
+the ranks of a search: they have sessions of their own (see autokd_mm/study/time_limit.py).
 """
 import os
 import signal

@@ -139,7 +139,7 @@ def test_dist_train(bench):
     assert code == 0, err
     record = bench.record()
     assert record['args'] == [
-        '-m', 'torch.distributed.run', '--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1',
+        str(TOOLS / '_torchrun.py'), '--nnodes=1', '--node_rank=0', '--master_addr=127.0.0.1',
         '--master_port=29500', '--nproc_per_node=2', str(TOOLS / 'train.py'), 'a config.py',
         '--launcher', 'pytorch', '--cfg-options', 'x=1 2']
     assert record['env']['PYTHONPATH'] == f'{TOOLS}/..'
@@ -151,7 +151,7 @@ def test_dist_train_environment(bench):
     assert code == 0, err
     record = bench.record()
     assert record['program'] == 'mypython'
-    assert record['args'][2:7] == ['--nnodes=4', '--node_rank=3', '--master_addr=head',
+    assert record['args'][1:6] == ['--nnodes=4', '--node_rank=3', '--master_addr=head',
                                    '--master_port=1234', '--nproc_per_node=8']
     assert record['env']['PYTHONPATH'] == f'{TOOLS}/..:/else'
 
@@ -159,7 +159,7 @@ def test_dist_train_environment(bench):
 def test_dist_test(bench):
     code, _, err = bench.run('dist_test.sh', 'c.py', 'my epoch.pth', '2', '--out', 'o.pkl')
     assert code == 0, err
-    assert bench.record()['args'][6:] == [
+    assert bench.record()['args'][5:] == [
         '--nproc_per_node=2', str(TOOLS / 'test.py'), 'c.py', 'my epoch.pth',
         '--launcher', 'pytorch', '--out', 'o.pkl']
 

@@ -114,3 +114,15 @@ def test_torchrun_passes_slurms_warning_on(tmp_path):
     assert process.wait(60) == 0
     found = [json.loads((tmp_path / 'out' / str(rank)).read_text()) for rank in range(2)]
     assert found == [signal.SIGUSR1] * 2
+
+
+@pytest.mark.timeout(300)
+def test_a_mistake_of_all_ranks_is_said_once(tmp_path, free_port):
+    config = TOOLS.parent / 'configs' / 'vanilla' / 'resnet8-w4_digits.py'
+    done = subprocess.run(
+        [str(TOOLS / 'dist_train.sh'), str(config), '2', '--work-dir', str(tmp_path),
+         '--cfg-options', 'model.backbone.dept=8'], text=True, capture_output=True,
+        env=dict(os.environ, PYTHON=sys.executable, OMP_NUM_THREADS='1', PORT=free_port))
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count('error: model.backbone.dept') == 1, done.stderr
+    assert 'Traceback' not in done.stderr and 'rank 0 ended with exit code 2' in done.stderr
