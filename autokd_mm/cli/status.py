@@ -45,6 +45,7 @@ def lines(work_dir: str, found: Status) -> List[str]:
         result[0] += ' (teacher, bank, undistilled student)'
     states = ', '.join(f'{number} {state}' for state, number in found.states.items() if number)
     wanted = f' of {found.wanted}' if found.wanted else ''
+    wanted += ', all that the space has' * found.used_up
     result.append(f'  trials       {found.counted}{wanted}' + (f': {states}' if states else ''))
     if found.best:
         result.append(f'  best         {found.best}')

@@ -123,6 +123,7 @@ class Phases:
                 trial = self.study.ask()
             except SpaceUsedUp as error:  # a sampler that is to stop then
                 self._used_up = True
+                studies.set_used_up(self.study, len(done) + len(running))
                 self.say(f'{error}: the search ends with {len(done)} trials of {self.trials}')
                 return None, done, running
             trial.set_user_attr(studies.WORKER, studies.worker_name())

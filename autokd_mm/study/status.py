@@ -43,7 +43,9 @@ class Status:
     """
     Attributes:
         phase: one of the five above; stopped: unfinished, and nobody is seen at work.
-        counted, wanted: trials that count, and how many there shall be (0: not known).
+        counted, wanted: trials that count, and how many there shall be (0: not known), no more
+            than the space has.
+        used_up: the space has no more.
         states: number of trials by state.
         best: of the finished trials: number, reward and words.
         final_done, final_wanted: final round, in lengths of the proxy.
@@ -61,6 +63,7 @@ class Status:
     runs: List[Run] = field(default_factory=list)
     left: Optional[float] = None
     disk: Dict[str, int] = field(default_factory=dict)
+    used_up: bool = False
 
 
 def status_of(work_dir: str, storage: Optional[str] = None) -> Status:
@@ -119,6 +122,9 @@ def _read(found: Status, work_dir: str, study: Study, final: Optional[Study]) ->
     done, running = studies.finished_and_running(study)
     found.counted = studies.counted(done, plan.get('free', 0))
     found.wanted, found.final_wanted = plan.get('trials', 0), plan.get('final', 0)
+    found.used_up = studies.is_used_up(study, len(done) + len(running))
+    if found.used_up:  # the sampler was to stop then
+        found.wanted = found.counted + len(running)
     found.states = _states(done, len(running))
     found.best = _best(done)
     found.runs = [_run(trial, f'trial {trial.number}') for trial in running]

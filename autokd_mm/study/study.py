@@ -17,7 +17,7 @@ from autokd_mm.search.reading import UNASKED
 from autokd_mm.study.journal import JOURNAL, journal_path
 from autokd_mm.study.storage import open_storage, study_name
 
-_SEARCH, _BASELINE, _PLAN = 'search', 'baseline', 'plan'
+_SEARCH, _BASELINE, _PLAN, _USED_UP = 'search', 'baseline', 'plan', 'used_up'
 # User attributes of a trial. 'interrupted' is also what the tree search looks for.
 INTERRUPTED, RETRY_OF, WORKER, REASON = 'interrupted', 'retry_of', 'worker', 'reason'
 SPEC, OUTCOME = 'spec', 'outcome'  # what was tried, what came out
@@ -281,3 +281,14 @@ def set_plan(study: Study, trials: int, free: int, final: float) -> None:
 def get_plan(study: Study) -> Dict[str, Any]:
     """Of :func:`set_plan`; empty for a study from before there was any."""
     return study.user_attrs.get(_PLAN) or {}
+
+
+def set_used_up(study: Study, trials: int) -> None:
+    """With so many trials, finished and running ones, the space has nothing more to try."""
+    if study.user_attrs.get(_USED_UP) != trials:
+        study.set_user_attr(_USED_UP, trials)
+
+
+def is_used_up(study: Study, trials: int) -> bool:
+    """Whether :func:`set_used_up` was told of so many; a sampler that goes on makes more."""
+    return bool(study.user_attrs.get(_USED_UP) == trials)

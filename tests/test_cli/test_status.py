@@ -43,6 +43,11 @@ def test_at_work(status):
         '  time left    about 1:01:01', '  disk         study 1.0 MiB, banks 3.0 MiB, free 5.0 GiB']
 
 
+def test_all_that_the_space_has(status):
+    out = status(Status('final round', 5, 5, used_up=True, disk=DISK))[1]
+    assert out.splitlines()[1] == '  trials       5 of 5, all that the space has'
+
+
 def test_stopped_and_preparing(status):
     code, out = status(Status('stopped', 5, 60, disk=DISK))
     assert code == 4 and 'go on with --resume' in out.splitlines()[0]

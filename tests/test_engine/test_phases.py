@@ -9,6 +9,7 @@ from autokd_mm.engine import phases as module
 from autokd_mm.engine.final_round import FinalRound
 from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.engine.phases import Phases
+from autokd_mm.page import facts_of
 from autokd_mm.proxy.ranks import RankLost
 from autokd_mm.report.export import OUTCOME, SPEC
 from autokd_mm.search import MCTSSampler
@@ -17,6 +18,7 @@ from autokd_mm.space.handcrafted import HANDCRAFTED
 from autokd_mm.study import study as studies
 from autokd_mm.study.heartbeat import MISSES, Heartbeat
 from autokd_mm.study.rungs import Run
+from autokd_mm.study.status import open_studies, status_of
 from autokd_mm.study.study import open_study
 from autokd_mm.study.time_limit import TimeLimit
 
@@ -277,3 +279,22 @@ def test_a_sampler_that_is_to_stop_ends_the_trials(make):
     again.final_round()
     assert len(studies.finished(again.study)) == len(NAMES)
     assert len(studies.finished(again.final.study)) == 1 + 2
+
+
+def test_a_search_that_has_tried_everything_is_finished(make, tmp_path):
+    phases = make(trials=30)
+    phases.study.sampler = MCTSSampler(seed=1, when_used_up='stop')
+    studies.set_baseline(phases.study, dict(seconds=1))
+    studies.set_plan(phases.study, 30, 0, 12)
+    phases.search()
+    found = status_of(str(tmp_path))
+    assert found.phase == 'stopped' and found.used_up  # the final round is missing
+    phases.final_round()
+    (tmp_path / 'best_distiller.py').write_text('# found')
+    found = status_of(str(tmp_path))
+    assert found.phase == 'finished' and found.counted == found.wanted == len(NAMES)
+    assert facts_of(str(tmp_path), *open_studies(str(tmp_path))).status.phase == 'finished'
+    phases.study.sampler = MCTSSampler(seed=1)  # another one goes on
+    ask(phases, dead())
+    found = status_of(str(tmp_path))
+    assert found.phase == 'stopped' and (found.counted, found.wanted) == (len(NAMES), 30)
