@@ -22,9 +22,15 @@ def parse_args():
     parser.add_argument('--remember', nargs='?', const='', metavar='FILE', help='add the finished '
                         'search to an experience (~/.autokd_mm/experience.json), for '
                         'train_cfg.sampler.experience of later ones')
+    parser.add_argument('--remember-as', metavar='NAME', help='of the task in the '
+                        'experience: those of one name are the same task; by default that of a '
+                        'config of the package, or both networks and the images')
     parser.add_argument('--dry-run', action='store_true',
                         help="print the space, the teacher's accuracy and the layers, then stop")
-    return parser.parse_args()
+    args = parser.parse_args()
+    if args.remember_as and args.remember is None:
+        args.remember = ''
+    return args
 
 
 def use_launcher(config, launcher):
@@ -76,7 +82,8 @@ def main():
     from mmengine.runner import Runner
     with _cli.config_put_back(config, always=args.dry_run):
         Runner.from_cfg(config).train()
-    if args.remember is not None and not args.dry_run and lock.worker() == 0:
+    from mmengine.dist import is_main_process
+    if args.remember is not None and not args.dry_run and is_main_process():
         remember(args, config)
 
 
@@ -94,18 +101,41 @@ def look_for_experience(path):
 
 
 def remember(args, config):
-    """Add what the search has found out to an experience."""
+    """Add what the search has found out to an experience, where no other worker is at it any more:
+    the last one knows all. Of several that end together each replaces what the others have added.
+    """
     from autokd_mm import experience
     from autokd_mm.errors import UserError
-    path = experience_of(args)
-    name = os.path.splitext(os.path.basename(args.config))[0]
+    from autokd_mm.study.status import status_of
+    path, storage = experience_of(args), config.train_cfg.get('storage')
     try:
-        task = experience.of_search(config.work_dir, config.train_cfg.get('storage'), name)
+        others = [run.what for run in status_of(config.work_dir, storage).runs
+                  if run.lives is not False]
+        if others:
+            print(f'not remembered by this worker: {others[0]} is under way, and who ends last '
+                  'remembers; later: the same command again with --resume')
+            return
+        task = experience.of_search(config.work_dir, storage, task_name(args, config))
     except UserError as error:  # the search itself is finished and written
         print(f'nothing to remember: {error}')
         return
     count = experience.remember(path, task)
-    print(f'remembered in {path}, which has {count} search{"es" * (count != 1)} now')
+    print(f'remembered as {task.name} in {path}, which has {count} search{"es" * (count != 1)} now')
+
+
+def task_name(args, config):
+    """In the experience, where tasks of one name are the same: every config that `autokd pair`
+    writes may be called pair.py."""
+    from autokd_mm.cli.shipped import configs
+    from autokd_mm.study.about import get_about
+    from autokd_mm.study.about import task_name as name_of
+    from autokd_mm.study.status import open_studies
+    stem = os.path.splitext(os.path.basename(args.config))[0]
+    if args.remember_as or f'search/{stem}' in configs():
+        return args.remember_as or stem
+    study = open_studies(config.work_dir, config.train_cfg.get('storage'), briefly=True)[0]
+    return (study and name_of(get_about(study))) or \
+        f'{stem}_{os.path.basename(os.path.abspath(config.work_dir))}'
 
 
 if __name__ == '__main__':

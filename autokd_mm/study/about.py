@@ -4,7 +4,8 @@ All of it may be missing: studies of earlier versions have none.
 """
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+import re
+from typing import Any, Dict, Mapping, Optional
 
 from optuna.study import Study
 
@@ -30,6 +31,21 @@ def set_about(study: Study, about: Mapping[str, Any]) -> None:
 
 def get_about(study: Study) -> Dict[str, Any]:
     return study.user_attrs.get(_ABOUT) or {}
+
+
+def task_name(about: Mapping[str, Any]) -> Optional[str]:
+    """What tells the task of a search from others, short and without a space; ``None`` of an old
+    study: teacher and student, each with its size, and the training images, such as
+    ``cifarresnet8-301k_cifarresnet8-5k_digits-1000``. The proxy has no part in it: one task may be
+    searched with several."""
+    try:
+        networks = [about['networks'][one] for one in ('teacher', 'student')]
+        data, images = re.findall(r'\w+', about['data'].replace(',', ''))[:2]
+        parts = [one['name'].replace(' of depth ', '')
+                 + f'-{max(1, round(one["parameters"] / 1e3))}k' for one in networks]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+    return '_'.join([*parts, f'{data}-{images}']).lower()
 
 
 def add_spent(study: Study, seconds: Mapping[str, float]) -> None:

@@ -5,8 +5,11 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from optuna.trial import TrialState
 
+from autokd_mm.experience import read_whole
 from autokd_mm.report import export
+from autokd_mm.study.study import worker_name
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ('study.journal', 'bank', 'leaderboard.csv', 'best_distiller.py', 'teacher',
@@ -165,6 +168,28 @@ def test_an_experience_that_cannot_be_added_to_is_seen_first(refused, tmp_path):
     (tmp_path / 'e.json').write_text('{}')
     assert 'e.json is no experience' in refused('--remember', tmp_path / 'e.json')
     assert '--remember: ' in refused('--remember', tmp_path / 'e.json' / 'below')
+
+
+def test_remembered_by_whoever_ends_last(tool, search_config, study_of, tmp_path, monkeypatch):
+    """As what it is about, and not as the file is called, also without worker 0."""
+    monkeypatch.setenv('AUTOKD_WORKER', '1')
+    monkeypatch.setenv('AUTOKD_WORKERS', '2')
+    path, folder = tmp_path / 'e.json', tmp_path / 'work'
+
+    def run(*args):
+        return tool('search', search_config, '--work-dir', folder, '--cfg-options',
+                    'train_cfg.final_round=None', 'train_cfg.pruner=None', '--remember', path,
+                    *args)
+
+    name = 'cifarresnet8-19k_cifarresnet8-5k_digits-1000'
+    assert f'remembered as {name} in {path}, which has 1 search now' in run('--trials', 14)
+    other = study_of(folder).ask()  # another worker, which lives
+    other.set_user_attr('worker', worker_name())
+    out = run('--trials', 15, '--resume')
+    assert f'not remembered by this worker: trial {other.number} is under way' in out
+    study_of(folder).tell(other, state=TrialState.FAIL)
+    assert 'remembered as mine in' in run('--trials', 15, '--resume', '--remember-as', 'mine')
+    assert [task.name for task in read_whole(str(path))] == [name, 'mine']
 
 
 def test_nothing_to_resume(refused):
