@@ -21,11 +21,22 @@ def parse_args():
     return parser.parse_args()
 
 
+def warn_of_one_name(unnamed, tasks):
+    """Of studies that may be of different tasks and have a name that nobody has given them."""
+    studies = {(task.name, *(repr(task.about.get(key)) for key in ('study', 'began', 'file')))
+               for task in tasks}
+    for name in sorted(unnamed):
+        count = sum(study[0] == name for study in studies)
+        if count > 1:
+            print(f'warning: {count} studies and tables are called {name} and taken for one task, '
+                  'which the prior takes for one opinion; if they are not: NAME=STUDY_OR_TABLE')
+
+
 def main():
     args = parse_args()
     if args.debug:
         os.environ['AUTOKD_DEBUG'] = '1'
-    from autokd_mm.experience import FORMAT, of_source, remember, write
+    from autokd_mm.experience import FORMAT, of_source, read_whole, remember, write
     from autokd_mm.whole_file import refuse_another
     refuse_another(args.out, FORMAT.encode(), 'an experience')
     tasks = []
@@ -34,6 +45,9 @@ def main():
         print(f'{task.name}: {task.trials} distillers, {len(task.options)} options, '
               f'{task.samples or 0:,.0f} samples a trial')
         tasks.append(task)
+    unnamed = {task.name for source, task in zip(args.sources, tasks)
+               if not source.startswith(f'{task.name}=')}
+    warn_of_one_name(unnamed, [*tasks, *(read_whole(args.out) if args.add else ())])
     if args.add:
         count = remember(args.out, *tasks)
     else:
