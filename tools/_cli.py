@@ -232,6 +232,15 @@ def leave(code):
     sys.exit(code)
 
 
+def says_that_a_rank_is_dead(error):
+    """Of gloo or NCCL, to a rank that waits for another one; that one has told its own reason."""
+    text = str(error)
+    gone = ('closed by peer', 'reset by peer', 'Broken pipe')
+    return isinstance(error, RuntimeError) and (
+        'gloo/transport' in text and any(word in text for word in gone)
+        or 'remote process exited' in text)
+
+
 def debugging():
     return os.environ.get(_DEBUG, '') not in ('', '0')
 
@@ -274,6 +283,10 @@ def run(main):
         leave(130)
     except Exception as error:  # told apart by what has raised it
         made = mistake(error)
+        if made is None and says_that_a_rank_is_dead(error) and not debugging():
+            print(f'another rank has ended ({str(error).splitlines()[0]}); what was saved is '
+                  'kept, go on with --resume', file=sys.stderr)
+            leave(1)
         if made is None or debugging():
             traceback.print_exc()
         if made is not None:

@@ -106,6 +106,18 @@ def test_a_launcher_that_is_not_there(refused, monkeypatch):
              '--launcher pytorch: ', 'no RANK', 'tools/dist_train.sh')
 
 
+def test_a_rank_that_is_dead_is_no_defect(tool, monkeypatch):
+    def wait(*_):
+        raise RuntimeError('[/gloo/gloo/transport/tcp/pair.cc:538] Read error [127.0.0.1]:1065: '
+                           'Connection reset by peer\nmore')
+    monkeypatch.setattr('autokd_mm.engine.config.load_config', wait)
+    with pytest.raises(tool.Ended) as ended:
+        tool('train', DIGITS)
+    assert ended.value.code == 1 and 'Traceback' not in ended.value.err
+    line = ended.value.err.strip().splitlines()[-1]
+    in_order(line, 'another rank has ended (', 'reset by peer)', '--resume')
+
+
 def test_a_launcher_that_says_no_numbers(refused, monkeypatch):
     for name, value in dict(SLURM_PROCID='x', SLURM_NTASKS='2', SLURM_NODELIST='a').items():
         monkeypatch.setenv(name, value)
