@@ -73,6 +73,7 @@ def says_left_out(left: Sequence[FrozenTrial], count: int, settings: FinalSettin
         f'{spec.in_words()} (reward on the proxy {trial.value:+.4f}'
         + (', has run in the final round before)' if trial.number in ran else ')')
         for trial, spec in zip(left, map(spec_of, left)) if spec)
+    # Beside one that stood best before, the best on the proxy may be left out.
+    why = '' if any(trial.number in ran for trial in left) else ', the worst on the proxy'
     return [f'final round: final_round.budget={settings.budget} is too small for {count} '
-            f'distillers, which need {settings.least_budget(count)}; left out, the worst on the '
-            f'proxy: {names}']
+            f'distillers, which need {settings.least_budget(count)}; left out{why}: {names}']
