@@ -227,7 +227,7 @@ def test_a_search_is_remembered_once(tmp_path):
             trial = study.ask()
             trial.suggest_categorical('distance', DISTANCES)
             study.tell(trial, float(trial.number))
-        assert remember(path, of_study(study, 'mine')) == 1
+        assert remember(path, of_study(study, f'mine of {n_trials}')) == 1
     assert remember(path, task()) == 2
     assert [one.trials for one in read(path).tasks] == [30, 60]
     (tmp_path / 'file').touch()

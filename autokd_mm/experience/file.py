@@ -124,7 +124,9 @@ def remember(path: str, *added: TaskStatistics) -> int:
         DataError, ConfigError: the file is there and cannot be used, or cannot be written.
     """
     def study(one: TaskStatistics) -> Tuple[Any, ...]:
-        return (one.name, *(repr(one.about.get(key)) for key in ('study', 'began', 'file')))
+        told = [repr(one.about.get(key)) for key in ('study', 'began', 'file')]
+        # A search that began then is the same under another name of its task.
+        return tuple(told) if one.about.get('began') else (one.name, *told)
 
     folder, base = os.path.split(os.path.abspath(path))
     try:
