@@ -18,7 +18,7 @@ def of_make(target):
     """The command that `make` would run here, without its own set-up, whatever the `make` that runs
     the tests was given, and whatever was searched in the checkout before."""
     own = {name: value for name, value in os.environ.items()
-           if name not in ('ARGS', 'MAKEFLAGS', 'MAKEOVERRIDES')}
+           if name not in ('ARGS', 'MAKEFLAGS', 'MAKEOVERRIDES', 'STACK')}
     said = subprocess.run(['make', '-n', '--no-print-directory', '-f', str(ROOT / 'Makefile'),
                            '-o', '.venv/.installed', target], env=own,
                           stdout=subprocess.PIPE, universal_newlines=True, check=True).stdout
