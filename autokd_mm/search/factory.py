@@ -4,7 +4,7 @@ Ours, or any of Optuna's by its class name, so that a peer is a one-word change 
 """
 import inspect
 from importlib.util import find_spec
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Type
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Type
 
 import optuna
 from optuna.samplers import BaseSampler
@@ -59,12 +59,9 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str =
         raise ValueError(f'{key}.type: {name} needs a package that is not installed: '
                          f'pip install {_NEEDED[name]}')
     parameters = inspect.signature(types[name]).parameters
-    ours = types[name] is MCTSSampler
     for arg, value in args.items():
         if arg not in parameters:
-            valid = [*parameters, *keys] if ours else list(parameters)
-            if ours and keys:  # a config has no way to write these two
-                valid = [one for one in valid if one not in ('prior', 'shared_name')]
+            valid = _valid(types[name], list(parameters), keys)
             raise ValueError(f'{key}.{arg}: {nearest(arg, valid, shown=len(valid))}')
         if arg.endswith('sampler') and isinstance(value, Mapping):
             args[arg] = build_sampler(value, seed, f'{key}.{arg}', shared_name,
@@ -82,3 +79,11 @@ def build_sampler(cfg: Mapping[str, Any], seed: Optional[int] = None, key: str =
         reason = ' '.join(str(error).replace('`', '').split()) or type(error).__name__
         named = reason.split(' ', 1)[0] in parameters
         raise ValueError(f'{key}.{reason}' if named else f'{key} ({name}): {reason}') from None
+
+
+def _valid(kind: Type[BaseSampler], parameters: List[str], keys: Sequence[str]) -> List[str]:
+    """What may stand in the config of a sampler; with ``keys`` in that of a search, which has no
+    way to write a prior or a function."""
+    if kind is not MCTSSampler or not keys:
+        return parameters
+    return [one for one in parameters if one not in ('prior', 'shared_name')] + list(keys)
