@@ -37,8 +37,8 @@ def check(**args: Any) -> None:
     for name in ('draw', 'exploration', 'virtual_loss'):
         if not _is_number(args[name]) or not 0 <= args[name] < math.inf:
             raise ValueError(f'{name} must be a finite number >= 0, got {args[name]!r}')
-    if not _is_number(args['epsilon']) or not 0 <= args['epsilon'] <= 1:
-        raise ValueError(f'epsilon must be a number from 0 to 1, got {args["epsilon"]!r}')
+    if not _is_number(args['gp_share']) or not 0 <= args['gp_share'] <= 1:
+        raise ValueError(f'gp_share must be a number from 0 to 1, got {args["gp_share"]!r}')
     stale_after = args['stale_after']
     if stale_after is not None and not (_is_number(stale_after) and stale_after > 0):
         raise ValueError(f'stale_after must be seconds > 0 or None, got {stale_after!r}')

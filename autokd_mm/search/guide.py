@@ -52,7 +52,7 @@ class Guide:
             return running.route[name], []
         self.tree.claim(running.walk, ())
         if seed is not None and running.plan is None:
-            running.plan = self.tree.plan(Random(seed))
+            running.plan = self.tree.plan(Random(seed), ordered=False)
         order = running.plan.order if running.plan is not None and seed is not None else by_chance
         root = self.tree.root
         steps = open_path(root, running.given, order, rng)

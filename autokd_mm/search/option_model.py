@@ -18,7 +18,6 @@ Offline Knowledge in UCT", ICML 2007 (all-moves-as-first: one statistic for a mo
 made); MCT-NAS, CVPR 2021 (node communication between sub-trees).
 """
 from fractions import Fraction
-from random import Random
 from typing import Callable, List, Optional, Sequence, Set, Tuple
 
 import numpy as np
@@ -32,7 +31,6 @@ from autokd_mm.search.vocabulary import Vocabulary
 from autokd_mm.search.wide import WideInverse
 
 _FLAT = 1e-6  # precision of mu
-_KNOWS = 20  # trials behind which plans forget at all
 _WIDE = 300  # features from which on the posterior is kept, not made anew for each trial
 
 
@@ -44,7 +42,7 @@ class OptionModel(Vocabulary):
         shrinkage: variance of the noise over the variance of an effect, > 0; None: the likeliest,
             of very many options 1.
         draw: scale of the standard deviation in :meth:`sample`.
-        epsilon: share of plans that forget what is known, see :meth:`forgetting`.
+        gp_share: of the plans that go to a path of :class:`~autokd_mm.search.proposer.Proposer`.
         look_ahead: whether plans look past the next option.
         shared_name: see :class:`~autokd_mm.search.vocabulary.Vocabulary`.
         prior: what is believed of options before the first trial.
@@ -53,11 +51,11 @@ class OptionModel(Vocabulary):
     def __init__(self, pairs: bool = False, shrinkage: Optional[float] = None, draw: float = 1.0,
                  look_ahead: bool = True,
                  shared_name: Optional[Callable[[str], str]] = None,
-                 prior: Optional[Prior] = None, epsilon: float = 0.0) -> None:
+                 prior: Optional[Prior] = None, gp_share: float = 0.0) -> None:
         super().__init__(shared_name)
         self.pairs = pairs
         self.shrinkage = shrinkage
-        self.draw, self.epsilon = draw, epsilon
+        self.draw, self.gp_share = draw, gp_share
         self.look_ahead = look_ahead
         self.prior = prior
         self.grammar = Grammar()
@@ -72,7 +70,7 @@ class OptionModel(Vocabulary):
     def anew(self) -> 'OptionModel':
         """The same model before its first trial."""
         return OptionModel(self.pairs, self.shrinkage, self.draw, self.look_ahead,
-                           self.shared_name, self.prior, self.epsilon)
+                           self.shared_name, self.prior, self.gp_share)
 
     def add(self, steps: Sequence[Step], number: Optional[int] = None,
             forgotten: Sequence[int] = ()) -> List[Sums]:
@@ -160,19 +158,6 @@ class OptionModel(Vocabulary):
         if not wide:
             gram, precision = self._gram[order[:, None], order], precision[order]
         return order, Moments(gram, target, squares, self._sums[0].visits), precision, inverse
-
-    def forgetting(self, rng: Random) -> Optional[List[float]]:
-        """Effects that no trial has told, of so many plans as ``epsilon`` says; of the others
-        ``None``. They find what is no sum of effects, such as a second region of good values.
-
-        The first trials need none of them: what is known by then is next to nothing.
-        """
-        if not self.epsilon or self._sums[0].visits < _KNOWS or rng.random() >= self.epsilon:
-            return None
-        effects = np.empty(len(self._order))
-        draws = np.random.RandomState(rng.getrandbits(32))
-        effects[self._order] = draws.standard_normal(len(effects))
-        return self._whole(effects)
 
     def sample(self, posterior: Posterior, rng: np.random.RandomState) -> List[float]:
         """One draw of all effects, by feature."""

@@ -26,13 +26,15 @@ class Plan:
         model: which options there are, and what was asked after them.
         effects: one number for each feature of ``model``.
         prior: standard deviation of the effect of an option never seen anywhere.
+        path: where to go to, as far as something new is left there; effects decide behind it.
     """
 
-    def __init__(self, model: OptionModel, effects: List[float], prior: float) -> None:
+    def __init__(self, model: OptionModel, effects: List[float], prior: float,
+                 path: Path = ()) -> None:
         self._model = model
         self._prospects = Prospects(model, effects)
         self._prior = prior
-        self._path: Path = ()
+        self._path = path
         self._pushed = 0
 
     def choose(self, node: Node, name: str, choices: Sequence[Any], rng: Random) -> Optional[int]:
@@ -150,6 +152,22 @@ class Plan:
             elif rng is not None:
                 heappush(queue, (-tail - self._prior * normal(rng), self._pushed, index, 0.0,
                                  path, None))
+
+
+def is_open(model: OptionModel, root: Node, path: Path) -> bool:
+    """Whether something new is left where a path leads to."""
+    node: Optional[Node] = root
+    for feature in path[1:]:
+        if node is None:
+            return True
+        for branch in node.branches:
+            features = list(model.features(branch.name, branch.choices))
+            if feature in features:
+                node = branch.children[features.index(feature)]
+                break
+        else:
+            return not node.branches and not node.closed
+    return node is None or not node.closed
 
 
 def by_chance(node: Node, name: str, choices: Sequence[Any], rng: Random) -> List[int]:

@@ -72,9 +72,9 @@ class MCTSSampler(BaseSampler):
         draw: scale of the posterior's standard deviation in a draw: 1 is Thompson sampling
             (Thompson, Biometrika 1933; Agrawal and Goyal, ICML 2013), 0 goes by the means. With
             some hundred trials a half finds more (as Chapelle and Li, NIPS 2011, saw too).
-        epsilon: share of the trials behind the 20th that go by effects drawn from no knowledge, as
-            of epsilon-greedy bandits (Sutton and Barto, "Reinforcement Learning", 2018, section
-            2.2): the sum of effects may be wrong about where else the best is.
+        gp_share: of the trials behind the 10th, those that go where a Gaussian process over whole
+            paths expects the largest improvement (see :mod:`~autokd_mm.search.proposer`): it sees
+            what is no sum of effects. Behind 100 trials the share falls as 100 over their number.
         look_ahead: go by the best path below a choice, not by the effect of the choice alone.
         shared_name: parameters of which it says the same are one to the model: options of theirs
             that are equal share their statistics. By default only those of equal names do.
@@ -101,21 +101,21 @@ class MCTSSampler(BaseSampler):
 
     def __init__(self, *, seed: Optional[int] = None, policy: str = 'thompson',
                  shrinkage: Optional[float] = None, pairs: bool = False, draw: float = 0.5,
-                 epsilon: float = 0.1, look_ahead: bool = True,
+                 gp_share: float = 0.3, look_ahead: bool = True,
                  shared_name: Optional[Callable[[str], str]] = None, exploration: float = 0.15,
                  n_warmup_trials: int = 0, virtual_loss: float = 1.0,
                  stale_after: Optional[float] = None, when_used_up: str = 'repeat',
                  independent_sampler: Optional[BaseSampler] = None,
                  prior: Optional[Prior] = None) -> None:
         check(seed=seed, policy=policy, shrinkage=shrinkage, pairs=pairs, draw=draw,
-              epsilon=epsilon, look_ahead=look_ahead, shared_name=shared_name,
+              gp_share=gp_share, look_ahead=look_ahead, shared_name=shared_name,
               exploration=exploration, n_warmup_trials=n_warmup_trials, virtual_loss=virtual_loss,
               stale_after=stale_after, when_used_up=when_used_up,
               independent_sampler=independent_sampler, prior=prior)
         self._seed = Random().getrandbits(32) if seed is None else int(seed)
         self._policy = policy
         self._model: Dict[str, Any] = dict(pairs=pairs, shrinkage=shrinkage,
-                                           draw=float(draw), epsilon=float(epsilon),
+                                           draw=float(draw), gp_share=float(gp_share),
                                            look_ahead=look_ahead, shared_name=shared_name)
         self.shared_name, self.prior = shared_name, prior
         self._exploration = float(exploration)

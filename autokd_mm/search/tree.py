@@ -15,10 +15,12 @@ from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Sequence
 import numpy as np
 
 from autokd_mm.search.changes import Changes
+from autokd_mm.search.grammar import Path
 from autokd_mm.search.node import OUTLIER, Branch, Node, Option, Step, refresh, unsure
 from autokd_mm.search.option_model import OptionModel
-from autokd_mm.search.planning import Plan
+from autokd_mm.search.planning import Plan, is_open
 from autokd_mm.search.posterior import Hypothesis, Posterior, drawn
+from autokd_mm.search.proposer import Proposer
 from autokd_mm.search.scale import Scale
 
 
@@ -76,6 +78,7 @@ class Tree:
         self.root = Node()
         self._scale = Scale()
         self._changes = Changes()
+        self._proposer = Proposer(model) if model is not None else None
 
     def add(self, steps: Iterable[Step], value: Optional[float], repeatable: bool = False,
             complete: bool = True, accident: bool = False, number: Optional[int] = None) -> None:
@@ -105,6 +108,8 @@ class Tree:
             if leaf.works:
                 forgotten, leaf.forgotten = leaf.accidents[leaf.forgotten:], len(leaf.accidents)
         shared = self.model.add(steps, number, forgotten) if self.model is not None else []
+        if self._proposer is not None and self.model is not None and not accident:
+            self._proposer.add(self.model.path(leaf), value, number)
         for sums in chain(nodes, shared):
             sums.worst += 1 - len(forgotten)
         if value is not None:
@@ -115,16 +120,23 @@ class Tree:
         if not accident or len(leaf.accidents) == _ATTEMPTS or repeatable:
             self._end(leaf, +1, repeatable)
 
-    def plan(self, rng: Random) -> Plan:
-        """A draw of the effects of options from what the model knows of them."""
-        assert self.model is not None
-        forgetting = self.model.forgetting(rng)
-        if forgetting is not None:
-            return Plan(self.model, forgetting, 1.0)
+    def plan(self, rng: Random, ordered: bool = True) -> Plan:
+        """A draw of the effects of options from what the model knows of them; for some trials the
+        path that :class:`~autokd_mm.search.proposer.Proposer` says, and the draw for what may come
+        behind it.
+
+        Args:
+            ordered: questions come in the order of the tree, so that a path can be followed.
+        """
+        assert self.model is not None and self._proposer is not None
+        path: Path = ()
+        if ordered and self._proposer.is_asked(self.model.gp_share, rng):
+            path = next((one for one in self._proposer.propose(Random(rng.getrandbits(32)))
+                         if is_open(self.model, self.root, one)), ())
         posterior = self.posterior() if self.model.prior is None else \
             drawn(self.hypotheses(), rng.random())
         effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))
-        return Plan(self.model, effects, posterior.scale / math.sqrt(posterior.shrinkage))
+        return Plan(self.model, effects, posterior.scale / math.sqrt(posterior.shrinkage), path)
 
     def posterior(self) -> Posterior:
         """What the model knows of the effects of options."""

@@ -64,6 +64,10 @@ class Vocabulary:
             node = branch.parent
         return (0, *reversed(path))
 
+    def key(self, feature: int) -> Key:
+        """The name of a feature, which is the same in all processes."""
+        return self._keys[feature]
+
     def pair(self, before: int, feature: int) -> Optional[int]:
         """The feature of two options that follow each other, if there is one."""
         return self._pairs.get((before, feature))

@@ -80,7 +80,7 @@ def test_effects_of_an_option_belong_to_its_layer():
                      - (branches['feature_1'].distance == 'gram_l2')
                      + (branches['feature_1'].transform == 'none'))
 
-    sampler = MCTSSampler(seed=0, epsilon=0.0)  # none of them forgets
+    sampler = MCTSSampler(seed=0, gp_share=0.0)
     study = optuna.create_study(direction='maximize', sampler=sampler)
     study.optimize(goal, n_trials=80)
     assert study.best_value == 2

@@ -143,20 +143,3 @@ def test_the_likeliest_shrinkage_is_taken():
         assert found[noise].shrinkage in SHRINKAGES and len(given) == 5
     assert found[0.0].shrinkage < 1.0 == found[3.0].shrinkage
 
-
-@pytest.mark.parametrize('epsilon', [0.0, 0.1, 1.0])
-def test_plans_that_forget(epsilon):
-    """So many of them, once there is something to forget: they go anywhere."""
-    tree, choices = Tree(model=OptionModel(epsilon=epsilon)), tuple(range(4))
-    taken = {}
-    for number in range(60):
-        if number in (19, 20, 60 - 1):
-            plans = [tree.plan(random.Random(seed)) for seed in range(400)]
-            picked = [plan.choose(tree.root, 'a', choices, random.Random(0)) for plan in plans]
-            taken[number] = picked.count(2)
-        tree.add([Step('a', choices, number % 4), Step('b', tuple(range(40)), number % 40)],
-                 float(number % 4 == 2), number=number)
-    assert taken[19] > 390  # nobody forgets yet
-    expected = 400 * (1 - 0.75 * epsilon)
-    assert abs(taken[59] - expected) < 4 * (400 * 0.25)**0.5 * epsilon**0.5 + 10
-

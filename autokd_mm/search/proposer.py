@@ -1,0 +1,153 @@
+"""Whole paths that look good to a Gaussian process, beside what the model of options draws.
+
+The model of options adds effects up, on a scale on which all but the better values are the same.
+What it cannot see, options that are good only together and a second region of good values, a
+Gaussian process over whole paths does (see :mod:`~autokd_mm.search.gaussian_process`). It looks at
+a hundred trials and costs as much as twenty draws, so it is asked for some trials only.
+"""
+from random import Random
+from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from autokd_mm.search.gaussian_process import GaussianProcess
+from autokd_mm.search.grammar import Path
+from autokd_mm.search.vocabulary import Key
+
+if TYPE_CHECKING:
+    from autokd_mm.search.option_model import OptionModel
+
+_KNOWS = 10  # trials behind which it is asked at all
+_MOST = 100  # trials it looks at; behind them it is asked the less often the more there are
+_PATHS = 300  # to begin with: half of them new, half alike to one of
+_GOOD = 10  # the best trials
+_ROUNDS, _CLIMB, _BESIDE = 3, 5, 64  # of the best paths, so many that differ in one answer
+_LONGEST = 200  # questions, where they go round in circles
+_FENCE, _HIGH = 1.5, 10.0  # how many quartiles' distances a value may be off
+
+
+class Proposer:
+    """Remembers finished trials, and says which path to try.
+
+    Args:
+        model: which options there are, and what was asked after them.
+    """
+
+    def __init__(self, model: 'OptionModel') -> None:
+        self._model = model
+        self._trials: List[Tuple[int, Path, Optional[float]]] = []
+
+    def add(self, path: Path, value: Optional[float], number: Optional[int] = None) -> None:
+        """Count a finished trial, in any order.
+
+        Args:
+            path: features of its options, behind the 0 of the root.
+            value: higher is better; None: as poor as they come.
+            number: of the trial.
+        """
+        self._trials.append((len(self._trials) if number is None else number, path, value))
+
+    def is_asked(self, share: float, rng: Random) -> bool:
+        """Whether the next trial is one of the ``share`` of all that go by a proposal."""
+        count = len(self._trials)
+        return share > 0 and count >= _KNOWS and rng.random() < share * min(1.0, _MOST / count)
+
+    def propose(self, rng: Random) -> List[Path]:
+        """The paths looked at, by how much they are expected to improve on the best."""
+        trials = self._looked_at()
+        questions = {self._question(feature) for _, path, _ in trials for feature in path[1:]}
+        columns = {question: place for place, question in enumerate(sorted(questions))}
+        process = GaussianProcess(self._answers([path for _, path, _ in trials], columns),
+                                  _standardised([value for _, _, value in trials]))
+        good = [path for _, path, value in self._best_first()[:_GOOD] if value is not None]
+        scores: Dict[Path, float] = {}
+        paths = [self._path((0, ), rng) if number % 2 or not good else
+                 self._like(good[int(rng.random() * len(good))], rng) for number in range(_PATHS)]
+        for _ in range(_ROUNDS + 1):
+            new = [path for path in dict.fromkeys(paths) if path is not None and path not in scores]
+            if not new:
+                break
+            scores.update(zip(new, process.expected_improvement(self._answers(new, columns))))
+            top = sorted(scores, key=lambda path: -scores[path])[:_CLIMB]
+            paths = [path for one in top for path in self._beside(one, rng)]
+        return sorted(scores, key=lambda path: -scores[path])
+
+    def _best_first(self) -> List[Tuple[int, Path, Optional[float]]]:
+        return sorted(self._trials, key=lambda one: (one[2] is None, -(one[2] or 0.0), one[0]))
+
+    def _looked_at(self) -> List[Tuple[int, Path, Optional[float]]]:
+        """All trials, or of very many the best ones and some of the others, by number."""
+        order = self._best_first()
+        best, others = order[:_MOST // 2], order[_MOST // 2:]
+        if len(order) > _MOST:
+            left = _MOST - len(best)
+            others = [others[place * len(others) // left] for place in range(left)]
+        return sorted(best + others, key=lambda one: one[0])
+
+    # ------------------------------------------------------------------ answers
+    def _question(self, feature: int) -> Key:
+        """What a feature answers: the question, and the context of a number."""
+        key = self._model.key(feature)
+        return (key[0], *key[2:])
+
+    def _answers(self, paths: Sequence[Path], columns: Dict[Key, int]) -> np.ndarray:
+        """Of shape (paths, questions); -1 where a question is not asked."""
+        answers = np.full((len(paths), len(columns)), -1)
+        places = {}
+        for row, path in enumerate(paths):
+            for feature in path[1:]:
+                if feature not in places:
+                    places[feature] = columns.get(self._question(feature))
+                if places[feature] is not None:
+                    answers[row, places[feature]] = feature
+        return answers
+
+    # ------------------------------------------------------------------ paths
+    def _path(self, path: Path, rng: Random, like: Path = (), change: float = 0.0
+              ) -> Optional[Path]:
+        """Go on to an end by chance, or by the options of another path, but for so many of them;
+        None where nobody knows what is asked."""
+        while len(path) < _LONGEST:
+            offered = self._offered(path)
+            if not offered:
+                return path if offered is not None else None
+            same = [option for option in offered if option in like]
+            if same and (not change or rng.random() >= change):
+                path += (same[0], )
+            else:
+                path += (offered[int(rng.random() * len(offered))], )
+        return None
+
+    def _like(self, path: Path, rng: Random) -> Optional[Path]:
+        """With one to three other answers on average."""
+        return self._path((0, ), rng, path, (1 + int(3 * rng.random())) / max(len(path) - 1, 1))
+
+    def _beside(self, path: Path, rng: Random) -> List[Optional[Path]]:
+        """With one other answer."""
+        heads = [path[:place] + (other, ) for place in range(1, len(path))
+                 for other in self._offered(path[:place]) or () if other != path[place]]
+        while len(heads) > _BESIDE:
+            heads.pop(int(rng.random() * len(heads)))
+        return [self._path(head, rng, path) for head in heads]
+
+    def _offered(self, path: Path) -> Optional[List[int]]:
+        """In the order of their names: numbers depend on who was told of which trial first."""
+        grammar = self._model.grammar
+        offered = grammar.offered(grammar.state(path))
+        return None if offered is None else sorted((option for option, _ in offered),
+                                                   key=self._model.key)
+
+
+def _standardised(values: Sequence[Optional[float]]) -> np.ndarray:
+    """Mean 0 and variance 1. What is far below the others, or no value, counts as just below."""
+    known = np.sort([value for value in values if value is not None])
+    if not len(known):
+        return np.zeros(len(values))
+    unit = max(float(np.abs(known).max()), np.finfo(float).tiny)  # differences stay finite
+    known = known / unit
+    quartile, upper = (known[int(share * (len(known) - 1))] for share in (0.25, 0.75))
+    lowest, highest = quartile - _FENCE * (upper - quartile), upper + _HIGH * (upper - quartile)
+    z = np.array([lowest if value is None else value / unit for value in values])
+    z = np.clip(z, lowest, highest if upper > quartile else known[-1])
+    deviation = z.std()
+    return (z - z.mean()) / deviation if deviation > 0 else np.zeros(len(z))
