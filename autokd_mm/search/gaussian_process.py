@@ -38,8 +38,10 @@ class GaussianProcess:
     def __init__(self, answers: np.ndarray, values: np.ndarray) -> None:
         self._answers, self._values = answers, values
         count, questions = answers.shape
-        differ = answers[:, None] != answers[None]
-        self._differ = differ.reshape(count**2, questions).astype(float)
+        self._pairs = np.triu_indices(count, 1)
+        first, second = self._pairs
+        self._differ = (answers[first] != answers[second]).astype(float)  # (pairs, questions)
+        self._share = self._differ.sum(1) / max(questions, 1)
         usual = math.log(_FAR / max(questions, 1))
         self._usual = np.concatenate([np.full(questions, usual), [_NOISE, _JOINT, _LINEAR]])
         self._spread = np.concatenate([np.full(questions + 1, _SPREAD), [_SPREAD_OF_PARTS] * 2])
@@ -88,18 +90,23 @@ class GaussianProcess:
         off = (logs - self._usual) / self._spread
         loss = 0.5 * self._values @ weights + np.log(np.diag(root)).sum() + 0.5 * off @ off
         by_kernel = 0.5 * (inverse - np.outer(weights, weights))
-        by_joint = (by_kernel * joint).ravel()
+        by_joint = by_kernel * joint
         gradient = np.concatenate([
-            -(by_joint @ self._differ) * np.exp(logs[:-3]),
+            -2.0 * (by_joint[self._pairs] @ self._differ) * np.exp(logs[:-3]),
             [noise * np.trace(by_kernel), by_joint.sum(), (by_kernel * linear).sum()]])
         return float(loss), gradient + off / self._spread
 
     def _parts(self, logs: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """The kernel's, between all values: what answers do together, and the sum of effects."""
-        shape = 2 * (len(self._values), )
-        apart = (self._differ @ np.exp(logs[:-3])).reshape(shape)
-        differ = self._differ.sum(1).reshape(shape) / max(self._differ.shape[1], 1)
-        return math.exp(logs[-2]) * np.exp(-apart), math.exp(logs[-1]) * (1.0 - differ)
+        joint, linear = np.exp(logs[-2:])
+        apart = self._differ @ np.exp(logs[:-3])
+        return joint * self._whole(np.exp(-apart)), linear * self._whole(1.0 - self._share)
+
+    def _whole(self, of_pairs: np.ndarray) -> np.ndarray:
+        """A symmetric matrix with 1 on its diagonal."""
+        whole = np.eye(len(self._values))
+        whole[self._pairs] = whole[self._pairs[::-1]] = of_pairs
+        return whole
 
     def _likeliest(self) -> np.ndarray:
         logs = best = self._usual

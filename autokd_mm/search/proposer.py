@@ -36,6 +36,7 @@ class Proposer:
     def __init__(self, model: 'OptionModel') -> None:
         self._model = model
         self._trials: List[Tuple[int, Path, Optional[float]]] = []
+        self._known: Dict[Path, Optional[List[int]]] = {}  # what is offered after a path
 
     def add(self, path: Path, value: Optional[float], number: Optional[int] = None) -> None:
         """Count a finished trial, in any order.
@@ -54,7 +55,7 @@ class Proposer:
 
     def propose(self, rng: Random) -> List[Path]:
         """The paths looked at, by how much they are expected to improve on the best."""
-        trials = self._looked_at()
+        trials, self._known = self._looked_at(), {}
         questions = {self._question(feature) for _, path, _ in trials for feature in path[1:]}
         columns = {question: place for place, question in enumerate(sorted(questions))}
         process = GaussianProcess(self._answers([path for _, path, _ in trials], columns),
@@ -107,15 +108,15 @@ class Proposer:
               ) -> Optional[Path]:
         """Go on to an end by chance, or by the options of another path, but for so many of them;
         None where nobody knows what is asked."""
-        while len(path) < _LONGEST:
-            offered = self._offered(path)
+        taken, kept = list(path), frozenset(like)
+        while len(taken) < _LONGEST:
+            offered = self._offered(taken)
             if not offered:
-                return path if offered is not None else None
-            same = [option for option in offered if option in like]
-            if same and (not change or rng.random() >= change):
-                path += (same[0], )
-            else:
-                path += (offered[int(rng.random() * len(offered))], )
+                return tuple(taken) if offered is not None else None
+            same = next(filter(kept.__contains__, offered), None)
+            if same is None or (change and rng.random() < change):
+                same = offered[int(rng.random() * len(offered))]
+            taken.append(same)
         return None
 
     def _like(self, path: Path, rng: Random) -> Optional[Path]:
@@ -130,12 +131,15 @@ class Proposer:
             heads.pop(int(rng.random() * len(heads)))
         return [self._path(head, rng, path) for head in heads]
 
-    def _offered(self, path: Path) -> Optional[List[int]]:
+    def _offered(self, path: Sequence[int]) -> Optional[List[int]]:
         """In the order of their names: numbers depend on who was told of which trial first."""
         grammar = self._model.grammar
-        offered = grammar.offered(grammar.state(path))
-        return None if offered is None else sorted((option for option, _ in offered),
-                                                   key=self._model.key)
+        state = tuple(path[-grammar.reach(path[-1]):])
+        if state not in self._known:
+            offered = grammar.offered(state)
+            self._known[state] = None if offered is None else sorted(
+                (option for option, _ in offered), key=self._model.key)
+        return self._known[state]
 
 
 def _standardised(values: Sequence[Optional[float]]) -> np.ndarray:
