@@ -52,7 +52,7 @@ class Guide:
             return running.route[name], []
         self.tree.claim(running.walk, ())
         if seed is not None and running.plan is None:
-            running.plan = self.tree.plan(Random(seed), ordered=False)
+            running.plan = self.tree.plan(Random(seed))
         order = running.plan.order if running.plan is not None and seed is not None else by_chance
         root = self.tree.root
         steps = open_path(root, running.given, order, rng)
@@ -79,7 +79,7 @@ class Guide:
             return index, []
         self.tree.claim(walk, ())  # its own goal should not be in its way
         if running.plan is None:
-            running.plan = self.tree.plan(Random(seed))
+            running.plan = self.tree.plan(Random(seed), walk.nodes[-1])
         node = walk.nodes[-1]
         index = running.plan.choose(node, name, choices, rng)
         return index, self._claim(running.plan.ahead(node) if index is not None else [])

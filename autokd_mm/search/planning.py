@@ -154,11 +154,12 @@ class Plan:
                                  path, None))
 
 
-def is_open(model: OptionModel, root: Node, path: Path) -> bool:
-    """Whether something new is left where a path leads to."""
+def is_open(model: OptionModel, root: Node, path: Path, stands: Node) -> bool:
+    """Whether something new is left where a path leads to, for a trial that stands at a node: its
+    own end there, before anything more is asked, is none."""
     node: Optional[Node] = root
     for feature in path[1:]:
-        if node is None:
+        if node is None or node is stands and not node.branches and node.ends <= node.room:
             return True
         for branch in node.branches:
             features = list(model.features(branch.name, branch.choices))

@@ -3,7 +3,8 @@
 The model of options adds effects up, on a scale on which all but the better values are the same.
 What it cannot see, options that are good only together and a second region of good values, a
 Gaussian process over whole paths does (see :mod:`~autokd_mm.search.gaussian_process`). It looks at
-a hundred trials and costs as much as twenty draws, so it is asked for some trials only.
+a hundred trials and costs much more than a draw, so it is asked for some trials only. It does not
+see that numbers are close to each other, and leaves spaces with ranges to the draw.
 """
 from random import Random
 from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
@@ -12,7 +13,6 @@ import numpy as np
 
 from autokd_mm.search.gaussian_process import GaussianProcess
 from autokd_mm.search.grammar import Path
-from autokd_mm.search.vocabulary import Key
 
 if TYPE_CHECKING:
     from autokd_mm.search.option_model import OptionModel
@@ -22,7 +22,7 @@ _MOST = 100  # trials it looks at; behind them it is asked the less often the mo
 _PATHS = 300  # to begin with: half of them new, half alike to one of
 _GOOD = 10  # the best trials
 _ROUNDS, _CLIMB, _BESIDE = 3, 5, 64  # of the best paths, so many that differ in one answer
-_LONGEST = 200  # questions, where they go round in circles
+_LONGEST = 128  # questions of a trial that it looks at
 _FENCE, _HIGH = 1.5, 10.0  # how many quartiles' distances a value may be off
 
 
@@ -36,6 +36,7 @@ class Proposer:
     def __init__(self, model: 'OptionModel') -> None:
         self._model = model
         self._trials: List[Tuple[int, Path, Optional[float]]] = []
+        self._longest, self._numbers = 1, False
         self._known: Dict[Path, Optional[List[int]]] = {}  # what is offered after a path
 
     def add(self, path: Path, value: Optional[float], number: Optional[int] = None) -> None:
@@ -47,16 +48,20 @@ class Proposer:
             number: of the trial.
         """
         self._trials.append((len(self._trials) if number is None else number, path, value))
+        self._longest = max(self._longest, len(path))
+        self._numbers = self._numbers or any(map(self._model.is_part, path))
 
     def is_asked(self, share: float, rng: Random) -> bool:
         """Whether the next trial is one of the ``share`` of all that go by a proposal."""
         count = len(self._trials)
-        return share > 0 and count >= _KNOWS and rng.random() < share * min(1.0, _MOST / count)
+        if not share or count < _KNOWS or self._numbers or self._longest > _LONGEST:
+            return False
+        return rng.random() < share * min(1.0, _MOST / count)
 
     def propose(self, rng: Random) -> List[Path]:
         """The paths looked at, by how much they are expected to improve on the best."""
         trials, self._known = self._looked_at(), {}
-        questions = {self._question(feature) for _, path, _ in trials for feature in path[1:]}
+        questions = {question for _, path, _ in trials for question in self._questions(path)}
         columns = {question: place for place, question in enumerate(sorted(questions))}
         process = GaussianProcess(self._answers([path for _, path, _ in trials], columns),
                                   _standardised([value for _, _, value in trials]))
@@ -86,21 +91,23 @@ class Proposer:
         return sorted(best + others, key=lambda one: one[0])
 
     # ------------------------------------------------------------------ answers
-    def _question(self, feature: int) -> Key:
-        """What a feature answers: the question, and the context of a number."""
-        key = self._model.key(feature)
-        return (key[0], *key[2:])
+    def _questions(self, path: Path) -> List[Tuple[str, int]]:
+        """What its features answer: the question, and how often it was asked before."""
+        asked: Dict[str, int] = {}
+        found = []
+        for feature in path[1:]:
+            name = self._model.key(feature)[0]
+            asked[name] = asked.get(name, -1) + 1
+            found.append((name, asked[name]))
+        return found
 
-    def _answers(self, paths: Sequence[Path], columns: Dict[Key, int]) -> np.ndarray:
+    def _answers(self, paths: Sequence[Path], columns: Dict[Tuple[str, int], int]) -> np.ndarray:
         """Of shape (paths, questions); -1 where a question is not asked."""
         answers = np.full((len(paths), len(columns)), -1)
-        places = {}
         for row, path in enumerate(paths):
-            for feature in path[1:]:
-                if feature not in places:
-                    places[feature] = columns.get(self._question(feature))
-                if places[feature] is not None:
-                    answers[row, places[feature]] = feature
+            for question, feature in zip(self._questions(path), path[1:]):
+                if question in columns:
+                    answers[row, columns[question]] = feature
         return answers
 
     # ------------------------------------------------------------------ paths
@@ -109,15 +116,17 @@ class Proposer:
         """Go on to an end by chance, or by the options of another path, but for so many of them;
         None where nobody knows what is asked."""
         taken, kept = list(path), frozenset(like)
-        while len(taken) < _LONGEST:
+        while True:
             offered = self._offered(taken)
-            if not offered:
-                return tuple(taken) if offered is not None else None
-            same = next(filter(kept.__contains__, offered), None)
+            if offered is None:
+                return None
+            if not offered or len(taken) == self._longest:
+                return tuple(taken)
+            beside = like[len(taken)] if len(taken) < len(like) else 0
+            same = beside if beside in offered else next(filter(kept.__contains__, offered), None)
             if same is None or (change and rng.random() < change):
                 same = offered[int(rng.random() * len(offered))]
             taken.append(same)
-        return None
 
     def _like(self, path: Path, rng: Random) -> Optional[Path]:
         """With one to three other answers on average."""
@@ -143,15 +152,20 @@ class Proposer:
 
 
 def _standardised(values: Sequence[Optional[float]]) -> np.ndarray:
-    """Mean 0 and variance 1. What is far below the others, or no value, counts as just below."""
+    """Mean 0 and variance 1. What is far below the others, or no value, counts as just below, what
+    is very far above them as less."""
     known = np.sort([value for value in values if value is not None])
     if not len(known):
         return np.zeros(len(values))
     unit = max(float(np.abs(known).max()), np.finfo(float).tiny)  # differences stay finite
     known = known / unit
     quartile, upper = (known[int(share * (len(known) - 1))] for share in (0.25, 0.75))
-    lowest, highest = quartile - _FENCE * (upper - quartile), upper + _HIGH * (upper - quartile)
+    apart = upper - quartile
+    if not apart:  # most values tie
+        off = np.abs(known - quartile)
+        apart = np.median(off[off > 0]) if off.any() else 1.0
+    lowest = quartile - _FENCE * apart
     z = np.array([lowest if value is None else value / unit for value in values])
-    z = np.clip(z, lowest, highest if upper > quartile else known[-1])
+    z = np.clip(z, lowest, upper + _HIGH * apart)
     deviation = z.std()
     return (z - z.mean()) / deviation if deviation > 0 else np.zeros(len(z))

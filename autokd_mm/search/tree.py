@@ -120,19 +120,20 @@ class Tree:
         if not accident or len(leaf.accidents) == _ATTEMPTS or repeatable:
             self._end(leaf, +1, repeatable)
 
-    def plan(self, rng: Random, ordered: bool = True) -> Plan:
+    def plan(self, rng: Random, stands: Optional[Node] = None) -> Plan:
         """A draw of the effects of options from what the model knows of them; for some trials the
         path that :class:`~autokd_mm.search.proposer.Proposer` says, and the draw for what may come
         behind it.
 
         Args:
-            ordered: questions come in the order of the tree, so that a path can be followed.
+            stands: where the trial stands; None: its questions come in an order of their own, so
+                that it follows no path.
         """
         assert self.model is not None and self._proposer is not None
         path: Path = ()
-        if ordered and self._proposer.is_asked(self.model.gp_share, rng):
+        if stands is not None and self._proposer.is_asked(self.model.gp_share, rng):
             path = next((one for one in self._proposer.propose(Random(rng.getrandbits(32)))
-                         if is_open(self.model, self.root, one)), ())
+                         if is_open(self.model, self.root, one, stands)), ())
         posterior = self.posterior() if self.model.prior is None else \
             drawn(self.hypotheses(), rng.random())
         effects = self.model.sample(posterior, np.random.RandomState(rng.getrandbits(32)))

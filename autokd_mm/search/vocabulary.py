@@ -68,6 +68,10 @@ class Vocabulary:
         """The name of a feature, which is the same in all processes."""
         return self._keys[feature]
 
+    def is_part(self, feature: int) -> bool:
+        """Whether it is a part of a range that has been halved before."""
+        return self._depths[feature] > 0
+
     def pair(self, before: int, feature: int) -> Optional[int]:
         """The feature of two options that follow each other, if there is one."""
         return self._pairs.get((before, feature))

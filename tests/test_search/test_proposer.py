@@ -61,7 +61,7 @@ def test_a_plan_goes_where_nobody_was():
     been = {tuple(trial) for trial in trials}
     rng = random.Random(3)
     for seed in range(20):
-        plan, walk, taken = tree.plan(random.Random(seed)), tree.start(), []
+        plan, walk, taken = tree.plan(random.Random(seed), tree.root), tree.start(), []
         for name in NAMES:
             if name == 'h' and taken[6]:
                 break
@@ -100,6 +100,37 @@ def test_one_spurious_value_hides_nothing():
         z = _standardised(usual + [wrong])[:20]
         assert z[-1] - z[0] > 0.4
     assert _standardised([1.0, 2.0, 3.0, 4.0, None]).argmin() == 4
+
+
+def test_what_failed_is_below_where_most_tie():
+    z = _standardised([0.0] * 60 + [None] * 30 + [1.0] * 10)
+    assert z[0] - z[60] > 0.5 * (z[-1] - z[0])
+    assert z[0] > _standardised([0.0] * 60 + [1e30])[0] > -1.0
+
+
+def test_questions_of_one_name_are_told_apart():
+    """Layers that share their options' effects: two of four must be alike."""
+    def value(taken):
+        return float(taken[1] == taken[2])
+
+    tree = Tree(model=OptionModel(shared_name=lambda name: 'layer'))
+    rng = random.Random(0)
+    for number in range(60):
+        taken = [rng.randrange(3) for _ in range(4)]
+        tree.add([Step(f'layer{n}', (0, 1, 2), one) for n, one in enumerate(taken)], value(taken),
+                 number=number)
+    best = [path for path in tree._proposer.propose(random.Random(1)) if len(path) == 5][:20]
+    assert len(best) == 20
+    assert np.mean([value(path[1:]) for path in best]) > 0.8  # by chance a third
+
+
+@pytest.mark.parametrize('questions, level, asked', [(3, 0, True), (3, 1, False), (130, 0, False)])
+def test_ranges_and_very_many_questions_are_left_to_the_draw(questions, level, asked):
+    tree = Tree(model=OptionModel())
+    for number in range(12):
+        tree.add([Step(f'x{n}', (0, 1), number % 2, level=level * n) for n in range(questions)],
+                 float(number), number=number)
+    assert tree._proposer.is_asked(1.0, random.Random(0)) == asked
 
 
 def test_accidents_say_nothing():

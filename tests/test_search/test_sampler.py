@@ -134,6 +134,19 @@ def test_one_diverged_candidate_does_not_end_the_search(policy):
     assert sum(found) / len(found) > mean + 0.5
 
 
+def test_given_answers_do_not_close_the_way():
+    """A trial that died is taken up with what it had been asked: the rest is what it would have
+    been."""
+    study = new_study(seed=0, gp_share=1.0)
+    whole = proposals(study, 30)
+    for number in range(11, 30):
+        for asked in range(1, len(whole[number])):
+            again = new_study(seed=0, gp_share=1.0)
+            again.add_trials(study.trials[:number])
+            again.enqueue_trial(dict(whole[number][:asked]))
+            assert ask(again)[1] == whole[number]
+
+
 def test_enqueued_trials_count_and_take_no_random_number():
     warm = proposals(new_study(seed=5), 3)
     study = new_study(seed=0)
