@@ -31,10 +31,10 @@ class DenseMetric(ABC):
 class MeanIoU(DenseMetric):
     """Intersection over union of the classes of the largest logits, as MMSegmentation computes it.
 
-    Logits are interpolated to the image. Pixels that the head's loss leaves out (its
-    ``ignore_index``) and padding are left out. Where most pixels are background, the accuracy of
-    pixels would hide whether anything else is found. Of one channel the sigmoid is compared with
-    the head's ``threshold``.
+    Logits are interpolated to the image, as the head says (``align_corners``). Pixels that the
+    head's loss leaves out (its ``ignore_index``) and padding are left out. Where most pixels are
+    background, the accuracy of pixels would hide whether anything else is found. Of one channel the
+    sigmoid is compared with the head's ``threshold``.
 
     Args:
         source: name of the pair of layers with the logits; ``None``: the segmentor predicts as in
@@ -54,7 +54,7 @@ class MeanIoU(DenseMetric):
             return
         truth = torch.cat([sample.gt_sem_seg.data for sample in samples]).to(inputs.device)
         logits = F.interpolate(outputs[self._source].float(), truth.shape[1:], mode='bilinear',
-                               align_corners=False)
+                               align_corners=bool(getattr(_head(student), 'align_corners', False)))
         self._count(logits.argmax(1) if logits.shape[1] > 1 else
                     (logits[:, 0].sigmoid() > _threshold(student)).long(), truth,
                     _ignored(student), max(logits.shape[1], 2))
@@ -72,6 +72,11 @@ class MeanIoU(DenseMetric):
 
     def value(self) -> float:
         return mean_iou(self._confusion)
+
+
+def in_windows(test_cfg: Optional[Mapping[str, Any]]) -> bool:
+    """Whether a segmentor predicts an image in windows (``mode='slide'``)."""
+    return test_cfg is not None and test_cfg.get('mode') == 'slide'
 
 
 def _head(student: BaseModel) -> Any:

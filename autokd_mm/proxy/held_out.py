@@ -11,7 +11,7 @@ from autokd_mm.datasets.annotations import BOXES, SEGMENTATION
 from autokd_mm.errors import ConfigError, DataError, UserError
 from autokd_mm.layers.find import forward
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
-from autokd_mm.measure.dense_metrics import BoxMAP, DenseMetric, MeanIoU
+from autokd_mm.measure.dense_metrics import BoxMAP, DenseMetric, MeanIoU, in_windows
 from autokd_mm.measure.evaluation import Batch, evaluate
 from autokd_mm.measure.losses import EVALUATION, first_words, given_back
 from autokd_mm.models.distillers import Layers
@@ -94,13 +94,15 @@ class HeldOut:
         # whoever looks on during a training does not change it.
         with seeded_on(self.images.device, self.settings.seed, 4):
             return evaluate_dense(student, self.batches(student), self.layers, self.teacher,
-                                  self._grid, self._metric(), self.loss_mode)
+                                  self._grid, self._metric(student), self.loss_mode)
 
-    def _metric(self) -> Optional[DenseMetric]:
+    def _metric(self, student: BaseModel) -> Optional[DenseMetric]:
         if self._own_metric is not None:
             return self._own_metric()
         if self.images.kind == BOXES:
             return BoxMAP()
         if self.images.kind == SEGMENTATION:
-            return MeanIoU(self.layers.logits[0].name if self.layers.logits else None)
+            # In windows it sees other images than the one whose logits are here.
+            whole = self.layers.logits and not in_windows(getattr(student, 'test_cfg', None))
+            return MeanIoU(self.layers.logits[0].name if whole else None)
         return None

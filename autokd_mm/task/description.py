@@ -3,6 +3,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping, Sequence
 
+from autokd_mm.measure.dense_metrics import in_windows
 from autokd_mm.proxy.schedule import factor
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.space import Shapes, Space
@@ -23,6 +24,8 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
     own = config.model.get('data_preprocessor')  # of the algorithm, see autokd_mm.pairs
     differs = own and own != config.get('data_preprocessor')
     more = dict(images=repr(own.to_dict())) if differs else {}
+    if _is_measured_anew(config.model.architecture):
+        more['metric'] = 'mIoU as in a test'
     return dict(space={level: list(options) for level, options in space.levels()},
                 shapes=_plain(shapes) if isinstance(shapes, Shapes) else
                 {name: _plain(one) for name, one in shapes.items()},
@@ -31,6 +34,14 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
                 student=repr(config.model.architecture.to_dict()),
                 optim_wrapper=repr(config.optim_wrapper.to_dict()),
                 learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)], **more)
+
+
+def _is_measured_anew(segmentor: Mapping[str, Any]) -> bool:
+    """Whether its mean IoU was another number until 2026-11-30."""
+    heads = segmentor.get('decode_head')
+    head = heads[-1] if isinstance(heads, list) and heads else heads
+    return in_windows(segmentor.get('test_cfg')) \
+        or isinstance(head, Mapping) and bool(head.get('align_corners'))
 
 
 def _plain(shapes: Shapes) -> Dict[str, Any]:

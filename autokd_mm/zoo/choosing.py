@@ -174,15 +174,18 @@ def _logits(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str, 
     if not ours or not theirs:
         who = ' and '.join(name for name, found in (('student', ours), ('teacher', theirs))
                            if not found)
-        why.append(f'logits: none, the {who} returns none as one tensor')
+        why.append(f'logits: none, no layer of the {who} gives, as one tensor, what the network '
+                   'returns')
         return {}
     sizes = [tuple(heard.said[name].tensors[0].shape[1:])
              for heard, name in zip(looked.heard, (ours, theirs))]
-    if sizes[0] != sizes[1] and not (looked.kind != LABEL and sizes[0][0] == sizes[1][0]):
+    place = -1 if len(sizes[0]) == 2 else 0  # of the classes: tokens, or maps
+    if sizes[0] != sizes[1] and not (looked.kind != LABEL and len(sizes[0]) == len(sizes[1])
+                                     and sizes[0][place] == sizes[1][place]):
         why.append(f'logits: none, {ours} gives {_times(sizes[0])} and {theirs} of the teacher '
                    f'{_times(sizes[1])}')
         return {}
-    why.append(f'logits: {ours} with {theirs} of the teacher, {sizes[0][0]} classes' +
+    why.append(f'logits: {ours} with {theirs} of the teacher, {sizes[0][place]} classes' +
                (f'; {token} predicts' if token else ''))
     found = dict(student_logits=ours, teacher_logits=theirs)
     return dict(found, scores=token) if token else found

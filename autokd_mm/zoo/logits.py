@@ -13,8 +13,9 @@ DISTILLED = 'head.layers.head_dist'
 
 
 def logits_of(heard: Heard) -> Optional[str]:
-    """The innermost module whose output is what the network returns; ``None`` where it returns no
-    single tensor of logits."""
+    """The innermost module whose output is what the network returns, or of maps the same as tokens
+    of shape N x (H x W) x classes; ``None`` where it returns no single tensor of logits, or no
+    module gives it."""
     result = heard.result
     if not isinstance(result, torch.Tensor) or result.dim() not in (2, 4):
         return None
@@ -22,6 +23,11 @@ def logits_of(heard: Heard) -> Optional[str]:
     names = [name for name, said in heard.said.items()
              if said.plain and said.calls == 1 and identity(said.tensors[0]) == identity(result)
              and not _sees_labels(modules.get(name))]
+    if not names and result.dim() == 4:  # Segmenter's head ends in no module
+        tokens = result.flatten(2).transpose(1, 2)
+        names = [name for name, said in heard.said.items()
+                 if said.plain and said.calls == 1 and said.tensors[0].shape == tokens.shape
+                 and torch.equal(said.tensors[0], tokens)]
     return max(names, key=lambda name: (name.count('.'), -heard.said[name].order), default=None)
 
 

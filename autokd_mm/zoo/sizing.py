@@ -6,12 +6,14 @@ import copy
 import io
 import os
 import re
+from functools import partial
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from mmengine.registry import DATASETS, DefaultScope
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
 from autokd_mm.datasets.digit_scenes import TRAIN
+from autokd_mm.datasets.wrappers import source
 from autokd_mm.proxy.settings import ProxySettings
 from autokd_mm.zoo.images import shorter_side, side_of, training_side
 
@@ -102,8 +104,10 @@ def count(config: Any) -> Tuple[Optional[int], str]:
     try:
         with DefaultScope.overwrite_default_scope(config.get('default_scope') or 'mmengine'), \
                 contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells how long it took
-            found = len(DATASETS.build(copy.deepcopy(config.train_dataloader.dataset)))
-        return found, f'{kind}, counted'
+            whole = DATASETS.build(copy.deepcopy(config.train_dataloader.dataset))
+        # Of one that repeats images each counts once, as in a search.
+        found = {(id(one), place) for one, place in map(partial(source, whole), range(len(whole)))}
+        return len(found), f'{kind}, counted'
     except Exception:  # not on this machine, or not whole
         if known:
             return known[1], kind

@@ -7,7 +7,7 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from autokd_mm.measure.dense_metrics import BoxMAP, MeanIoU, mean_iou
+from autokd_mm.measure.dense_metrics import BoxMAP, MeanIoU, in_windows, mean_iou
 
 
 def test_mean_iou_by_hand():
@@ -48,6 +48,27 @@ def test_what_the_loss_leaves_out_does_not_count(ignored, expected):
         for one in samples]
     predicted.add(student, {}, torch.zeros(1, 3, 2, 2), [whole])
     assert predicted.value() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize('corners', [False, True])
+def test_logits_are_enlarged_as_the_head_says(corners):
+    """Scores 0 and 1 of one class against 0.3 of the other, on four pixels: between corners they
+    are 0, 1/3, 2/3, 1, otherwise 0, 1/4, 3/4, 1."""
+    student = torch.nn.Module()
+    student.decode_head = torch.nn.Module()
+    student.decode_head.align_corners = corners
+    logits = torch.stack([torch.tensor([[0.3, 0.3]]), torch.tensor([[0.0, 1.0]])])[None]
+    sample = SimpleNamespace(gt_sem_seg=SimpleNamespace(data=torch.tensor([[[0, 1, 1, 1]]])))
+    metric = MeanIoU('scores')
+    metric.add(student, dict(scores=logits), torch.zeros(1, 3, 1, 4), [sample])
+    assert metric.value() == pytest.approx(1.0 if corners else (1 / 2 + 2 / 3) / 2)
+
+
+@pytest.mark.parametrize('test_cfg, slides', [
+    (None, False), (dict(mode='whole'), False), ({}, False),
+    (dict(mode='slide', crop_size=(64, 64), stride=(42, 42)), True)])
+def test_windows(test_cfg, slides):
+    assert in_windows(test_cfg) == slides
 
 
 @pytest.mark.parametrize('threshold, expected', [(None, (1 / 2 + 2 / 3) / 2), (0.3, 1)])

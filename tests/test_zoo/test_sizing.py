@@ -1,6 +1,7 @@
 """Sizes of images and of the proxy."""
 import pytest
 from mmengine.config import Config
+from mmengine.dataset import BaseDataset, RepeatDataset
 
 from autokd_mm.datasets.annotations import LABEL
 from autokd_mm.zoo import images, sizing
@@ -54,6 +55,19 @@ def test_a_small_one_under_usual_names_is_counted(tmp_path, monkeypatch):
     assert sizing.count(own) == (382, 'CocoDataset, counted')
     monkeypatch.setattr(sizing.DATASETS, 'build', lambda config: 1 / 0)  # not whole
     assert sizing.count(own) == (117266, 'CocoDataset')
+
+
+def test_an_image_that_is_repeated_counts_once(tmp_path, monkeypatch):
+    """As large-scale jitter's schedules have them, eight times; a search takes different images."""
+
+    class Few(BaseDataset):
+        def load_data_list(self):
+            return [dict(img_path=f'{n}.jpg') for n in range(16)]
+
+    eight = RepeatDataset(Few(), times=8)
+    assert len(eight) == 128
+    monkeypatch.setattr(sizing.DATASETS, 'build', lambda config: eight)
+    assert sizing.count(config(kind='CocoDataset', data_root=str(tmp_path)))[0] == 16
 
 
 def test_a_data_set_that_is_not_there():
