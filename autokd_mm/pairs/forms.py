@@ -29,6 +29,7 @@ def read_forms(config: Any, say: Any = None) -> None:
     """
     if use_new_names(config._cfg_dict if hasattr(config, '_cfg_dict') else config):
         _say('mmcls is read as mmpretrain, as the package is called now', say)
+    _loops_out_of_scope(config)
     if not isinstance(config.get('model'), dict):
         return
     config['model'] = expand(config['model'])
@@ -41,6 +42,15 @@ def read_forms(config: Any, say: Any = None) -> None:
     if is_search(config):
         as_frozen(config, say)
         refuse_untrained_student(config['model'])
+
+
+def _loops_out_of_scope(config: Any) -> None:
+    """Let a loop that names its package, of a base such as ``mmrazor::distill/...``, build datasets
+    where the config has its own: MMEngine marks all of a base with the scope it came from."""
+    for key in ('train_cfg', 'val_cfg', 'test_cfg'):
+        loop = config.get(key)
+        if isinstance(loop, dict) and '.' in str(loop.get('type')):
+            loop.pop('_scope_', None)
 
 
 def _keep_in_scope(model: Any) -> None:

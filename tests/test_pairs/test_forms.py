@@ -41,6 +41,19 @@ def test_what_a_search_cannot_do(argument):
         read_forms(config(**argument), [].append)
 
 
+def test_a_loop_of_a_base_in_mmrazors_scope_builds_the_configs_own_datasets():
+    """``_base_ = 'mmrazor::distill/...'`` marks the loops; a name without a package stays where it
+    was."""
+    found = config('mmrazor.SearchLoop')
+    found.merge_from_dict(dict(val_cfg=dict(type='mmrazor.SingleTeacherDistillValLoop'),
+                               test_cfg=dict(type='TestLoop')))
+    for key in ('train_cfg', 'val_cfg', 'test_cfg'):
+        found[key]['_scope_'] = 'mmrazor'
+    read_forms(found, [].append)
+    assert [found[key].get('_scope_') for key in ('train_cfg', 'val_cfg', 'test_cfg')] \
+        == [None, None, 'mmrazor']
+
+
 def test_a_classifier_in_mmrazors_scope_finds_its_preprocessor():
     network = dict(type='mmpretrain.ImageClassifier', backbone=dict(type='mmpretrain.ResNet'))
     found = config('x', _scope_='mmrazor', architecture=network,
