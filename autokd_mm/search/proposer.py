@@ -6,8 +6,9 @@ Gaussian process over whole paths does (see :mod:`~autokd_mm.search.gaussian_pro
 a hundred trials and costs much more than a draw, so it is asked for some trials only. It does not
 see that numbers are close to each other, and leaves spaces with ranges to the draw.
 """
+from bisect import insort
 from random import Random
-from typing import TYPE_CHECKING, Dict, List, Optional, Sequence, Tuple
+from typing import TYPE_CHECKING, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -26,6 +27,18 @@ _LONGEST = 128  # questions of a trial that it looks at
 _FENCE, _HIGH = 1.5, 10.0  # how many quartiles' distances a value may be off
 
 
+class Told(NamedTuple):
+    """A finished trial; the best come first."""
+    failed: bool
+    loss: float
+    number: int
+    path: Path
+
+    @property
+    def value(self) -> Optional[float]:
+        return None if self.failed else -self.loss
+
+
 class Proposer:
     """Remembers finished trials, and says which path to try.
 
@@ -35,7 +48,7 @@ class Proposer:
 
     def __init__(self, model: 'OptionModel') -> None:
         self._model = model
-        self._trials: List[Tuple[int, Path, Optional[float]]] = []
+        self._trials: List[Told] = []
         self._longest, self._numbers = 1, False
         self._known: Dict[Path, Optional[List[int]]] = {}  # what is offered after a path
 
@@ -47,7 +60,8 @@ class Proposer:
             value: higher is better; None: as poor as they come.
             number: of the trial.
         """
-        self._trials.append((len(self._trials) if number is None else number, path, value))
+        insort(self._trials, Told(value is None, -value if value is not None else 0.0,
+                                  len(self._trials) if number is None else number, path))
         self._longest = max(self._longest, len(path))
         self._numbers = self._numbers or any(map(self._model.is_part, path))
 
@@ -61,11 +75,11 @@ class Proposer:
     def propose(self, rng: Random) -> List[Path]:
         """The paths looked at, by how much they are expected to improve on the best."""
         trials, self._known = self._looked_at(), {}
-        questions = {question for _, path, _ in trials for question in self._questions(path)}
+        questions = {question for one in trials for question in self._questions(one.path)}
         columns = {question: place for place, question in enumerate(sorted(questions))}
-        process = GaussianProcess(self._answers([path for _, path, _ in trials], columns),
-                                  _standardised([value for _, _, value in trials]))
-        good = [path for _, path, value in self._best_first()[:_GOOD] if value is not None]
+        process = GaussianProcess(self._answers([one.path for one in trials], columns),
+                                  _standardised([one.value for one in trials]))
+        good = [one.path for one in self._trials[:_GOOD] if not one.failed]
         scores: Dict[Path, float] = {}
         paths = [self._path((0, ), rng) if number % 2 or not good else
                  self._like(good[int(rng.random() * len(good))], rng) for number in range(_PATHS)]
@@ -78,17 +92,13 @@ class Proposer:
             paths = [path for one in top for path in self._beside(one, rng)]
         return sorted(scores, key=lambda path: -scores[path])
 
-    def _best_first(self) -> List[Tuple[int, Path, Optional[float]]]:
-        return sorted(self._trials, key=lambda one: (one[2] is None, -(one[2] or 0.0), one[0]))
-
-    def _looked_at(self) -> List[Tuple[int, Path, Optional[float]]]:
+    def _looked_at(self) -> List[Told]:
         """All trials, or of very many the best ones and some of the others, by number."""
-        order = self._best_first()
-        best, others = order[:_MOST // 2], order[_MOST // 2:]
-        if len(order) > _MOST:
+        best, others = self._trials[:_MOST // 2], self._trials[_MOST // 2:]
+        if len(self._trials) > _MOST:
             left = _MOST - len(best)
             others = [others[place * len(others) // left] for place in range(left)]
-        return sorted(best + others, key=lambda one: one[0])
+        return sorted(best + others, key=lambda one: one.number)
 
     # ------------------------------------------------------------------ answers
     def _questions(self, path: Path) -> List[Tuple[str, int]]:

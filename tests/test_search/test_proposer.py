@@ -137,4 +137,4 @@ def test_accidents_say_nothing():
     tree = Tree(model=OptionModel(gp_share=1.0))
     tree.add(steps_of([0] * 8), None, complete=False, accident=True, number=0)
     tree.add(steps_of([1] * 8), 1.0, number=1)
-    assert [number for number, _, _ in tree._proposer._trials] == [1]
+    assert [one.number for one in tree._proposer._trials] == [1]
