@@ -24,7 +24,8 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
     own = config.model.get('data_preprocessor')  # of the algorithm, see autokd_mm.pairs
     differs = own and own != config.get('data_preprocessor')
     more = dict(images=repr(own.to_dict())) if differs else {}
-    if _is_measured_anew(config.model.architecture):
+    # Without logits it was right before.
+    if layer_names.get('student_logits') and _is_measured_anew(config.model.architecture):
         more['metric'] = 'mIoU as in a test'
     return dict(space={level: list(options) for level, options in space.levels()},
                 shapes=_plain(shapes) if isinstance(shapes, Shapes) else

@@ -20,14 +20,12 @@ def logits_of(heard: Heard) -> Optional[str]:
     if not isinstance(result, torch.Tensor) or result.dim() not in (2, 4):
         return None
     modules = dict(heard.network.named_modules())
-    names = [name for name, said in heard.said.items()
-             if said.plain and said.calls == 1 and identity(said.tensors[0]) == identity(result)
-             and not _sees_labels(modules.get(name))]
+    once = {name: said.tensors[0] for name, said in heard.said.items()
+            if said.plain and said.calls == 1 and not _sees_labels(modules.get(name))}
+    names = [name for name, tensor in once.items() if identity(tensor) == identity(result)]
     if not names and result.dim() == 4:  # Segmenter's head ends in no module
         tokens = result.flatten(2).transpose(1, 2)
-        names = [name for name, said in heard.said.items()
-                 if said.plain and said.calls == 1 and said.tensors[0].shape == tokens.shape
-                 and torch.equal(said.tensors[0], tokens)]
+        names = [name for name, tensor in once.items() if torch.equal(tensor, tokens)]
     return max(names, key=lambda name: (name.count('.'), -heard.said[name].order), default=None)
 
 
