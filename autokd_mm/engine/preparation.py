@@ -97,9 +97,7 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     model, work_dir = task.model, runner.work_dir
     start = time.perf_counter()
     curve = task.curve(settings.full_training)  # a schedule that cannot be built shows here
-    lessons = stretch(runner.cfg, settings.full_training, settings.teacher_epochs,
-                      'teacher_epochs')
-    teacher_ckpt = teachers.ensure_teacher(model, *lessons, work_dir, settings.train_teacher)
+    teacher_ckpt = prepare_teacher(runner, settings)
     refuse_not_loaded(model.teacher, task.layers.sources('teacher').values())
     made_from = teachers.made_from(model.teacher, runner.cfg)
     trained = time.perf_counter()
@@ -118,6 +116,22 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     _show_teacher(model, runner, study, ranks, progress)
     model.teacher.cpu()  # it has spoken
     return Prepared(trainer, study, teacher_ckpt)
+
+
+def prepare_teacher(runner: Any, settings: SearchSettings) -> teachers.Paths:
+    """Give the model of a runner its teacher's weights; a teacher that has to be trained learns as
+    long as ``settings.teacher_epochs`` says.
+
+    Returns:
+        The path of its checkpoint, of several teachers a list.
+
+    Raises:
+        ConfigError: of :func:`~autokd_mm.report.stretch.stretch` or
+            :func:`~autokd_mm.teacher.checkpoint.ensure_teacher`.
+    """
+    lessons = stretch(runner.cfg, settings.full_training, settings.teacher_epochs,
+                      'teacher_epochs')
+    return teachers.ensure_teacher(runner.model, *lessons, runner.work_dir, settings.train_teacher)
 
 
 def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, Any],

@@ -23,7 +23,7 @@ class Candidates:
         from mmengine.runner import Runner
 
         from autokd_mm.datasets.annotations import LABEL
-        from autokd_mm.engine.preparation import prepare_trainer
+        from autokd_mm.engine.preparation import prepare_teacher, prepare_trainer
         from autokd_mm.proxy.data import read_views
         from autokd_mm.teacher import checkpoint as teachers
         self.config = _cli.load(args)
@@ -35,8 +35,7 @@ class Candidates:
         loop.display.enabled = sys.stderr.isatty()
         self.task = task = loop.look()
         settings = loop.settings
-        teachers.ensure_teacher(self.runner.model, config, settings.full_training, work_dir,
-                                settings.train_teacher)
+        prepare_teacher(self.runner, settings)
         made_from = teachers.made_from(self.runner.model.teacher, config)
         self.trainer = prepare_trainer(task, work_dir, made_from,
                                        task.curve(settings.full_training),
