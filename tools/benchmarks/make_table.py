@@ -127,9 +127,9 @@ def work(args):
 
 
 def listed(args, bench):
-    from autokd_mm.space import DistillerSpec
     from autokd_mm.space.handcrafted import handcrafted
-    return [DistillerSpec.from_dict(json.loads(item)) if item.startswith('{')
+    from autokd_mm.space.layerwise_spec import spec_from_dict
+    return [spec_from_dict(json.loads(item)) if item.startswith('{')
             else handcrafted(item, bench.task.layers.same_shape) for item in args.only]
 
 
@@ -171,8 +171,10 @@ def about(args, bench, specs):
         command += ['--cfg-options'] + [f'{key}={hidden.get(key, value)}'
                                         for key, value in args.cfg_options.items()]
     listed = dict(distillers=[spec.to_dict() for spec in specs]) if args.only else {}
+    shapes = ({name: vars(one) for name, one in space.shapes.items()}
+              if isinstance(space.shapes, dict) else vars(space.shapes))
     return dict(space={level: list(options) for level, options in space.levels()}, **listed,
-                shapes=dict(vars(space.shapes)), command=shlex.join(command),
+                shapes=shapes, command=shlex.join(command),
                 factors=[pair.factor for pair in bench.trainer.layers.pairs],
                 proxy=bench.loop.settings.proxy.to_dict(), test_images=len(bench.test_labels),
                 versions=dict(autokd_mm=autokd_mm.__version__, torch=torch.__version__,
