@@ -46,8 +46,15 @@ def train(config, *hooks):
     from autokd_mm.optim import refusing, usable
     if is_main_process():
         remember_training(config)  # before MMEngine builds what it describes
-    optim_wrapper = usable(config.optim_wrapper, 'distiller' in config.model)
+    distills = 'distiller' in config.model
+    optim_wrapper = usable(config.optim_wrapper, distills)
+    if distills:
+        from autokd_mm.models.algorithms.mmrazor_teacher import (refuse_other_weights,
+                                                                 refuse_unreadable)
+        refuse_unreadable(config.model)  # MMRazor's algorithms would not say whose it is
     runner = Runner.from_cfg(config)
+    if distills:
+        refuse_other_weights(runner.model, config.model.get('teacher_ckpt'))
     for hook in (TrainingStartHook(), *hooks):
         runner.register_hook(hook)
     with refusing(config.optim_wrapper, 'this network'):

@@ -60,7 +60,6 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
     wanted = _wanted(names)
     scaled = any(getattr(view, 'scale', None) for _, view in each_teacher(model))
     heads = predictions.read_heads(names, student, model.teacher, scaled)
-    predictions.tell_of_sigmoids(wanted.get('student_logits', ()), student, say)
     found: Dict[str, List[Found]] = {}
     said: Dict[str, List[Found]] = {}
     for who, network in (('student', student), ('teacher', model.teacher)):
@@ -75,6 +74,7 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
     if dense and needs_strides(found):
         found.update(_with_strides(model, student, wanted, pixels, samples, found))
     matched(found, wanted, say, dense)
+    predictions.tell_of_reading(found.get('student_logits', ()), student, say)
     logits = _pairs('logits', found.get('student_logits', []), found.get('teacher_logits', []),
                     dense=dense)
     for pair in logits:

@@ -8,12 +8,14 @@ from torch import nn
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.heads import Head, read_head, tells_several_labels
 from autokd_mm.layers.tensors import Found
-from autokd_mm.models.distillers import LayerPair, Predictions
+from autokd_mm.models.distillers import LayerPair, Predictions, split_source
 from autokd_mm.models.distillers.predictions import named
 from autokd_mm.models.losses.levels import BOXES, CLASSES, QUALITY
 
 KEYS = ('student_predictions', 'teacher_predictions')
 _WHAT = (CLASSES, BOXES, QUALITY)
+# Of MMDetection's dense heads; some say by them alone that classes are sigmoids.
+_CLASS_LOSSES = ('loss_cls', 'loss_center_heatmap', 'loss_heatmap')
 
 
 def read_heads(names: Mapping[str, Any], student: nn.Module, teacher: nn.Module,
@@ -48,19 +50,41 @@ def read_heads(names: Mapping[str, Any], student: nn.Module, teacher: nn.Module,
     return heads
 
 
-def tell_of_sigmoids(logits: Sequence[str], student: nn.Module,
-                     say: Callable[[str], None]) -> None:
-    """Logits of a dense head with sigmoids can be compared, as one distribution over all classes
-    of all anchors that they are not."""
-    for name in logits:
+def tell_of_reading(logits: Sequence[Found], student: nn.Module,
+                    say: Callable[[str], None]) -> None:
+    """Logits of a dense head can be compared, as one distribution over all classes of all anchors,
+    which sigmoids are not, and softmaxes of several anchors neither.
+
+    Args:
+        logits: what the student's layers gave.
+    """
+    for name, channels in {split_source(one.source)[0]: one.shape[0] for one in logits}.items():
         head = name.split('.')[0]
-        module = getattr(student, head, None)
-        if getattr(module, 'use_sigmoid_cls', False):
-            say(f'layers.student_logits: the classes of {name!r} are sigmoids, and are read as one '
-                f'softmax; layers.{KEYS[0]}={head!r} and layers.{KEYS[1]} compare them as they are')
-        elif tells_several_labels(module):
-            say(f'layers.student_logits: the classes of {name!r} are sigmoids, and are read as one '
-                'softmax; leave the logits out to compare features alone')
+        found = _misread(getattr(student, head, None), channels)
+        if found:
+            say(f'layers.student_logits: the classes of {name!r} are {found}, and are read as one '
+                f'softmax; {_instead(student, head)}')
+
+
+def _misread(head: Optional[nn.Module], channels: int) -> Optional[str]:
+    """What logits are that are no softmax over all their channels."""
+    losses = [getattr(head, name, None) for name in _CLASS_LOSSES]
+    if getattr(head, 'use_sigmoid_cls', False) or tells_several_labels(head) or any(
+            getattr(loss, 'use_sigmoid', False) or type(loss).__name__ == 'GaussianFocalLoss'
+            for loss in losses):
+        return 'sigmoids'
+    classes = getattr(head, 'cls_out_channels', None)
+    if isinstance(classes, int) and channels > classes and channels % classes == 0:
+        return f'those of {channels // classes} anchors'
+    return None
+
+
+def _instead(student: nn.Module, head: str) -> str:
+    try:
+        read_head(student, head, f'layers.{KEYS[0]}')
+    except ConfigError:
+        return 'leave the logits out to compare features alone'
+    return f'layers.{KEYS[0]}={head!r} and layers.{KEYS[1]} compare them as they are'
 
 
 def modules_of(head: Head, who: str) -> Dict[str, List[str]]:

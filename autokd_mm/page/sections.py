@@ -66,15 +66,14 @@ def _reached(facts: Facts, entrant: Optional[Entrant], own: Optional[Outcome]
     """Metric of the student alone and with the winner, by length of the training."""
     found = []
     if own and facts.baseline and facts.top and facts.top.state == TrialState.COMPLETE:
-        found.append((_length(facts, 1), facts.baseline.metric, own.metric))
+        found.append((_length(facts, 'trial', 1), facts.baseline.metric, own.metric))
     if entrant and facts.undistilled:
-        found.append((_length(facts, entrant.length), facts.undistilled.metric,
+        found.append((_length(facts, 'final round', entrant.length), facts.undistilled.metric,
                       entrant.measured.metric))
     return found
 
 
-def _length(facts: Facts, times: int) -> str:
-    what = 'trial' if times == 1 else 'final round'
+def _length(facts: Facts, what: str, times: int) -> str:
     if not facts.epochs:
         return f'{what}, {times} x the proxy' if times > 1 else what
     return f'{what}, {times * facts.epochs} epochs'

@@ -33,7 +33,7 @@ class Candidate(nn.Module):
         self.distiller = distiller
         self.schedules = dict(schedules or {})
         self.inherited, self.start_lr = tuple(inherited), start_lr
-        self.guard = RecordGuard(distiller.student_recorders).watch(student)
+        self.guard = RecordGuard(distiller.student_recorders, 'student').watch(student)
 
     @property
     def student(self) -> nn.Module:

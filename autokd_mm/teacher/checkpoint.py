@@ -16,6 +16,7 @@ from torch import nn
 
 from autokd_mm.bank.identity import weights_digest
 from autokd_mm.errors import ConfigError
+from autokd_mm.measure.losses import first_words
 from autokd_mm.models.algorithms import Teachers, load_teacher, predicts_as
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
 from autokd_mm.models.algorithms.teacher import AVERAGED, LAST_STEP
@@ -160,7 +161,13 @@ def _evaluate(model: Any, teacher: Any, view: Any, val_loop: Any) -> Dict[str, f
         for data in loader:
             ready = model.data_preprocessor(data, False)
             inputs = ready['inputs'] if view is None else view(ready['inputs'])
-            found = teacher(inputs, ready['data_samples'], mode='predict')
+            try:
+                found = teacher(inputs, ready['data_samples'], mode='predict')
+            except (AssertionError, AttributeError, KeyError, TypeError) as error:
+                raise ConfigError(
+                    f'model.teacher: {type(teacher).__name__} cannot predict the images of '
+                    f'val_dataloader ({type(error).__name__}: {first_words(error)}); what it asks '
+                    'of them is in meta_keys of the last step of its own test pipeline') from error
             evaluator.process(data_samples=found, data_batch=data)
     try:
         return evaluator.evaluate(len(loader.dataset))

@@ -137,8 +137,10 @@ class DenseTeacher:
         return F.pad(inputs, (0, wanted[1] - width, 0, wanted[0] - height), value=self._pad_value)
 
     def _samples(self, pixels: np.ndarray) -> List[Any]:
-        """A data sample where the teacher makes boxes, which it clips to the image."""
-        if not self._counts:
+        """A data sample for a detector, which may ask how large the image is: to clip boxes to it,
+        or to tell a transformer where the padding begins."""
+        if not any(base.__name__ == 'BaseDetector' for network, _ in each_teacher(self._model)
+                   for base in type(network).__mro__):
             return []
         from mmdet.structures import DetDataSample
         return [DetDataSample(metainfo=dict(img_shape=pixels.shape[1:]))]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.conv_connector import resize
-from autokd_mm.models.distillers import clear_records, recording, show_sizes
+from autokd_mm.models.distillers import calls_of, recording, show_sizes
 
 
 class ComparedMaps(NamedTuple):
@@ -39,7 +39,8 @@ def compare(model: Any, data: Dict[str, Any]) -> List[ComparedMaps]:
         as the logits of a classifier, is a map of one row with a column for each class.
 
     Raises:
-        ConfigError: the distiller has no losses, or compares tensors that do not fit.
+        ConfigError: the distiller has no losses, or compares tensors that do not fit, or that are
+            overwritten in place.
     """
     distiller = model.distiller
     if not distiller.loss_forward_mappings:
@@ -55,13 +56,14 @@ def compare(model: Any, data: Dict[str, Any]) -> List[ComparedMaps]:
             model.run_teacher(inputs, samples, labels=False)  # it sees what it sees in training
             with recording(distiller, 'student'):
                 model.architecture(inputs, samples, mode='predict')
+            model.check_records()
             show_sizes(distiller, samples, inputs)
             model.unscale_teacher(inputs)
             share = height / inputs.shape[-2], width / inputs.shape[-1]
             return [_compared(distiller, name, mapping, share)
                     for name, mapping in distiller.loss_forward_mappings.items()]
     finally:
-        clear_records(distiller)
+        model.forget_records()
 
 
 def _compared(distiller: Any, loss: str, mapping: Dict[str, Dict[str, Any]],
@@ -95,7 +97,7 @@ def _recorded(distiller: Any, item: Dict[str, Any], loss: str) -> Any:
     if isinstance(recorder, ParameterRecorder):
         raise ConfigError(f'model.distiller.loss_forward_mappings.{loss}: {recorder.source} is a '
                           'parameter, only maps and logits can be drawn')
-    if len(recorder.data_buffer) <= item.get('record_idx', 0):
+    if len(recorder.data_buffer) < calls_of(item.get('record_idx', 0)):
         raise ConfigError(f'model.distiller.loss_forward_mappings.{loss}: {recorder.source!r} is '
                           'called in training alone, so nothing of it can be drawn')
     return distiller.get_record(**item)
@@ -123,6 +125,6 @@ def _layer(distiller: Any, item: Dict[str, Any]) -> str:
     manager = distiller.student_recorders if item['from_student'] else distiller.teacher_recorders
     name = manager.recorders[item['recorder']].source
     for key in ('record_idx', 'data_idx'):
-        if item.get(key) is not None and (key == 'data_idx' or item[key] > 0):
+        if item.get(key) is not None and (key == 'data_idx' or item[key]):
             name += f'[{item[key]}]'
     return name

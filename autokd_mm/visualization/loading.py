@@ -12,6 +12,7 @@ from mmengine.registry import TRANSFORMS, init_default_scope
 
 from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.errors import CheckpointError, ConfigError, DataError
+from autokd_mm.models.algorithms import FrozenTeacherDistill
 from autokd_mm.models.algorithms.colours import channels_of
 from autokd_mm.models.algorithms.renormalise import flips_channels
 from autokd_mm.models.algorithms.teacher import load_network, read_checkpoint
@@ -30,19 +31,23 @@ def load_model(config: Any, checkpoint: str) -> Tuple[Any, str]:
         that are not in the checkpoint, else ''.
 
     Raises:
-        ConfigError: the config is no distillation or has no teacher.
+        ConfigError: the config is no distillation, or of another algorithm, or has no teacher.
         CheckpointError: the checkpoint is of something else.
     """
     if 'architecture' not in config.model or 'distiller' not in config.model:
         raise ConfigError('CONFIG: it trains one network alone; name a config of configs/distill '
                           'or the best_distiller.py of a search')
-    if not config.model.get('teacher_ckpt'):
-        raise ConfigError('teacher_ckpt is not set: name the checkpoint of the trained teacher '
-                          '(--cfg-options teacher_ckpt=FILE)')
     init_default_scope(config.get('default_scope', 'mmengine'))
     config = copy.deepcopy(config)
     read_forms(config)
     as_frozen(config)
+    kind = MODELS.get(str(config.model.type))
+    if isinstance(kind, type) and not issubclass(kind, FrozenTeacherDistill):
+        raise ConfigError(f'model.type: what a {kind.__name__} compares cannot be drawn; it must '
+                          'be a mmrazor.FrozenTeacherDistill, or one of MMRazor that is read as it')
+    if not config.model.get('teacher_ckpt'):
+        raise ConfigError('teacher_ckpt is not set: name the checkpoint of the trained teacher '
+                          '(--cfg-options teacher_ckpt=FILE)')
     config.model.pop('bank', None)  # the picture may be of any image
     model = MODELS.build(config.model)
     model.init_weights()

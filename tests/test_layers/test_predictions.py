@@ -5,7 +5,8 @@ from torch import nn
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.heads import Head
-from autokd_mm.layers.predictions import modules_of, predictions_of, read_heads
+from autokd_mm.layers.predictions import (modules_of, predictions_of, read_heads,
+                                          tell_of_reading)
 from autokd_mm.layers.tensors import Found
 from autokd_mm.models.losses.box_coding import BoxCoding
 from autokd_mm.registry import MODELS
@@ -121,3 +122,47 @@ def test_a_teacher_at_another_scale():
     with pytest.raises(ConfigError, match='model.teacher_input.scale'):
         read_heads(names, Stub(), Stub(), True)
     assert read_heads({}, Stub(), Stub(), True) is None
+
+
+class Named(nn.Module):
+    """A head that is not understood."""
+
+    def __init__(self, **values):
+        super().__init__()
+        for name, value in values.items():
+            setattr(self, name, value)
+
+
+class GaussianFocalLoss(nn.Module):
+    """Known by its name, as MMDetection's."""
+
+
+def loss(**values):
+    return Named(use_sigmoid=False, **values)
+
+
+@pytest.mark.parametrize('head, channels, words', [
+    (Named(use_sigmoid_cls=True, cls_out_channels=3), 3, 'are sigmoids'),
+    (Named(loss_cls=Named(use_sigmoid=True), cls_out_channels=3), 3, 'are sigmoids'),  # DINO
+    (Named(loss_center_heatmap=GaussianFocalLoss()), 3, 'are sigmoids'),  # CenterNet
+    (Named(use_sigmoid_cls=False, loss_cls=loss(), cls_out_channels=4), 36,
+     'are those of 9 anchors'),
+    (Named(use_sigmoid_cls=False, loss_cls=loss(), cls_out_channels=4), 4, None),
+    (Named(loss_cls=loss(), cls_out_channels=4), 4, None)])
+def test_logits_that_are_no_softmax_are_told_of(head, channels, words):
+    network, said = Named(bbox_head=head), []
+    tell_of_reading([Found(f'bbox_head.cls[{level}]', (channels, *side), False)
+                     for level, side in enumerate(SIDES)], network, said.append)
+    assert said == ([] if words is None else [
+        f"layers.student_logits: the classes of 'bbox_head.cls' {words}, and are read as one "
+        'softmax; leave the logits out to compare features alone'])
+
+
+def test_a_head_that_is_understood_names_the_other_way(monkeypatch):
+    from autokd_mm.layers import predictions
+    monkeypatch.setattr(predictions, 'read_head', lambda *args: RETINA)
+    said = []
+    tell_of_reading([Found('bbox_head.retina_cls', (27, 4, 3), True)],
+                    Named(bbox_head=Named(use_sigmoid_cls=True)), said.append)
+    assert said[0].endswith("layers.student_predictions='bbox_head' and "
+                            'layers.teacher_predictions compare them as they are')

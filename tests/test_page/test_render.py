@@ -4,6 +4,7 @@ import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import pytest
@@ -14,6 +15,7 @@ from autokd_mm.engine.final_settings import FinalSettings
 from autokd_mm.errors import ConfigError
 from autokd_mm.page import facts, facts_of, meaning, page, write_page
 from autokd_mm.page.render import duration, number, percent, signed
+from autokd_mm.page.sections import _length
 from autokd_mm.search import MCTSSampler
 from autokd_mm.search.extrapolation import Expected
 from autokd_mm.search.prior import Belief, Prior
@@ -88,6 +90,15 @@ def test_a_finished_search(tmp_path):
     assert 'All 40 trials' in text and 'rejected' in text and text.count('<svg viewBox') == 2
     assert 'not over' not in text and '16 × 2 × 2' in text
     assert re.search(r'<td>teacher&#39;s training</td>.*20 s</td>', text)
+
+
+def test_a_final_round_as_long_as_a_trial_is_called_by_its_name():
+    facts = SimpleNamespace(epochs=8)
+    assert [_length(facts, what, times) for what, times in (
+        ('trial', 1), ('final round', 1), ('final round', 4))] == [
+            'trial, 8 epochs', 'final round, 8 epochs', 'final round, 32 epochs']
+    facts.epochs = None
+    assert _length(facts, 'final round', 4) == 'final round, 4 x the proxy'
 
 
 def test_what_stands_out_and_what_the_winner_has(tmp_path):

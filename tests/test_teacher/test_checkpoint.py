@@ -121,6 +121,22 @@ def test_evaluate(parts):
     assert teachers.evaluate(parts.model, loop) == {} and metric.results == []
 
 
+def test_a_teacher_that_asks_more_of_images_than_they_have(parts, monkeypatch):
+    from types import SimpleNamespace
+
+    from mmengine.evaluator import Evaluator
+    loop = SimpleNamespace(dataloader=Runner.build_dataloader(parts.config.val_dataloader),
+                           evaluator=Evaluator(parts.config.val_evaluator))
+
+    def predict(*args, **kwargs):
+        raise KeyError('border')
+
+    monkeypatch.setattr(parts.teacher, 'forward', predict)
+    with pytest.raises(ConfigError, match="^model.teacher: .* cannot predict the images of "
+                                          "val_dataloader .KeyError: 'border'.; .*meta_keys"):
+        teachers.evaluate(parts.model, loop)
+
+
 @pytest.fixture
 def pair(setting):
     """The setting with two teachers, a wider one and the student's twin."""

@@ -77,6 +77,24 @@ def test_maps_are_cut_to_the_image(size):
         assert np.array_equal(values, sums[:, :values.shape[1], :values.shape[2]])
 
 
+class BaseDetector(Teacher):
+    """Known by its name, as MMDetection's; one like DETR asks how large the batch is."""
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        assert data_samples is not None
+        sample, = data_samples
+        self.seen = sample.img_shape, sample.batch_input_shape
+        return super().forward(inputs)
+
+
+def test_a_detector_is_told_how_large_its_image_is():
+    model = Model(divisor=16)
+    model.teacher = BaseDetector(model.teacher.data_preprocessor)
+    teacher = DenseTeacher(model, layers('neck[0]'), image(9, 9))
+    assert teacher(image(17, 30))['feature_0'].shape == (3, 5, 8)
+    assert model.teacher.seen == ((17, 30), (32, 32))
+
+
 def test_teacher_that_says_nothing_of_images_is_padded_as_the_student():
     teacher = DenseTeacher(Model(divisor=16, own=False), layers('neck[1]'), image(9, 9))
     values = teacher(image(9, 30))['feature_0']

@@ -123,3 +123,26 @@ def test_one_accuracy(tool, form, tiny_teacher, networks, of_the_teacher, tmp_pa
     for found in re.findall(r'teacher\.accuracy/top1: ([\d.]+)', said):
         assert float(found) == pytest.approx(of_the_teacher['alone'], abs=1e-3)
     assert ('teacher.accuracy' in said) == ('ValLoop' in FORMS[form])
+
+
+def test_mmrazors_own_algorithm_with_a_checkpoint_of_something_else(tool, tiny_teacher, networks,
+                                                                    tmp_path):
+    """MMRazor would say in the log that nothing fits, and distil from random weights."""
+    import torch
+    config = write('of_mmrazor', tiny_teacher, networks, tmp_path)
+    weights = torch.load(str(tiny_teacher), weights_only=True)['state_dict']
+    torch.save(dict(state_dict={f'architecture.{name}': value for name, value in weights.items()}),
+               str(tmp_path / 'student.pth'))
+    with pytest.raises(tool.Ended) as ended:
+        tool('train', config, '--work-dir', tmp_path / 'work', '--cfg-options',
+             f'teacher_ckpt={tmp_path / "student.pth"}')
+    assert len(ended.value.lines) == 1 and 'model.teacher_ckpt: ' in ended.value.line
+    assert '0% of the parameters of ImageClassifier' in ended.value.line
+    with pytest.raises(tool.Ended) as ended:
+        tool('train', config, '--work-dir', tmp_path / 'work', '--cfg-options',
+             'teacher_ckpt=nofile.pth')
+    assert 'model.teacher_ckpt: there is no file nofile.pth' in ended.value.line
+    torch.save(dict(state_dict={f'module.{name}': value for name, value in weights.items()}),
+               str(tmp_path / 'parallel.pth'))  # MMEngine's loader takes the prefix away
+    tool('train', config, '--work-dir', tmp_path / 'work', '--cfg-options',
+         'train_cfg.max_epochs=1', f'teacher_ckpt={tmp_path / "parallel.pth"}')

@@ -105,7 +105,13 @@ def test_mistakes_are_one_line(tool, dense_config, tmp_path):
     own = load_config(str(config))
     own.model.distiller = dict(type='mmrazor.ConfigurableDistiller')
     own.dump(str(empty))
+    other = tmp_path / 'other.py'
+    own = load_config(str(config))
+    own.model.type = 'mmrazor.SelfDistill'
+    own.model.pop('teacher_ckpt')
+    own.dump(str(other))
     for arguments, words in (
+            ((other, checkpoint, image), 'model.type: what a SelfDistill compares cannot be drawn'),
             ((config, checkpoint, tmp_path / 'nowhere.png'), 'IMAGE: there is no file'),
             ((config, checkpoint, tmp_path / 'text.png'), 'cannot be read as an image'),
             ((config, tmp_path / 'nowhere.pth', image), 'CHECKPOINT: there is no file'),

@@ -128,8 +128,9 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         self._start = None if start is None else StartFromTeacher(
             start, self.architecture, self.teacher)
         self.to_teacher = self._way_to_teacher(speaks_of_images(teacher), teacher_input)
-        self._guards = [RecordGuard(self.distiller.student_recorders).watch(self.student)]
-        self._guards.append(RecordGuard(self.distiller.teacher_recorders).watch(self.teacher))
+        self._guards = [
+            RecordGuard(self.distiller.student_recorders, 'student').watch(self.student),
+            RecordGuard(self.distiller.teacher_recorders, 'teacher').watch(self.teacher)]
         self._listening = True
         self._modes: Modes = ()  # in which the teacher runs, once it is known
         self._refuse_other_sizes(shared_boxes, bank)
@@ -200,7 +201,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
             data_samples: N samples with the labels.
 
         Raises:
-            RuntimeError: a record was overwritten in place; names the layer.
+            ConfigError: a record was overwritten in place; names the layer.
         """
         if not self.distiller.loss_forward_mappings:
             return self._student_losses(batch_inputs, data_samples)
@@ -216,16 +217,26 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
             self.distiller.set_deliveries_override(True)
             with recording(self.distiller, 'student'):
                 losses = self._student_losses(batch_inputs, data_samples)
-            for guard in self._guards:
-                guard.check()
+            self.check_records()
             self.unscale_teacher(batch_inputs)
             show_samples(self.distiller, data_samples, batch_inputs)
             losses.update(self._distill_losses(batch_inputs))
         finally:
-            for guard in self._guards:
-                guard.forget()
-            clear_records(self.distiller)
+            self.forget_records()
         return losses
+
+    def check_records(self) -> None:
+        """Raises:
+            ConfigError: a record was overwritten in place; names the layer.
+        """
+        for guard in self._guards:
+            guard.check()
+
+    def forget_records(self) -> None:
+        """Let go of what the recorders hold."""
+        for guard in self._guards:
+            guard.forget()
+        clear_records(self.distiller)
 
     def _student_losses(self, batch_inputs: torch.Tensor,
                         data_samples: Optional[List[Any]]) -> Dict[str, torch.Tensor]:

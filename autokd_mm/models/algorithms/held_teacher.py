@@ -4,6 +4,7 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List, Mapping, Sequence, Union
 
+import torch
 from mmengine.model import BaseModel
 from torch import nn
 
@@ -76,7 +77,8 @@ def _names_weights(config: Any) -> bool:
     """Whether something in the config of a network may read weights: an ``init_cfg`` of a file, or
     an argument of timm's and others' wrappers. A network that is built already is as it is."""
     if isinstance(config, Mapping):
-        return any(_names_weights(value) or bool(value and _WEIGHTS.search(str(key)))
+        return any(_names_weights(value) or bool(
+        _WEIGHTS.search(str(key)) and not isinstance(value, torch.Tensor) and value)
                    for key, value in config.items())
     if isinstance(config, (list, tuple)):
         return any(map(_names_weights, config))

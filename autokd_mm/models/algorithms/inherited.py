@@ -69,8 +69,10 @@ def parts_of(student: nn.Module, teacher: nn.Module, starts: Sequence[str]) -> P
     for start in starts:
         modules, fault = _fits(student, first_of(teacher), start)
         if modules:
-            fitting[start] = Part(modules, sum(
-                len(student.get_submodule(name).state_dict()) for name in modules), fault)
+            # A head may have one module in several places.
+            tensors = {id(tensor) for name in modules for tensor in
+                       student.get_submodule(name).state_dict(keep_vars=True).values()}
+            fitting[start] = Part(modules, len(tensors), fault)
         else:
             faults[start] = str(fault)
     return Parts(student, fitting, faults)

@@ -19,7 +19,7 @@ from autokd_mm.models.backbones.convert import to_classifier_state_dict
 from autokd_mm.safe_load import load_url, load_weights, why
 
 # Under this share of matching parameters the checkpoint is of another network.
-_MATCH = 0.95
+MATCH = 0.95
 # Which weights of a training with EMAHook are taken.
 AVERAGED = 'the averaged weights (EMAHook), which were validated'
 LAST_STEP = 'the weights of the last step, which were validated (evaluate_on_ema=False)'
@@ -75,7 +75,7 @@ def load_network(model: BaseModel, path: str, key: str) -> None:
     total = sum(value.numel() for value in wanted.values())
     share = sum(own[name].numel() for name in fits if name in wanted) / max(total, 1)
     missing = [name for name in wanted if name not in fits]
-    if share < _MATCH:
+    if share < MATCH:
         first = missing[0]
         differs = (f'first that differs: {first} has shape {tuple(weights[first].shape)} there and '
                    f'{tuple(own[first].shape)} here' if first in weights else
@@ -83,7 +83,7 @@ def load_network(model: BaseModel, path: str, key: str) -> None:
                    f'{next(iter(weights), "nothing")}')
         raise CheckpointError(
             f'{key}: {path} is of another network: {share:.0%} of the parameters of '
-            f'{type(model).__name__} are in it, {_MATCH:.0%} are needed ({differs})')
+            f'{type(model).__name__} are in it, {MATCH:.0%} are needed ({differs})')
     for name in missing:
         if name in weights:
             raise CheckpointError(

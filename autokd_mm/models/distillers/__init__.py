@@ -1,5 +1,5 @@
 from autokd_mm.models.distillers.cross_heads import lend_teacher
-from autokd_mm.models.distillers.early_stop import as_far_as_recorded, stop_when
+from autokd_mm.models.distillers.early_stop import as_far_as_recorded, calls_of, stop_when
 from autokd_mm.models.distillers.fading import all_off, distill_losses, fade, no_losses
 from autokd_mm.models.distillers.from_spec import (distiller_config, for_bank, loss_schedules,
                                                    spec_from_config)
@@ -14,7 +14,7 @@ from autokd_mm.models.distillers.sources import refuse_unknown_sources, unknown_
 
 __all__ = [
     'CrossHead', 'LayerPair', 'Layers', 'Predictions', 'RecordGuard', 'all_off',
-    'as_far_as_recorded', 'bring_to_one_grid', 'checked_factors', 'clear_records',
+    'as_far_as_recorded', 'bring_to_one_grid', 'calls_of', 'checked_factors', 'clear_records',
     'disable_inplace', 'distill_losses', 'distiller_config', 'fade', 'feed_teacher', 'for_bank',
     'hear_teacher', 'hook_to_teacher', 'lend_teacher', 'loss_schedules', 'no_losses',
     'pair_names', 'recording', 'refuse_unknown_sources', 'runs_teacher', 'show_samples',

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager, nullcontext
-from typing import Any, Callable, ContextManager, Dict, Iterator, Sequence
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Sequence, Tuple
 
 from mmrazor.models.task_modules import ModuleOutputsRecorder, ParameterRecorder
 from torch import nn
@@ -54,6 +54,8 @@ def as_far_as_recorded(teacher: nn.Module, distiller: Any) -> ContextManager[Non
     if distiller.deliveries.deliveries or not recorders or not all(
             isinstance(recorder, ModuleOutputsRecorder) for recorder in recorders.values()):
         return nullcontext()
+    if any(index < 0 for _, index in read_of(distiller)):
+        return nullcontext()  # who counts from behind waits for the end
     needed = dict(dict.fromkeys(recorders, 1), **calls_read(distiller))
     return stop_when([teacher.get_submodule(recorder.source) for recorder in recorders.values()],
                      lambda: all(len(recorder.data_buffer) >= needed[name]
@@ -63,9 +65,18 @@ def as_far_as_recorded(teacher: nn.Module, distiller: Any) -> ContextManager[Non
 def calls_read(distiller: Any) -> Dict[str, int]:
     """How many records the losses read of each of the teacher's recorders that they read."""
     needed: Dict[str, int] = {}
-    for mapping in distiller.loss_forward_mappings.values():
-        for record in mapping.values():
-            if not record['from_student']:
-                calls = record.get('record_idx', 0) + 1
-                needed[record['recorder']] = max(needed.get(record['recorder'], 1), calls)
+    for name, index in read_of(distiller):
+        needed[name] = max(needed.get(name, 1), calls_of(index))
     return needed
+
+
+def calls_of(index: int) -> int:
+    """How many records there must be for one to have this ``record_idx``."""
+    return index + 1 if index >= 0 else -index
+
+
+def read_of(distiller: Any) -> List[Tuple[str, int]]:
+    """Recorder and ``record_idx`` of what the losses read of the teacher."""
+    return [(record['recorder'], record.get('record_idx', 0))
+            for mapping in distiller.loss_forward_mappings.values()
+            for record in mapping.values() if not record['from_student']]

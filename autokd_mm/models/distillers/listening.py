@@ -9,7 +9,8 @@ from mmrazor.models.task_modules import ParameterRecorder
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.models.distillers.early_stop import as_far_as_recorded, calls_read
+from autokd_mm.models.distillers.early_stop import (as_far_as_recorded, calls_of, calls_read,
+                                                     read_of)
 
 Modes = Tuple[str, ...]
 
@@ -81,8 +82,10 @@ def _unheard(distiller: Any) -> str:
         count = len(recorder.data_buffer)
         if count < calls:
             found = f'called {count} time{"s" * (count > 1)}' if count else 'not called'
+            index = next(index for read, index in read_of(distiller)
+                         if read == name and calls_of(index) == calls)
             return (f'teacher_recorders.{name}: {recorder.source!r} is {found} while the teacher '
-                    f'runs, and a loss reads record_idx={calls - 1} of it')
+                    f'runs, and a loss reads record_idx={index} of it')
     return ''
 
 

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 import torch
 from mmrazor.models.task_modules import RecorderManager
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.connectors.layout import Layout
 from autokd_mm.models.distillers.regions import forget_samples
 
@@ -63,8 +64,7 @@ def bring_to_one_grid(distiller: Any,
         size = _cells(distiller, records, layouts, batch)
         if size is not None:
             place = _place(records[False])
-            key = (place['recorder'], place.get('record_idx', 0), place.get('data_idx'))
-            found[key] = layouts[False], size
+            found[_counted(distiller, place)] = layouts[False], size
     for (name, call, index), (layout, size) in found.items():
         buffer = distiller.teacher_recorders.recorders[name].data_buffer
         record = buffer[call] if index is None else buffer[call][index]
@@ -72,6 +72,13 @@ def bring_to_one_grid(distiller: Any,
         made = made.permute(0, 2, 3, 1) if layout.channels_last else made
         buffer[call] = made if index is None else [
             made if at == index else tensor for at, tensor in enumerate(buffer[call])]
+
+
+def _counted(distiller: Any, place: Mapping[str, Any]) -> Tuple[str, int, Any]:
+    """Recorder, record and entry of what a loss reads of the teacher, counted from the first."""
+    buffer = distiller.teacher_recorders.recorders[place['recorder']].data_buffer
+    call, index = place.get('record_idx', 0) % len(buffer), place.get('data_idx')
+    return place['recorder'], call, index if index is None else index % len(buffer[call])
 
 
 def _cells(distiller: Any, records: Mapping[bool, Mapping[str, Any]],
@@ -118,10 +125,14 @@ class RecordGuard:
     BatchNorm still overwrite the record, and the distiller then compares something else than its
     config says. Hooks on the recorded modules, behind the recorders' own, note each recorded
     tensor's version counter.
+
+    Args:
+        manager: of the recorders.
+        who: ``'student'`` or ``'teacher'``, for the message.
     """
 
-    def __init__(self, manager: RecorderManager) -> None:
-        self._manager = manager
+    def __init__(self, manager: RecorderManager, who: str) -> None:
+        self._manager, self._who = manager, who
         self._versions: Dict[str, List[Tuple[torch.Tensor, int]]] = {}
 
     def watch(self, model: torch.nn.Module) -> 'RecordGuard':
@@ -144,14 +155,19 @@ class RecordGuard:
         self._versions = {}
 
     def check(self) -> None:
-        """Raise ``RuntimeError`` if a record was overwritten; forget what was noted."""
+        """Forget what was noted.
+
+        Raises:
+            ConfigError: a record was overwritten.
+        """
         noted, self._versions = self._versions, {}
         for name, tensors in noted.items():
             if any(tensor._version != version for tensor, version in tensors):
                 source = self._manager.recorders[name].source
-                raise RuntimeError(
-                    f'the output of {source!r} (recorder {name!r}) is overwritten in place by '
-                    'what follows it; record the block around it instead')
+                raise ConfigError(
+                    f'model.distiller.{self._who}_recorders.{name}.source: the output of '
+                    f'{source!r} is overwritten in place by what follows it; record the block '
+                    'around it instead')
 
 
 class _Note:

@@ -12,6 +12,8 @@ from autokd_mm.registry import TASK_UTILS
 
 _RECORDERS = ('ModuleOutputs', 'ModuleInputs', 'MethodOutputs', 'MethodInputs', 'FunctionOutputs',
               'FunctionInputs', 'Parameter')
+_PLACES = ('student_recorders', 'teacher_recorders', 'distill_deliveries', 'connectors',
+           'distill_losses', 'loss_forward_mappings')
 _DELIVERIES = ('MethodOutputs', 'FunctionOutputs')
 
 
@@ -19,8 +21,16 @@ def refuse_unknown_sources(distiller: Mapping[str, Any]) -> None:
     """Look at the config of a distiller before it is built.
 
     Raises:
-        ConfigError: there is no such kind of recorder or delivery, or no such function or method.
+        ConfigError: something is no dict; or there is no such kind of recorder or delivery, or no
+            such function or method; or a loss counts records by what is no number.
     """
+    for place in _PLACES:
+        for name, item in _dict(distiller.get(place) or {}, f'model.distiller.{place}').items():
+            _dict(item, f'model.distiller.{place}.{name}')
+    for loss, mapping in (distiller.get('loss_forward_mappings') or {}).items():
+        for argument, record in mapping.items():
+            key = f'model.distiller.loss_forward_mappings.{loss}.{argument}'
+            _refuse_no_number(_dict(record, key), key)
     for place, kinds, suffix, word in (
             ('student_recorders', _RECORDERS, 'Recorder', 'source'),
             ('teacher_recorders', _RECORDERS, 'Recorder', 'source'),
@@ -32,10 +42,25 @@ def refuse_unknown_sources(distiller: Mapping[str, Any]) -> None:
                 if suffix == 'Recorder' and TASK_UTILS.get(f'{item.get("type")}Recorder'):
                     continue  # one of the user's own
                 raise ConfigError(f'{key}.type: {nearest(kind, kinds)}')
+            if kind in ('ModuleOutputs', 'ModuleInputs', 'Parameter') and not item.get('source'):
+                raise ConfigError(f'{key}.source is missing: name what a {kind} listens to')
             for start, parts in (('Method', 2), ('Function', 1)):
                 if kind.startswith(start):
                     where = word or ('method_path' if parts == 2 else 'func_path')
                     _refuse_unknown_path(item.get(where), parts, f'{key}.{where}')
+
+
+def _dict(value: Any, key: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise ConfigError(f'{key}={value!r}: must be a dict')
+    return value
+
+
+def _refuse_no_number(record: Mapping[str, Any], key: str) -> None:
+    for name, valid in (('record_idx', (int, )), ('data_idx', (int, type(None)))):
+        value = record.get(name, 0)
+        if isinstance(value, bool) or not isinstance(value, valid):
+            raise ConfigError(f'{key}.{name}={value!r}: must be a whole number')
 
 
 def _refuse_unknown_path(path: Any, parts: int, key: str) -> None:

@@ -86,6 +86,12 @@ def share_boxes(detector: nn.Module, count: Any) -> nn.Module:
         found = 'no RoI head' if head is None else f'a {type(head).__name__}'
         raise ConfigError(f'model.shared_boxes: {type(detector).__name__} has {found}, it must be '
                           'a StandardRoIHead; leave shared_boxes out')
+    boxes: Any = getattr(head, 'bbox_head', None)
+    if getattr(boxes, 'custom_cls_channels', False):
+        raise ConfigError(f'model.shared_boxes: the RoI head of {type(detector).__name__} has a '
+                          f'{type(boxes.loss_cls).__name__}, which reads more from the scores than '
+                          'one softmax over the classes and the background, it must be a '
+                          'CrossEntropyLoss; leave shared_boxes out')
     if not getattr(detector, 'with_rpn', True):
         raise ConfigError(f'model.shared_boxes: {type(detector).__name__} makes no boxes but reads '
                           'them from a file, it must have an rpn_head; leave shared_boxes out')

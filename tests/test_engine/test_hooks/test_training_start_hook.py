@@ -136,6 +136,8 @@ def test_a_teacher_that_its_init_cfg_gives_weights_is_taken(parts, place):
     (dict(type='TimmClassifier', model_name='resnet18', pretrained=False), False),
     (dict(type='A', backbone=dict(type='B', checkpoint_path='b.pth')), True),
     (dict(type='A', backbone=[dict(type='B', pretrained=None)], init_cfg=None), False),
+    (dict(type='DETRHead', loss_cls=dict(class_weight=torch.ones(3), class_weights=torch.ones(3))),
+     False),  # MMDetection's own head writes it there
     (torch.nn.Identity(), True)])
 def test_what_may_read_weights_by_itself(config, names):
     """Wrappers of other packages read them when they are built, and no module shows it."""

@@ -10,6 +10,7 @@ from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from mmrazor.engine.hooks import StopDistillHook
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.registry import MODELS
 from autokd_mm.safe_load import load_weights, use_everywhere
 
@@ -270,12 +271,12 @@ def recorded_at(configs, layer):
 def test_an_overwritten_record_is_an_error_that_names_the_layer(build, batch, configs):
     model = overwriting(build(distiller=recorded_at(configs, 'backbone.layer3.0.bn2')))
     for _ in range(2):  # and nothing is left over from the first
-        with pytest.raises(RuntimeError, match="the output of 'backbone.layer3.0.bn2' .recorder "
-                                               "'feature'. is overwritten in place"):
+        with pytest.raises(ConfigError, match='student_recorders.feature.source: the output of '
+                                              "'backbone.layer3.0.bn2' is overwritten in place"):
             step(model, batch)
     assert not any(guard._versions for guard in model._guards)
     twin = copy.deepcopy(model)
-    with pytest.raises(RuntimeError, match='overwritten in place'):
+    with pytest.raises(ConfigError, match='overwritten in place'):
         step(twin, batch)
 
 

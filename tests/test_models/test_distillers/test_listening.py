@@ -9,6 +9,7 @@ from mmpretrain.structures import DataSample
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.layers.capture import capture
+from autokd_mm.models.distillers import refuse_unknown_sources
 from autokd_mm.registry import MODELS
 
 HEAD = 'mmpretrain.models.heads.linear_head.LinearClsHead'
@@ -119,6 +120,45 @@ def test_a_source_that_the_teacher_never_calls(batch):
                       teacher_at=dict(record_idx=1))
     with pytest.raises(ConfigError, match=r'called 1 time .*record_idx=1'):
         fewer.loss(*batch)
+
+
+def test_the_last_record_is_that_of_the_whole_pass(batch):
+    """``record_idx=-1`` of a layer that runs twice: the teacher must not stop behind the first."""
+
+    losses = []
+    for index in (1, -1, 0, -2):
+        torch.manual_seed(0)
+        model = algorithm(dict(type='ModuleOutputs', source='head.fc'),
+                          teacher_at=dict(record_idx=index), student_at=dict(record_idx=index))
+        for network in (model.architecture, model.teacher):
+            network.head.forward = lambda feats, fc=network.head.fc: fc(fc(feats[-1])[:, :1].repeat(
+                1, fc.in_features))
+            network.head.loss = lambda feats, samples, head=network.head, **kw: head._get_loss(
+                head.forward(feats), samples, **kw)
+        losses.append(model.loss(*batch)['distill.loss_x'].item())
+    last, behind, first, before = losses
+    assert behind == pytest.approx(last) and before == pytest.approx(first)
+    assert abs(last - first) > 1e-3
+    less = algorithm(dict(type='ModuleOutputs', source='head.fc'), teacher_at=dict(record_idx=-2))
+    with pytest.raises(ConfigError, match=r'called 1 time .*record_idx=-2'):
+        less.loss(*batch)
+
+
+@pytest.mark.parametrize('change, words', [
+    (dict(teacher_recorders=dict(r='head.fc')), r"teacher_recorders\.r='head.fc': must be a dict"),
+    (dict(student_recorders=[dict(type='ModuleOutputs')]), 'student_recorders=.* must be a dict'),
+    (dict(student_recorders=dict(r=dict(type='ModuleOutputs'))), r'r\.source is missing'),
+    (dict(distill_deliveries=dict(p='x')), r"distill_deliveries\.p='x': must be a dict"),
+    (dict(connectors=dict(c='x')), r"connectors\.c='x': must be a dict"),
+    (dict(loss_forward_mappings=dict(loss_x=dict(preds_S='r'))), r"loss_x\.preds_S='r': must be"),
+    (dict(loss_forward_mappings=dict(loss_x=dict(preds_S=dict(
+        recorder='r', from_student=True, record_idx='1')))), r"preds_S\.record_idx='1': must be"),
+    (dict(loss_forward_mappings=dict(loss_x=dict(preds_S=dict(
+        recorder='r', from_student=True, record_idx=None)))), 'None: must be a whole')])
+def test_what_is_no_dict_or_no_number(change, words):
+    with pytest.raises(ConfigError, match=f'^model.distiller.*{words}'):
+        refuse_unknown_sources(dict(dict(
+            student_recorders=dict(r=dict(type='ModuleOutputs', source='head.fc'))), **change))
 
 
 def test_student_that_is_not_trained(batch):

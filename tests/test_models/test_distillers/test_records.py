@@ -6,6 +6,7 @@ from mmrazor.models.task_modules import RecorderManager
 from torch import nn
 from torch.nn import functional as F
 
+from autokd_mm.errors import ConfigError
 from autokd_mm.models.distillers import (RecordGuard, bring_to_one_grid, clear_records,
                                          disable_inplace, feed_teacher)
 from autokd_mm.registry import MODELS
@@ -49,7 +50,7 @@ def watched(after, kind='ModuleOutputs', source='bn'):
     net = Net(after)
     manager = RecorderManager(dict(f=dict(type=f'mmrazor.{kind}', source=source)))
     manager.initialize(net)
-    return net, manager, RecordGuard(manager).watch(net)
+    return net, manager, RecordGuard(manager, 'student').watch(net)
 
 
 def run(net, manager):
@@ -63,8 +64,8 @@ def test_an_overwritten_record_is_noticed(after, grad):
     net, manager, guard = watched(after)
     with torch.set_grad_enabled(grad):
         run(net, manager)
-    with pytest.raises(RuntimeError, match=r"the output of 'bn' \(recorder 'f'\) is overwritten in "
-                                           'place by what follows it; record the block around'):
+    with pytest.raises(ConfigError, match="student_recorders.f.source: the output of 'bn' is "
+                                          'overwritten in place by what follows it; record the'):
         guard.check()
     guard.check()  # it is forgotten
 
@@ -101,7 +102,7 @@ def test_inputs_are_watched_where_inputs_are_recorded():
                                   'ModuleInputs', 'relu')
     disable_inplace(net)
     run(net, manager)
-    with pytest.raises(RuntimeError, match="the output of 'relu'"):
+    with pytest.raises(ConfigError, match="the output of 'relu'"):
         guard.check()
     net, manager, guard = watched(in_place_relu, 'ModuleInputs', 'bn')  # its output is not recorded
     run(net, manager)
@@ -114,9 +115,9 @@ def test_tuples_are_watched():
     net.after = lambda net, outs, x: outs[1][0].add_(1)
     manager = RecorderManager(dict(f=dict(type='mmrazor.ModuleOutputs', source='bn')))
     manager.initialize(net)
-    guard = RecordGuard(manager).watch(net)
+    guard = RecordGuard(manager, 'student').watch(net)
     run(net, manager)
-    with pytest.raises(RuntimeError, match='overwritten'):
+    with pytest.raises(ConfigError, match='overwritten'):
         guard.check()
 
 
@@ -125,7 +126,7 @@ def test_a_copy_has_a_guard_of_its_own():
     net, manager, guard = copy.deepcopy(original)
     run(net, manager)
     original[2].check()
-    with pytest.raises(RuntimeError, match='overwritten'):
+    with pytest.raises(ConfigError, match='overwritten'):
         guard.check()
 
 
@@ -167,7 +168,7 @@ def test_maps_are_brought_to_the_size_of_the_students():
                 for who in ('student', 'teacher')}
 
     losses = {f'loss_{number}': dict(type='mmrazor.FeatureLoss') for number in range(4)}
-    places = [(0, 1), (0, 1), (1, None), (2, None)]
+    places = [(0, 1), (-3, -1), (1, None), (2, None)]  # the first two are one
     distiller = MODELS.build(dict(
         type='mmrazor.ConfigurableDistiller', distill_losses=losses,
         student_recorders=dict(a=dict(type='mmrazor.ModuleOutputs', source='bn')),

@@ -128,6 +128,17 @@ def test_boxes_of_a_file_are_no_ones(detector):
         share_boxes(detector, 3)
 
 
+def test_scores_that_are_no_softmax_over_the_classes_are_refused():
+    """Seesaw's have two of objectness behind the classes."""
+    config = dense_tasks.faster_rcnn()
+    config['roi_head']['bbox_head']['loss_cls'] = dict(type='mmdet.SeesawLoss', num_classes=3)
+    with DefaultScope.overwrite_default_scope('mmdet'):
+        detector = MODELS.build(ConfigDict(config))
+    with pytest.raises(ConfigError, match='^model.shared_boxes: the RoI head of FasterRCNN has a '
+                                          'SeesawLoss, which reads more'):
+        share_boxes(detector, 3)
+
+
 def algorithm(**changes):
     return MODELS.build(ConfigDict(dict(
         type='mmrazor.FrozenTeacherDistill', architecture=dense_tasks.faster_rcnn(),
