@@ -19,7 +19,7 @@ from autokd_mm.models.algorithms.held_teacher import HeldTeacher
 from autokd_mm.models.algorithms.inherited import StartFromTeacher, first_of, keep_statistics
 from autokd_mm.models.algorithms.seen_as_student import SeenAsStudent
 from autokd_mm.models.algorithms.sync_bn import without_sync_bn
-from autokd_mm.models.algorithms.teacher_input import TeacherInput
+from autokd_mm.models.algorithms.teacher_input import TeacherInput, refuse_other_sizes
 from autokd_mm.models.algorithms.teachers import Teachers, speaks_of_images
 from autokd_mm.models.distillers import (RecordGuard, all_off, bring_to_one_grid, clear_records,
                                          disable_inplace, distill_losses, feed_teacher,
@@ -133,7 +133,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
             RecordGuard(self.distiller.teacher_recorders, 'teacher').watch(self.teacher)]
         self._listening = True
         self._modes: Modes = ()  # in which the teacher runs, once it is known
-        self._refuse_other_sizes(shared_boxes, bank)
+        refuse_other_sizes(self.to_teacher, shared_boxes, bank)
         self._bank = BankedTeacher(bank, self.distiller) if bank else None
         self._made = True
 
@@ -146,18 +146,6 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         own = getattr(self.teacher, 'data_preprocessor', None)
         return TeacherInput.between(self.data_preprocessor, own if own_images else None, config,
                                     (self.student, self.teacher))
-
-    def _refuse_other_sizes(self, shared_boxes: Optional[int], bank: Any) -> None:
-        """What needs images of one size for both networks."""
-        way = self.to_teacher
-        if way is None:
-            return
-        if shared_boxes is not None and (way.size or way.scale):
-            raise ConfigError('model.shared_boxes: boxes are shared by networks that see images of '
-                              'one size; leave it or model.teacher_input out')
-        if bank and way.scale is not None:
-            raise ConfigError('model.bank: a bank of tools/cache_teacher.py holds images of one '
-                              'size; leave it out or give model.teacher_input a size')
 
     def _mistake(self, error: AssertionError) -> Exception:
         """What of the config has stopped MMRazor."""

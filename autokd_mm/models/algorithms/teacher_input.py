@@ -169,3 +169,24 @@ def _size(size: Union[int, Sequence[int], None]) -> Size:
         raise ConfigError(f'model.teacher_input.size={size!r}: must be a side in pixels or '
                           '(height, width)')
     return sides[0], sides[1]
+
+
+def refuse_other_sizes(way: Optional[TeacherInput], shared_boxes: Optional[int],
+                       bank: Any) -> None:
+    """What needs images of one size for both networks.
+
+    Args:
+        way: from the student's batch to the teacher's.
+        shared_boxes, bank: as the algorithm was given them.
+
+    Raises:
+        ConfigError: the teacher sees another size.
+    """
+    if way is None:
+        return
+    if shared_boxes is not None and (way.size or way.scale):
+        raise ConfigError('model.shared_boxes: boxes are shared by networks that see images of '
+                          'one size; leave it or model.teacher_input out')
+    if bank and way.scale is not None:
+        raise ConfigError('model.bank: a bank of tools/cache_teacher.py holds images of one '
+                          'size; leave it out or give model.teacher_input a size')
