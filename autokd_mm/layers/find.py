@@ -24,6 +24,7 @@ from autokd_mm.models.distillers import (LayerPair, Layers, checked_factors, pai
 FACTORS = ('equal', 'cka', 'gram')
 _KEYS = ('student', 'teacher', 'student_logits', 'teacher_logits', 'scores', 'factors',
          'factor_temperature', 'shared', *predictions.KEYS)
+_LEVELS = 'levels'  # of layers.shared: the tensors of one name have the same options
 
 
 def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
@@ -44,8 +45,9 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
             student where it does not predict with its logits alone. ``factors`` as
             numbers are those of the pairs, otherwise all pairs have the same (until
             :func:`factors.weigh` has computed others). ``shared=False`` gives each pair of several
-            options of its own. ``student_predictions`` and ``teacher_predictions``: dense heads
-            (see :mod:`autokd_mm.layers.heads`).
+            options of its own, ``'levels'`` each name, whose tensors share them.
+            ``student_predictions`` and ``teacher_predictions``: dense heads (see
+            :mod:`autokd_mm.layers.heads`).
         pixels: B x C x H x W, uint8.
         samples: data samples of the images, for networks that look at them before the last of the
             layers.
@@ -87,7 +89,9 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
     pairs = _pairs('feature', found['student'], found['teacher'], names.get('factors'), dense)
     compared = with_cross_heads(predictions.predictions_of(heads, said, say), heads, names,
                                 student, model.teacher) if heads else None
-    return Layers(pairs, logits, names.get('scores'), _shared(names, pairs), compared)
+    groups = _groups(found['student'], pairs) if names.get('shared') == _LEVELS else ()
+    return Layers(pairs, logits, names.get('scores'), _shared(names, pairs, groups), compared,
+                  groups=groups)
 
 
 def _wanted(names: Mapping[str, Any]) -> Dict[str, List[str]]:
@@ -153,14 +157,23 @@ def _pairs(branch: str, student: Sequence[Found], teacher: Sequence[Found],
         for name, s, t, share in zip(pair_names(branch, len(student)), student, teacher, shares))
 
 
-def _shared(names: Mapping[str, Any], pairs: Sequence[LayerPair]) -> bool:
+def _groups(found: Sequence[Found], pairs: Sequence[LayerPair]) -> Tuple[Tuple[str, ...], ...]:
+    """Names of the pairs by the name in the config that stands for them."""
+    places = [one.place for one in found]
+    return tuple(tuple(pair.name for pair, own in zip(pairs, places) if own == place)
+                 for place in sorted(set(places)))
+
+
+def _shared(names: Mapping[str, Any], pairs: Sequence[LayerPair],
+            groups: Sequence[Sequence[str]]) -> bool:
     shared = names.get('shared', True)
-    if not isinstance(shared, bool):
-        raise ConfigError(f'layers.shared={shared!r}: must be True or False')
-    if shared:
+    if not isinstance(shared, bool) and shared != _LEVELS:
+        raise ConfigError(f'layers.shared={shared!r}: must be True, False or {_LEVELS!r}')
+    if shared is True:
         return True
-    if len(pairs) == 1:
-        raise ConfigError('layers.shared=False means something only for several pairs of layers')
+    if len(pairs) == 1 or len(groups) == 1:
+        raise ConfigError(f'layers.shared={shared!r} means something only for several '
+                          f'{"names" if groups else "pairs"} of layers')
     for pair in pairs:
         if not pair.factor:
             raise ConfigError(f'layers.factors: 0 at {pair.student!r} leaves nothing to choose '

@@ -57,8 +57,9 @@ def plan(space: Space, layers: Layers, computed: str = '') -> List[str]:
     if layers.predictions is not None:
         lines.append(f'predictions: {layers.predictions.in_words()}')
     if not layers.shared:
+        names = [' with '.join(group) for group in layers.groups]
         lines.append('each pair of layers has its own options of these, but for the logits: '
-                     + ', '.join(pair.name for pair in layers.pairs))
+                     + ', '.join(names or [pair.name for pair in layers.pairs]))
     if len(layers.pairs) > 1:
         lines.append('factors: ' + (f'computed by {computed!r} before the search' if computed
                                     else factors_text(layers)))

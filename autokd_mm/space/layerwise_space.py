@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Seque
 
 from autokd_mm.errors import ConfigError
 from autokd_mm.space.distiller_space import DistillerSpace
+from autokd_mm.space.layer_groups import Groups
 from autokd_mm.space.layerwise_spec import LayerwiseSpec, Spec
 from autokd_mm.space.offers import Offers
 from autokd_mm.space.options import DEFAULT_OPTIONS, checked_options
@@ -36,15 +37,24 @@ class LayerwiseSpace:
         shapes: the tensors of each layer, by its name; they differ in the features only. A layer
             offers what its own tensors allow.
         log: called once for each option that is not offered, with one line that says why.
+        groups: names of layers that are compared in the same way, as the levels of a pyramid. The
+            largest is asked for all, under its name; those that are too small for the answer are
+            left out. By default each layer is alone.
 
     Raises:
         ConfigError: an unknown level or option, an empty or repeating list; a layer that must be
             compared cannot, or nothing can be distilled.
+
+    Attributes:
+        shapes: of the layers that are asked for.
     """
 
     def __init__(self, options: Optional[Options], shapes: Mapping[str, Shapes],
-                 log: Optional[Callable[[str], None]] = None) -> None:
-        self.shapes: Dict[str, Shapes] = dict(shapes)
+                 log: Optional[Callable[[str], None]] = None,
+                 groups: Sequence[Sequence[str]] = ()) -> None:
+        self._groups = Groups(shapes, groups)
+        self.shapes: Dict[str, Shapes] = self._groups.asked
+        shapes = self.shapes
         self.options = dict(DEFAULT_OPTIONS, **checked_options(options or {}))
         log = log if log is not None else logging.getLogger(__name__).debug
         _refuse_teachers(options or {})
@@ -74,7 +84,7 @@ class LayerwiseSpace:
             branch = (layer.compared if must else layer).suggest(_Named(trial, name))
             compared = compared or branch.has_feature
             found.append((name, branch))
-        return _joined(found, self._logits[compared].suggest(trial))
+        return self._joined(found, self._logits[compared].suggest(trial))
 
     def count(self) -> int:
         """Number of distillers: a product, only the branches are walked."""
@@ -89,7 +99,7 @@ class LayerwiseSpace:
                   for feature, space in self._logits.items()}
         for branches in product(*(layer.enumerate() for layer in self._layers.values())):
             for rest in logits[any(branch.has_feature for branch in branches)]:
-                yield _joined(list(zip(self._layers, branches)), rest)
+                yield self._joined(list(zip(self._layers, branches)), rest)
 
     def params(self, spec: Spec) -> Dict[str, Any]:
         """The answers with which :meth:`suggest` returns ``spec`` (for ``study.enqueue_trial``).
@@ -100,12 +110,12 @@ class LayerwiseSpace:
         if not isinstance(spec, LayerwiseSpec):
             raise ConfigError('distiller options name no layer; the layers of this task are '
                               f'{", ".join(self._layers)}')
-        if spec.names != tuple(self._layers):
+        if spec.names != tuple(self._groups.shapes):
             raise ConfigError(f'distiller options are of the layers {", ".join(spec.names)}; the '
-                              f'layers of this task are {", ".join(self._layers)}')
+                              f'layers of this task are {", ".join(self._groups.shapes)}')
         answers: Dict[str, Any] = {}
         compared = False
-        for name, branch in spec.layers:
+        for name, branch in self._groups.together(spec.layers):
             layer = self._layers[name]
             must = name == self._last_chance and not compared
             try:
@@ -139,7 +149,12 @@ class LayerwiseSpace:
             found.append((name, branch))
         if len(refused) == len(found):
             raise ConfigError(refused[0])
-        return _joined(found, specs[0])
+        return self._joined(found, specs[0])
+
+    def _joined(self, asked: Sequence[Tuple[str, DistillerSpec]],
+                logits: DistillerSpec) -> LayerwiseSpec:
+        return LayerwiseSpec(self._groups.apart(asked), **{level: getattr(logits, level)
+                                                           for level in LOGITS_LEVELS})
 
     def levels(self) -> List[Tuple[str, Tuple[Any, ...]]]:
         """The levels with their options, those of the feature for each of the layers."""
@@ -227,11 +242,6 @@ class _Named:
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         return self._trial.suggest_categorical(f'{self._name}/{name}', choices)
-
-
-def _joined(layers: Sequence[Tuple[str, DistillerSpec]], logits: DistillerSpec) -> LayerwiseSpec:
-    return LayerwiseSpec(tuple(layers), **{level: getattr(logits, level)
-                                           for level in LOGITS_LEVELS})
 
 
 Space = Union[DistillerSpace, LayerwiseSpace]

@@ -113,8 +113,11 @@ class LayerwiseSpec:
 
     def in_words(self) -> str:
         """One line: ``feature_0: feature > l2 x1 + feature_2: channel-wise > gram_l2 x5``."""
-        parts = [f'{name}: {branch.in_words()}' for name, branch in self.layers
-                 if branch.has_feature]
+        alike: Dict[DistillerSpec, List[str]] = {}
+        for name, branch in self.layers:
+            if branch.has_feature:
+                alike.setdefault(branch, []).append(name)
+        parts = [f'{", ".join(names)}: {branch.in_words()}' for branch, names in alike.items()]
         heads = self.logits_branch.in_words()
         if heads:
             parts.append(heads)

@@ -57,7 +57,7 @@ def space_over(layers: Layers, kind: str, batch_size: int, options: Mapping[str,
         space = DistillerSpace(options, shapes(largest, layers.same_shape), log=say)
     else:
         space = LayerwiseSpace(options, {pair.name: shapes(pair, pair.same_shape)
-                                         for pair in layers.pairs}, log=say)
+                                         for pair in layers.pairs}, say, layers.groups)
     say(f'{space.count():,} distillers')  # the walk also says what is left out
     return space
 

@@ -146,10 +146,20 @@ def test_one_set_of_options_for_all_pairs_or_one_for_each():
     assert not looked(student='neck', teacher='neck', shared=False).shared
 
 
+def test_one_set_of_options_for_the_levels_of_each_name():
+    layers = looked(student=['neck', 'stem'], teacher=['neck', 'stem'], shared='levels')
+    levels = [pair.name for pair in layers.pairs if pair.student.startswith('neck')]
+    assert not layers.shared and len(levels) > 1
+    assert layers.groups == (tuple(levels), (layers.pairs[-1].name, ))
+
+
 @pytest.mark.parametrize('names, words', [
     (dict(student='stem', teacher='stem', shared=False),
      'layers.shared=False means something only for several pairs'),
-    (dict(student='neck', teacher='neck', shared='no'), "layers.shared='no': must be True or"),
+    (dict(student='neck', teacher='neck', shared='levels'),
+     "layers.shared='levels' means something only for several names of layers"),
+    (dict(student='neck', teacher='neck', shared='no'),
+     "layers.shared='no': must be True, False or 'levels'"),
     (dict(student='neck', teacher='neck', shared=False, factors=[1, 0, 1]),
      r"layers.factors: 0 at 'neck\[1\]' leaves nothing to choose"),
 ])

@@ -159,6 +159,7 @@ class Layers:
             distiller may listen to one alone.
         shared: all pairs of the feature branch are compared in the same way; otherwise each has
             options of its own (:class:`~autokd_mm.space.LayerwiseSpec`).
+        groups: without it, names of pairs that are compared in the same way nevertheless.
     """
     pairs: Tuple[LayerPair, ...]
     logits: Tuple[LayerPair, ...] = ()
@@ -167,6 +168,7 @@ class Layers:
     predictions: Optional[Predictions] = None
     several: bool = False
     own_logits: Tuple[LayerPair, ...] = ()
+    groups: Tuple[Tuple[str, ...], ...] = ()
 
     @classmethod
     def single(cls, student: str, teacher: str, student_logits: Optional[str],
