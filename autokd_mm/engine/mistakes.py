@@ -15,13 +15,14 @@ from typing import Optional
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
-from mmengine.hooks import CheckpointHook
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import Runner
 from torch.nn.functional import cross_entropy
 
 from autokd_mm.datasets.unreadable import OF_A_WORKER, own_words, unreadable
 from autokd_mm.engine.refused_config import refused_config
 from autokd_mm.engine.refused_distiller import key_of, refused_distiller
+from autokd_mm.engine.refused_network import refused_network
 from autokd_mm.engine.tracebacks import first_line, frames_of, named_in, ours
 from autokd_mm.errors import (AutoKDError, CheckpointError, ConfigError, DataError, UserError,
                               nearest)
@@ -34,7 +35,8 @@ _HOOK_REFUSALS = (AssertionError, AttributeError, KeyError, NotImplementedError,
                   ValueError)
 _NO_CLASS = re.compile(r'Target (-?\d+) is out of bounds')
 _COLOURS = 'only batches of spatial targets supported'
-_DATA_REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, TypeError, ValueError)
+_DATA_REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError,
+                  ValueError)
 # As a traceback in words has the frame of a pipeline's step.
 _CALLS_A_TRANSFORM = f'File "{BaseTransform.__call__.__code__.co_filename}", line '
 _RESUMES = (Runner.resume.__code__, Runner.load_checkpoint.__code__)
@@ -53,7 +55,7 @@ def mistake(error: BaseException) -> Optional[UserError]:
         return None
     return (_of_the_disk(error) or _of_the_machine(error) or _of_data(error)
             or _of_a_checkpoint(error) or refused_config(error) or refused_distiller(error)
-            or _of_a_hook(error))
+            or _of_a_hook(error) or refused_network(error))
 
 
 def innermost(error: UserError) -> UserError:
@@ -149,10 +151,15 @@ def _of_a_hook(error: BaseException) -> Optional[UserError]:
     frames = frames_of(error)
     at = max((number for number, frame in enumerate(frames)
               if frame.f_code is Runner.call_hook.__code__), default=-1)
-    if at < 0 or not isinstance(error, _HOOK_REFUSALS) or any(map(ours, frames[at + 1:])):
+    if at < 0 or any(map(ours, frames[at + 1:])):
         return None
     known = frames[at].f_locals
     hook, metrics = known['hook'], known['kwargs'].get('metrics')
+    if isinstance(hook, EarlyStoppingHook) and metrics and hook.monitor not in metrics:
+        return ConfigError(f'custom_hooks.EarlyStoppingHook.monitor: '
+                           f'{nearest(hook.monitor, metrics)}')
+    if not isinstance(error, _HOOK_REFUSALS):
+        return None
     if isinstance(hook, CheckpointHook):
         if isinstance(error, KeyError) and metrics and error.args[0] not in metrics:
             return ConfigError(f'default_hooks.checkpoint.save_best: '

@@ -24,8 +24,8 @@ from autokd_mm.datasets.unreadable import unreadable
 from autokd_mm.engine.tracebacks import first_line, frames_of, ours
 from autokd_mm.errors import ConfigError, DataError, UserError, nearest
 
-_REFUSALS = (AssertionError, AttributeError, ImportError, KeyError, NotImplementedError, OSError,
-             TypeError, ValueError)
+_REFUSALS = (ArithmeticError, AssertionError, AttributeError, ImportError, LookupError,
+             NotImplementedError, OSError, RuntimeError, TypeError, ValueError)
 _SHOWN = 4  # packages with the same name
 _RECORDER = 'Recorder'
 _DATALOADER = Runner.build_dataloader.__code__

@@ -68,7 +68,8 @@ def find_layers(model: BaseModel, student: nn.Module, names: Mapping[str, Any],
         inputs = inputs_for(model, pixels, network is model.teacher)
         asked = {key: wanted[key] for key in (who, f'{who}_logits') if key in wanted}
         more = predictions.modules_of(heads[who == 'teacher'], who) if heads else {}
-        heard = tensors_at(network, {**asked, **more}, inputs, samples, dense)
+        heard = tensors_at(network, {**asked, **more}, inputs, samples, dense,
+                           f'model.{"architecture" if network is student else "teacher"}')
         found.update((key, heard[key]) for key in asked)
         said.update((key, heard[key]) for key in more)
         if network is student and names.get('scores'):

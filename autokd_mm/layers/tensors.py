@@ -21,6 +21,8 @@ from autokd_mm.models.transforms.grids import Size, stride_of
 
 # It works on a thousand boxes of an untrained network, in some heads with gigabytes of masks.
 _ROI_HEAD = 'roi_head'
+# Of a network whose parts do not fit each other, or its images.
+_REFUSALS = (AssertionError, IndexError, RuntimeError, TypeError, ValueError)
 # Name of the module, tensor, how often it had been written to.
 _Version = Tuple[str, torch.Tensor, int]
 
@@ -66,7 +68,7 @@ class _Heard(NamedTuple):
 @torch.no_grad()
 def tensors_at(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch.Tensor,
                samples: Optional[Sequence[Any]] = None,
-               dense: bool = False) -> Dict[str, List[Found]]:
+               dense: bool = False, key: str = 'model') -> Dict[str, List[Found]]:
     """Run a network once and look at the tensors at the named layers.
 
     Args:
@@ -75,28 +77,30 @@ def tensors_at(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: t
         inputs: N x C x H x W, normalised.
         samples: data samples of the images, for networks that look at them.
         dense: images may differ in size: tokens then have a stride and not a grid.
+        key: of the network in the config, for messages.
 
     Returns:
         By the same keys, what each name stands for, one after the other.
 
     Raises:
         ConfigError: no such layer, it does not run, what it gives is no tensor for each image, an
-            index out of range, or a tensor is overwritten in place behind the layer.
+            index out of range, or a tensor is overwritten in place behind the layer; or the
+            network cannot take the images.
     """
-    heard = _heard(network, names, inputs, samples)
+    heard = _heard(network, names, inputs, samples, key)
     for name, tensor, version in heard.versions:
         if tensor._version != version:
-            key = next(key for key, sources in names.items()
-                       if name in [split_source(source)[0] for source in sources])
-            raise overwritten(f'layers.{key}', name)
-    return {key: [found for place, source in enumerate(sources) for found in _expand(
-        f'layers.{key}', source, place, heard, network,
+            layer = next(layer for layer, sources in names.items()
+                         if name in [split_source(source)[0] for source in sources])
+            raise overwritten(f'layers.{layer}', name)
+    return {layer: [found for place, source in enumerate(sources) for found in _expand(
+        f'layers.{layer}', source, place, heard, network,
         _rows(network, split_source(source)[0], heard.calls, len(inputs)), dense)]
-            for key, sources in names.items()}
+            for layer, sources in names.items()}
 
 
 def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch.Tensor,
-           samples: Optional[Sequence[Any]]) -> _Heard:
+           samples: Optional[Sequence[Any]], key: str) -> _Heard:
     heard = _Heard({}, [], {})
 
     def keep(name: str) -> Any:
@@ -116,10 +120,10 @@ def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch
         return hook
 
     handles = []
-    for key, sources in names.items():
+    for layer, sources in names.items():
         for source in sources:
             name = split_source(source)[0]
-            module = find_layer(network, name, f'layers.{key}')
+            module = find_layer(network, name, f'layers.{layer}')
             if name not in heard.calls:
                 heard.calls[name] = []
                 handles.append(_network_of(network, name).register_forward_pre_hook(look(name)))
@@ -131,14 +135,23 @@ def _heard(network: nn.Module, names: Mapping[str, Sequence[str]], inputs: torch
             network(inputs, samples, mode='tensor')
     except ConfigError:
         raise
-    except Exception:
+    except Exception as error:
         # A head may want more than images; it does not matter where nobody listens to it.
         if not all(heard.calls.values()):
+            if isinstance(error, _REFUSALS) and not isinstance(error, torch.cuda.OutOfMemoryError):
+                raise ConfigError(_cannot_take(key, network, error)) from error
             raise
     finally:
         for handle in handles:
             handle.remove()
     return heard
+
+
+def _cannot_take(key: str, network: nn.Module, error: Exception) -> str:
+    text = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    return (f'{key} ({type(network).__name__}): it cannot take an image of train_dataloader: '
+            f'{text}; do its parts fit each other (in_channels, in_index, a neck), and its '
+            'data_preprocessor the colours of the images?')
 
 
 @contextmanager
@@ -182,7 +195,10 @@ def _expand(key: str, source: str, place: int, heard: _Heard, network: nn.Module
     name, index = split_source(source)
     calls, image = heard.calls[name], heard.images[name]
     if not calls:
-        raise ConfigError(f'{key}: {name!r} does not run in a forward pass')
+        part = f'{name}.{index}'
+        hint = '' if index is None or part not in dict(network.named_modules()) else (
+            f', did you mean {part!r}?')
+        raise ConfigError(f'{key}: {name!r} does not run in a forward pass{hint}')
     once = len(calls) == 1
     tensors = {at: (tensor, grid) for at, tensor, grid in (
         tensors_in(calls[0]) if once else [(at, call, None) for at, call in enumerate(calls)])}

@@ -87,6 +87,28 @@ def classes_of(dataset: Any) -> Optional[Sequence[str]]:
     return [str(name) for name in found] if isinstance(found, (list, tuple)) and found else None
 
 
+def check_same_classes(training: Any, other: Any, key: str) -> None:
+    """Refuse a data set in which a class of the training images has another number: every metric on
+    it would be of other classes.
+
+    Args:
+        training: the data set of the training images.
+        other: that of validation, say.
+        key: of the other one in the config.
+
+    Raises:
+        ConfigError: names the first class that differs.
+    """
+    there, here = ([name.casefold() for name in classes_of(one) or ()]
+                   for one in (training, other))
+    for number, name in enumerate(here):
+        if name in there and there.index(name) != number:
+            raise ConfigError(
+                f'{key}: class {name!r} is number {number} there ({_short(here)}) and number '
+                f'{there.index(name)} in train_dataloader ({_short(there)}); give both the same '
+                'classes (metainfo.classes)')
+
+
 def other_order(teacher: nn.Module, dataset: Any) -> str:
     """What is wrong where a teacher's checkpoint knows one of the data set's classes under another
     number, else ''."""

@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS as ALL_DATASETS
 
 from autokd_mm.bank import FeatureBank
 from autokd_mm.datasets.annotations import LABEL, refuse_panoptic
+from autokd_mm.datasets.epochs import refuse_no_epoch
 from autokd_mm.datasets.mixing import leave_out_mixing, mixing, says_left_out
 from autokd_mm.datasets.pipelines import pipeline_of
 from autokd_mm.datasets.wrappers import all_steps
@@ -31,7 +32,7 @@ from autokd_mm.registry import MODELS
 from autokd_mm.report.words import factors_text
 from autokd_mm.seeding import seeded
 from autokd_mm.space.handcrafted import first_params
-from autokd_mm.task.classes import check_heads, check_teachers
+from autokd_mm.task.classes import check_heads, check_same_classes, check_teachers
 from autokd_mm.task.description import describe
 from autokd_mm.task.factors import COMPUTED, checked_temperature, weigh
 from autokd_mm.task.held_out_loss import find_loss
@@ -170,8 +171,10 @@ class Task:
         if own is None:
             return None
         loaders = self.config.train_dataloader, self.config.val_dataloader
-        return ALL_DATASETS.build(held_out_dataset_config(
+        found = ALL_DATASETS.build(held_out_dataset_config(
             loaders[0].dataset, loaders[1].dataset, copy.deepcopy(own)))
+        check_same_classes(self.dataloader.dataset, found, 'proxy.held_out_dataset')
+        return found
 
     def _entropy(self, indices: np.ndarray) -> np.ndarray:
         settings = self.proxy
@@ -220,8 +223,13 @@ class Task:
         return ALL_DATASETS.build(held_out_dataset_config(loaders[0].dataset, loaders[1].dataset))
 
     def curve(self, full_training: Mapping[str, Any]) -> List[float]:
-        """Learning-rate factors of the full training."""
+        """Learning-rate factors of the full training.
+
+        Raises:
+            ConfigError: its dataloader gives no epoch, or its schedule cannot be built.
+        """
         epochs = full_training.get('max_epochs')
+        refuse_no_epoch(self.dataloader, bool(epochs))
         batches = max(1, len(self.dataloader))
         if not epochs:
             epochs, batches = 1, int(full_training.get('max_iters', batches))

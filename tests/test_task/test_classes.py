@@ -5,7 +5,8 @@ import pytest
 from torch import nn
 
 from autokd_mm.errors import ConfigError
-from autokd_mm.task.classes import check_heads, heads, other_names, other_order
+from autokd_mm.task.classes import (check_heads, check_same_classes, heads, other_names,
+                                     other_order)
 
 
 def network(**numbers):
@@ -104,3 +105,13 @@ def test_the_order_counts_whatever_the_case():
     teacher = nn.Module()
     teacher._trained_on = ['Dog', 'Cat']
     assert "'cat' is class 1 there and class 0" in other_order(teacher, data('cat', 'dog'))
+
+
+def test_validation_counts_classes_as_training_does():
+    training = data('cat', 'dog', 'owl')
+    for other in (training, data('Cat', 'dog'), data('cat', 'dog', 'owl', 'yak'), data('yak'),
+                  data(), SimpleNamespace()):
+        check_same_classes(training, other, 'val_dataloader.dataset')
+    with pytest.raises(ConfigError, match=r"^val_dataloader.dataset: class 'dog' is number 0 there "
+                                          r'.dog, owl. and number 1 in train_dataloader'):
+        check_same_classes(training, data('dog', 'owl'), 'val_dataloader.dataset')

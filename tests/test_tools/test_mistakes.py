@@ -264,3 +264,38 @@ def test_a_distiller_that_cannot_compute(refused, tool, tmp_path, debug):
         return
     in_order(refused('train', *args), 'error: model.distiller.distill_losses.loss_byp (L2Loss): ',
              's_feature is ', 'x24x', 't_feature is ', 'connectors.sf must give 16 channels')
+
+
+# -- networks whose parts do not fit ------------------------------------------------------------
+@pytest.mark.parametrize('option, words', [
+    ('model.head.in_channels=32', ['model (ImageClassifier)', 'train_dataloader', 'mat1 and']),
+    ('model.backbone.in_channels=3', ['model (ImageClassifier)', 'train_dataloader', 'channels'])])
+def test_a_network_that_cannot_take_its_images(refused, tmp_path, option, words):
+    line = refused('train', DIGITS, '--work-dir', tmp_path / 'w', '--cfg-options', option)
+    in_order(line, *words)
+
+
+@pytest.mark.parametrize('option, words', [
+    ('model.architecture.head.in_channels=32', ['model.architecture (ImageClassifier)', 'mat1']),
+    ('model.teacher.head.in_channels=32', ['model.teacher (ImageClassifier)', 'mat1'])])
+def test_a_search_of_networks_that_cannot_take_their_images(refused, tmp_path, option, words):
+    in_order(refused('search', SEARCH, '--dry-run', '--work-dir', tmp_path / 'w', '--cfg-options',
+                     option), *words)
+
+
+def test_a_metric_that_stops_no_training(refused, tmp_path):
+    (tmp_path / 'c.py').write_text(f'''
+_base_ = {str(DIGITS)!r}
+train_cfg = dict(max_epochs=1, val_interval=1)
+custom_hooks = [
+    dict(type='EarlyStoppingHook', monitor='accuracy/top2', rule='greater', strict=True)]
+''')
+    line = refused('train', tmp_path / 'c.py', '--work-dir', tmp_path / 'w')
+    in_order(line, 'custom_hooks.EarlyStoppingHook.monitor', 'accuracy/top2', 'accuracy/top1')
+
+
+def test_a_dataloader_without_a_batch(refused, tmp_path):
+    line = refused('train', DIGITS, '--work-dir', tmp_path / 'w', '--cfg-options',
+                   'train_dataloader.batch_size=2048', 'train_dataloader.drop_last=True',
+                   'param_scheduler=None')
+    assert 'train_dataloader.drop_last=True: 1000 images make no batch of 2048' in line

@@ -4,7 +4,9 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from mmengine.hooks import Hook
+from mmengine.runner import EpochBasedTrainLoop
 
+from autokd_mm.datasets.epochs import refuse_no_epoch
 from autokd_mm.engine.left_out import ask
 from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.algorithms import FrozenTeacherDistill
@@ -12,7 +14,7 @@ from autokd_mm.models.algorithms.teacher import AVERAGED, refuse_not_loaded
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.algorithms.weights import PREFIX, start
 from autokd_mm.registry import HOOKS
-from autokd_mm.task.classes import check_heads, other_order
+from autokd_mm.task.classes import check_heads, check_same_classes, other_order
 
 
 @HOOKS.register_module()
@@ -25,6 +27,8 @@ class TrainingStartHook(Hook):
     - A head for another number of classes than the data set has is refused, and so is a teacher
       whose classes have another order, where its head is listened to or copied, or to which
       nothing has given weights.
+    - Validation images whose classes have another order than those of training are refused, and a
+      dataloader that gives no epoch.
     - Hooks that check a config, such as mmdet's ``NumClassCheckHook``, are asked.
 
     - A checkpoint that has seen more than the training is long is not gone on with.
@@ -64,6 +68,10 @@ class TrainingStartHook(Hook):
             self._check_teachers(runner, model, dataset)
         else:
             check_heads(model, dataset, 'model')
+        refuse_no_epoch(runner.train_dataloader, isinstance(runner.train_loop, EpochBasedTrainLoop))
+        if runner.val_loop is not None:
+            check_same_classes(dataset, runner.val_loop.dataloader.dataset,
+                               'val_dataloader.dataset')
         ask([hook for hook in runner.hooks if hook is not self], runner)
 
     @staticmethod

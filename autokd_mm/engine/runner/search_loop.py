@@ -40,6 +40,7 @@ from autokd_mm.study import lock
 from autokd_mm.study import study as studies
 from autokd_mm.study.about import get_about, set_about
 from autokd_mm.study.work_dir import WorkDir
+from autokd_mm.task.classes import check_same_classes
 from autokd_mm.task.differences import differences
 from autokd_mm.task.task import Task
 
@@ -152,6 +153,8 @@ class SearchLoop(BaseLoop):
         self.reward, self.final_reward = settings.rewards(task.has_metric, task.loss_mode != NONE)
         if settings.final_round and settings.final_round.budget is not None:
             self.always = list(filter(None, [task.add_first('KD')]))
+        check_same_classes(self.dataloader.dataset, self.runner.val_loop.dataloader.dataset,
+                           'val_dataloader.dataset')
         ask(self.full_hooks, self.runner)
         check_optimiser(task, self.runner.logger.warning)
         self.full = stretch(self.runner.cfg, settings.full_training, settings.full_epochs)

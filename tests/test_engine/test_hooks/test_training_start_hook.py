@@ -39,7 +39,8 @@ def runner(parts):
     model.teacher_is_random = False  # as if a file had been read
     return SimpleNamespace(model=model, _resume=False, _load_from='a.pth',
                            logger=Log(), hooks=[], epoch=0, max_epochs=1, iter=0, max_iters=9,
-                           train_dataloader=SimpleNamespace(dataset=parts.datasets['train']))
+                           train_loop=None, val_loop=None,
+                           train_dataloader=torch.utils.data.DataLoader(parts.datasets['train']))
 
 
 def given(runner, weights, **more):
