@@ -25,8 +25,10 @@ def main():
     from mmengine.fileio import dump
     from mmengine.runner import Runner
 
+    from autokd_mm.errors import CheckpointError
     from autokd_mm.models.algorithms.teacher import load_network
     from autokd_mm.pairs.images import student_alone
+    from autokd_mm.task.classes import other_order
     from autokd_mm.whole_file import whole_file
     if 'architecture' in config.model:  # a distilled student: its teacher has nothing to do here
         config.model, config.data_preprocessor = student_alone(config), None
@@ -34,6 +36,9 @@ def main():
     runner = Runner.from_cfg(config)
     model = getattr(runner.model, 'module', runner.model)
     load_network(model, args.checkpoint, 'CHECKPOINT')
+    differs = other_order(model, runner.test_loop.dataloader.dataset)
+    if differs:
+        raise CheckpointError(f'CHECKPOINT: {differs}')
     metrics = runner.test()
     if args.out and is_main_process():
         with whole_file(args.out, 'w') as file:

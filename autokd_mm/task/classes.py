@@ -117,7 +117,7 @@ def other_order(teacher: nn.Module, dataset: Any) -> str:
         if name in there and there.index(name) != number:
             return (f'it was trained on classes in another order: {name!r} is class '
                     f'{there.index(name)} there and class {number} of {type(dataset).__name__}; '
-                    "give the data set's metainfo the teacher's order, or train the teacher anew")
+                    "give the data set's metainfo that order, or train anew")
     return ''
 
 

@@ -50,3 +50,13 @@ def test_bad_checkpoint(tool, search_config, tmp_path, content, words):
 def test_checkpoint_of_another_network(tool, tiny_teacher, search_config, tmp_path):
     with pytest.raises(tool.Ended, match='CHECKPOINT: .* is of another network'):
         tool('test', search_config, tiny_teacher, '--work-dir', tmp_path / 'test')
+
+
+def test_classes_in_another_order(tool, trained, tmp_path):
+    """As of a folder of test images without one of the classes: accuracy would be of others."""
+    best, checkpoint = trained
+    with pytest.raises(tool.Ended, match="CHECKPOINT: it was trained on classes in another order: "
+                                         "'1' is class 1 there and class 0 of Digits") as ended:
+        tool('test', best, checkpoint, '--work-dir', tmp_path / 'test', '--cfg-options',
+             'test_dataloader.dataset.metainfo.classes=[1,2,3,4,5,6,7,8,9,0]')
+    assert ended.value.code == 2 and len(ended.value.lines) == 1
