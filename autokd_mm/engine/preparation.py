@@ -97,7 +97,7 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     model, work_dir = task.model, runner.work_dir
     start = time.perf_counter()
     curve = task.curve(settings.full_training)  # a schedule that cannot be built shows here
-    teacher_ckpt = prepare_teacher(runner, settings)
+    teacher_ckpt = prepare_teacher(model, runner, settings)
     refuse_not_loaded(model.teacher, task.layers.sources('teacher').values())
     made_from = teachers.made_from(model.teacher, runner.cfg)
     trained = time.perf_counter()
@@ -118,8 +118,8 @@ def prepare(task: Task, runner: Any, settings: SearchSettings, reward: Reward, r
     return Prepared(trainer, study, teacher_ckpt)
 
 
-def prepare_teacher(runner: Any, settings: SearchSettings) -> teachers.Paths:
-    """Give the model of a runner its teacher's weights; a teacher that has to be trained learns as
+def prepare_teacher(model: Any, runner: Any, settings: SearchSettings) -> teachers.Paths:
+    """Give the model of a search its teacher's weights; a teacher that has to be trained learns as
     long as ``settings.teacher_epochs`` says.
 
     Returns:
@@ -131,7 +131,7 @@ def prepare_teacher(runner: Any, settings: SearchSettings) -> teachers.Paths:
     """
     lessons = stretch(runner.cfg, settings.full_training, settings.teacher_epochs,
                       'teacher_epochs')
-    return teachers.ensure_teacher(runner.model, *lessons, runner.work_dir, settings.train_teacher)
+    return teachers.ensure_teacher(model, *lessons, runner.work_dir, settings.train_teacher)
 
 
 def prepare_trainer(task: Task, work_dir: str, teacher_made_from: Mapping[str, Any],

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from typing import Any, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.logging import print_log
@@ -101,24 +102,30 @@ def check_same_classes(training: Any, other: Any, key: str) -> None:
     """
     there, here = ([name.casefold() for name in classes_of(one) or ()]
                    for one in (training, other))
-    for number, name in enumerate(here):
-        if name in there and there.index(name) != number:
-            raise ConfigError(
-                f'{key}: class {name!r} is number {number} there ({_short(here)}) and number '
-                f'{there.index(name)} in train_dataloader ({_short(there)}); give both the same '
-                'classes (metainfo.classes)')
+    for name, before, now in _moved(there, here):
+        raise ConfigError(
+            f'{key}: class {name!r} is number {now} there ({_short(here)}) and number {before} in '
+            f'train_dataloader ({_short(there)}); give both the same classes (metainfo.classes)')
 
 
 def other_order(teacher: nn.Module, dataset: Any) -> str:
     """What is wrong where a teacher's checkpoint knows one of the data set's classes under another
     number, else ''."""
     there, here = _both(teacher, dataset)
-    for number, name in enumerate(here):
-        if name in there and there.index(name) != number:
-            return (f'it was trained on classes in another order: {name!r} is class '
-                    f'{there.index(name)} there and class {number} of {type(dataset).__name__}; '
-                    "give the data set's metainfo that order, or train anew")
+    for name, before, now in _moved(there, here):
+        return (f'it was trained on classes in another order: {name!r} is class {before} there and '
+                f'class {now} of {type(dataset).__name__}; '
+                "give the data set's metainfo that order, or train anew")
     return ''
+
+
+def _moved(there: Sequence[str], here: Sequence[str]) -> Iterator[Tuple[str, int, int]]:
+    """Classes with their numbers in two lists, where these differ. ImageNet has two cranes: of a
+    name that stands twice nobody knows which is which."""
+    once, numbers = Counter(there), Counter(here)
+    for number, name in enumerate(here):
+        if once[name] == numbers[name] == 1 and there.index(name) != number:
+            yield name, there.index(name), number
 
 
 def other_names(teacher: nn.Module, dataset: Any) -> str:

@@ -261,7 +261,7 @@ def test_a_head_that_nobody_listens_to_may_fail():
     model, student = pair_of(teacher=Pyramid(fails=True))
     names = dict(student='neck', teacher='neck')
     assert len(find_layers(model, student, names, COLOURS).pairs) == 3
-    with pytest.raises(TypeError, match='wants data samples'):
+    with pytest.raises(ConfigError, match='^model.teacher .Pyramid.: .* wants data samples'):
         find_layers(model, student, dict(names, **CLS), COLOURS)
 
 

@@ -115,3 +115,14 @@ def test_validation_counts_classes_as_training_does():
     with pytest.raises(ConfigError, match=r"^val_dataloader.dataset: class 'dog' is number 0 there "
                                           r'.dog, owl. and number 1 in train_dataloader'):
         check_same_classes(training, data('dog', 'owl'), 'val_dataloader.dataset')
+
+
+def test_a_name_that_stands_twice_says_nothing():
+    """ImageNet has two cranes and two maillots."""
+    both = data('crane', 'owl', 'crane')
+    check_same_classes(both, both, 'val_dataloader.dataset')
+    teacher = network(head=3)
+    teacher._trained_on = ['crane', 'owl', 'crane']
+    assert other_order(teacher, both) == ''
+    with pytest.raises(ConfigError, match="class 'owl' is number 0 there"):
+        check_same_classes(both, data('owl', 'crane', 'crane'), 'val_dataloader.dataset')

@@ -35,7 +35,7 @@ class Candidates:
         loop.display.enabled = sys.stderr.isatty()
         self.task = task = loop.look()
         settings = loop.settings
-        prepare_teacher(self.runner, settings)
+        prepare_teacher(self.runner.model, self.runner, settings)
         made_from = teachers.made_from(self.runner.model.teacher, config)
         self.trainer = prepare_trainer(task, work_dir, made_from,
                                        task.curve(settings.full_training),
