@@ -77,7 +77,7 @@ def layout_of(tensor: torch.Tensor, extra_tokens: Optional[int], image: Size, de
 def _grid_of(length: int, extra_tokens: Optional[int],
              image: Size) -> Tuple[Optional[int], Optional[Size]]:
     """Tokens that are no patches, and (rows, columns) of the others."""
-    if extra_tokens is not None:
+    if extra_tokens is not None and length > extra_tokens:  # a class token alone is no map
         for stride in range(1, max(image) + 1):
             for grid in (_cells(image, stride), (image[0] // stride, image[1] // stride)):
                 if grid[0] * grid[1] == length - extra_tokens:

@@ -5,9 +5,11 @@ import math
 from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
 
 import torch
+from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from autokd_mm.datasets.annotations import BOXES, LABEL, SEGMENTATION
+from autokd_mm.models.distillers import split_source
 from autokd_mm.zoo.listening import Heard, Map, identity, maps_of, root_of
 from autokd_mm.zoo.logits import logits_of
 
@@ -47,11 +49,34 @@ def outputs(heard: Heard) -> List[Map]:
 
 
 def last_stage(heard: Heard) -> List[Map]:
-    """The last map of the backbone, named by the stage that makes it where there is one."""
-    own = outputs(heard)
-    found = [one for one in _stages(heard)
-             if not own or one.stride == own[-1].stride]
-    return found[-1:] or own[-1:]
+    """The last map of the backbone, named by the stage that makes it where there is one; of a
+    backbone that returns no map, as Conformer, that of its latest block."""
+    own = maps_of(heard, root_of(heard))
+    if not own:
+        return _latest(heard)
+    found = [one for one in _stages(heard) if one.stride == own[-1].stride]
+    return found[-1:] if found and not _goes_on(heard, found[-1]) else own[-1:]
+
+
+def _goes_on(heard: Heard, one: Map) -> bool:
+    """Whether the backbone computes on behind a map, in modules that are neither in nor around
+    the one that gives it: stages may say lists of maps, as HRNet's, of which none is the last."""
+    name = split_source(one.source)[0]
+    modules = dict(heard.network.named_modules())
+    return any(
+        said.order > heard.said[name].order and other.startswith(f'{root_of(heard)}.')
+        and not other.startswith(f'{name}.') and not name.startswith(f'{other}.')
+        and said.tensors[0].dim() > 2
+        and any(isinstance(layer, (nn.Conv2d, nn.Linear)) for layer in modules[other].modules())
+        for other, said in heard.said.items() if said.tensors)
+
+
+def _latest(heard: Heard) -> List[Map]:
+    """The last map of the block below the backbone that ends last."""
+    below = [name for name, _ in sorted(heard.said.items(), key=lambda item: item[1].order)
+             if name.startswith(f'{root_of(heard)}.') and name.count('.') <= 2
+             and any(True for _ in heard.network.get_submodule(name).children())]
+    return next((maps[-1:] for maps in (maps_of(heard, name) for name in below[::-1]) if maps), [])
 
 
 def stages(heard: Heard) -> List[Map]:

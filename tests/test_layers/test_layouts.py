@@ -165,3 +165,8 @@ def test_what_tells_tokens_and_maps_apart():
         layout((2, 40, 8))
     with pytest.raises(ConfigError, match='no grid of 4 x 4'):
         Layout(1, (4, 4)).as_map(torch.zeros(2, 16, 8), 'net')
+
+
+def test_a_class_token_alone_is_no_map():
+    """As DPT's, which its backbone returns beside the map."""
+    assert layout_of(torch.zeros(2, 1, 16), 1, (256, 384), True, None, 'any') == Layout(1)

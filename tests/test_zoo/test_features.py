@@ -148,3 +148,69 @@ def test_tokens_with_their_grids_behind_them():
     heard = listen(Network(), torch.rand(1, 3, 32, 64), [], dense=True)
     assert [(one.source, one.channels, one.stride) for one in maps_of(heard, 'stage')] == [
         ('stage[0]', 6, 16), ('stage[2]', 6, 8)]
+
+
+class Branches(nn.Module):
+    """As HRNet: a transition gives one map, and stages behind it lists of maps."""
+
+    def __init__(self):
+        super().__init__()
+        self.transition, self.fine, self.coarse = Stage(3, 4), nn.Conv2d(4, 4, 1), Stage(4, 8)
+        self.last = nn.ModuleList([nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU()),
+                                   nn.Sequential(nn.Conv2d(8, 8, 1), nn.ReLU())])
+
+    def forward(self, x):
+        fine = self.fine(self.transition(x))
+        return self.last[0](fine), self.last[1](self.coarse(fine))
+
+
+class NoMaps(nn.Module):
+    """As Conformer: what it returns is pooled; its blocks say a map and tokens."""
+
+    class Block(nn.Module):
+
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(4, 4, 1)
+
+        def forward(self, x):
+            found = self.conv(x)
+            return found, found.mean((2, 3))
+
+    def __init__(self):
+        super().__init__()
+        self.stem, self.first, self.second = Stage(3, 4), self.Block(), self.Block()
+
+    def forward(self, x):
+        return self.second(self.first(self.stem(x))[0])[1]
+
+
+class Whole(nn.Module):
+
+    def __init__(self, backbone):
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        return self.backbone(inputs)
+
+
+def last_stage_of(backbone):
+    torch.manual_seed(0)
+    heard = listen(Whole(backbone).eval(), torch.rand(2, 3, 16, 16))
+    return [one.source for one in features.last_stage(heard)]
+
+
+def test_the_last_stage_is_what_nothing_comes_behind():
+    assert last_stage_of(Backbone()) == ['backbone.layer2']
+    assert last_stage_of(Branches()) == ['backbone.last.1']
+    hidden = Branches()
+    hidden.last[1].forward = lambda x: [nn.Sequential.forward(hidden.last[1], x)]
+    hidden.forward = lambda x: (lambda fine: (hidden.last[0](fine), hidden.last[1](
+        hidden.coarse(fine))[0]))(hidden.fine(hidden.transition(x)))
+    # Its last block says a list; the stage before is not the last one.
+    assert last_stage_of(hidden) == ['backbone[1]']
+
+
+def test_the_last_stage_of_a_backbone_that_returns_no_map():
+    assert last_stage_of(NoMaps()) == ['backbone.second[0]']
