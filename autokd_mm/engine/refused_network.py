@@ -27,6 +27,7 @@ _STEPS = {step.__code__: loader for step, loader in (
 # Of ours what hands images on to the networks, and the networks themselves.
 _HANDS_ON = tuple(os.path.join('autokd_mm', *parts) + os.sep for parts in (
     ('models', 'algorithms'), ('models', 'backbones'), ('engine', 'runner')))
+_NETWORKS = os.path.join('models', 'backbones') + os.sep
 _LISTENS = os.path.join('models', 'distillers', 'listening.py')
 
 
@@ -37,7 +38,8 @@ def refused_network(error: BaseException) -> Optional[ConfigError]:
         return None
     frames = frames_of(error)
     loader, below = _step(frames)
-    if not loader or any(ours(frame) and not _hands_on(frame) for frame in below):
+    if not below or any(ours(frame) and not _hands_on(frame) for frame in below) or (
+            ours(below[-1]) and _NETWORKS not in os.path.abspath(below[-1].f_code.co_filename)):
         return None
     networks = [frame.f_locals['self'] for frame in below
                 if isinstance(frame.f_locals.get('self'), BaseModel)]
