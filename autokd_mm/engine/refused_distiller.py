@@ -16,14 +16,12 @@ import torch
 from mmrazor.models.distillers import ConfigurableDistiller
 from mmrazor.models.task_modules.recorder.base_recorder import BaseRecorder
 
-from autokd_mm.engine.tracebacks import first_line, frames_of, ours
+from autokd_mm.engine.tracebacks import first_line, frames_of, of_a_device, ours
 from autokd_mm.errors import ConfigError, nearest
 from autokd_mm.proxy.candidate import Candidate
 
 _REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, RuntimeError, TypeError,
              ValueError)
-# Told by the device, often for something else than what is running.
-_OF_A_DEVICE = ('CUDA', 'CUBLAS', 'cuDNN', 'NCCL')
 _COMPUTE = ConfigurableDistiller.compute_distill_losses.__code__
 _GET = ConfigurableDistiller.get_record.__code__
 _READ = BaseRecorder.get_record_data.__code__
@@ -34,8 +32,7 @@ _SHOWN = 4
 
 def refused_distiller(error: BaseException) -> Optional[ConfigError]:
     """The mistake in ``model.distiller`` on which a training step has ended; ``None``: another."""
-    if not isinstance(error, _REFUSALS) or isinstance(error, torch.cuda.OutOfMemoryError) or any(
-            word in str(error) for word in _OF_A_DEVICE):
+    if not isinstance(error, _REFUSALS) or of_a_device(error):
         return None
     step, below = _step(error)
     if not step:

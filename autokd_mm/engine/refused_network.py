@@ -11,16 +11,13 @@ import os
 from types import FrameType
 from typing import List, Optional, Tuple
 
-import torch
 from mmengine.model import BaseModel
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, TestLoop, ValLoop
 
-from autokd_mm.engine.tracebacks import first_line, frames_of, ours
+from autokd_mm.engine.tracebacks import first_line, frames_of, of_a_device, ours
 from autokd_mm.errors import ConfigError
 
 _REFUSALS = (AssertionError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
-# Told by the device, often for something else than what is running.
-_OF_A_DEVICE = ('CUDA', 'CUBLAS', 'cuDNN', 'NCCL')
 _STEPS = {step.__code__: loader for step, loader in (
     (EpochBasedTrainLoop.run_iter, 'train_dataloader'), (ValLoop.run_iter, 'val_dataloader'),
     (IterBasedTrainLoop.run_iter, 'train_dataloader'), (TestLoop.run_iter, 'test_dataloader'))}
@@ -33,8 +30,7 @@ _LISTENS = os.path.join('models', 'distillers', 'listening.py')
 
 def refused_network(error: BaseException) -> Optional[ConfigError]:
     """The mistake in a network on which a step of a loop has ended; ``None``: another."""
-    if not isinstance(error, _REFUSALS) or isinstance(error, torch.cuda.OutOfMemoryError) or any(
-            word in str(error) for word in _OF_A_DEVICE):
+    if not isinstance(error, _REFUSALS) or of_a_device(error):
         return None
     frames = frames_of(error)
     loader, below = _step(frames)

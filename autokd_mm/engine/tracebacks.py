@@ -5,6 +5,10 @@ import os
 from types import FrameType
 from typing import List
 
+import torch
+
+# Told by the device, often for something else than what is running.
+_OF_A_DEVICE = ('CUDA', 'CUBLAS', 'cuDNN', 'NCCL')
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
@@ -24,6 +28,13 @@ def ours(frame: FrameType) -> bool:
 def named_in(text: str) -> bool:
     """Whether a traceback in words has a file of this package."""
     return f'File "{_PACKAGE}' in text
+
+
+def of_a_device(error: BaseException) -> bool:
+    """Whether the device has told of it, or has no memory left: no place in the config is at fault.
+    """
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(
+        word in str(error) for word in _OF_A_DEVICE)
 
 
 def first_line(error: BaseException) -> str:
