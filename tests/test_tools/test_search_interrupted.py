@@ -255,7 +255,8 @@ def test_two_workers_finish_exactly_as_many_trials(search, final_config, study_o
     two_workers(final_config, *options)
     folder = tmp_path / 'work'
     trials = study_of(folder).trials
-    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 7
+    assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 7, [
+        trial.user_attrs for trial in trials if trial.state != TrialState.COMPLETE]
     assert len({str(sorted(trial.params.items())) for trial in trials}) == 7
     assert len((folder / 'leaderboard.csv').read_text().splitlines()) == 8
     assert not list((folder / 'bank').glob('*unfinished*'))

@@ -64,7 +64,7 @@ class TrainingStartHook(Hook):
         dataset = runner.train_dataloader.dataset
         if isinstance(model, FrozenTeacherDistill):
             check_heads(model.architecture, dataset, 'model.architecture')
-            _refuse_nothing_left(runner, model)
+            _check_stop(runner, model)
             self._check_teachers(runner, model, dataset)
         else:
             check_heads(model, dataset, 'model')
@@ -92,14 +92,19 @@ class TrainingStartHook(Hook):
                 runner.logger.warning(f'teacher_ckpt: {differs}')
 
 
-def _refuse_nothing_left(runner: Any, model: FrozenTeacherDistill) -> None:
-    """Without the student's own loss a training is nothing but the distillation."""
+def _check_stop(runner: Any, model: FrozenTeacherDistill) -> None:
+    """MMRazor's hook takes any value; without the student's own loss a training is nothing but
+    the distillation."""
     for hook in runner.hooks:
+        if type(hook).__name__ != 'StopDistillHook':
+            continue
         stop = getattr(hook, 'stop_epoch', None)
-        if type(hook).__name__ == 'StopDistillHook' and not model.calculate_student_loss \
-                and stop is not None and stop < runner.max_epochs:
-            raise ConfigError(f'custom_hooks.StopDistillHook.stop_epoch={stop}: behind it nothing '
-                              'is left to train, with model.calculate_student_loss=False')
+        key = f'custom_hooks.StopDistillHook.stop_epoch={stop!r}'
+        if isinstance(stop, bool) or not isinstance(stop, int):
+            raise ConfigError(f'{key}: must be a number of epochs, such as {runner.max_epochs}')
+        if stop < runner.max_epochs and not model.calculate_student_loss:
+            raise ConfigError(f'{key}: behind it nothing is left to train, with '
+                              'model.calculate_student_loss=False')
 
 
 def _refuse_longer(runner: Any) -> None:

@@ -145,6 +145,14 @@ def test_what_may_read_weights_by_itself(config, names):
     assert _names_weights(config) is names
 
 
+@pytest.mark.parametrize('stop', ['x', None, 1.5, True])
+def test_a_distillation_that_stops_at_no_number(runner, stop):
+    from mmrazor.engine.hooks import StopDistillHook
+    runner.hooks = [StopDistillHook(stop_epoch=stop)]
+    with pytest.raises(ConfigError, match=f'^custom_hooks.StopDistillHook.stop_epoch={stop!r}: '):
+        TrainingStartHook().before_train(runner)
+
+
 def test_a_distillation_that_stops_and_leaves_nothing(runner):
     from mmrazor.engine.hooks import StopDistillHook
     runner.hooks, runner.max_epochs = [StopDistillHook(stop_epoch=3)], 4
