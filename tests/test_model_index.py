@@ -1,4 +1,4 @@
-"""``model-index.yml`` is what ``mim`` reads; every number in it is one of ``docs/results.md``."""
+"""``model-index.yml`` is what ``mim`` reads; every number in it is one of ``docs/results/``."""
 import re
 from pathlib import Path
 
@@ -19,11 +19,17 @@ def models():
     return list(index.models)
 
 
+def results():
+    """All pages of them."""
+    return '\n'.join(path.read_text(encoding='utf-8')
+                     for path in sorted((ROOT / 'docs' / 'results').glob('*.md')))
+
+
 @pytest.fixture(scope='module')
 def tables():
     """(heading, first cell of the table's head) -> first cell of a row -> its other cells."""
     result, heading, rows = {}, '', None
-    for line in (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8').splitlines():
+    for line in results().splitlines():
         if line.startswith('#'):
             heading = line.strip('# ').split()[0].strip(',')
         cells = [cell.strip(' *') for cell in line.strip('|').split('|')]
@@ -37,7 +43,7 @@ def tables():
 
 
 def measured(name, part, tables):
-    """The mean that ``docs/results.md`` gives for a config."""
+    """The mean that ``docs/results/`` gives for a config."""
     scenes = re.fullmatch(r'(\w*?)_?digit_scenes_(retinanet|faster_rcnn|deeplabv3)_?(\w*)', name)
     if scenes:
         method, pair, role = scenes.groups()
@@ -49,8 +55,7 @@ def measured(name, part, tables):
         deit = 'deit' in name
         rows = tables['DeiT' if deit else 'Digits', 'student']
         if part == 'search' and not deit:  # the search as it is now is told about in the text
-            text = (ROOT / 'docs' / 'results.md').read_text(encoding='utf-8')
-            return re.search(r'([\d.]+) \+- 0.35, seeds 11 to 15', text).group(1)
+            return re.search(r'([\d.]+) \+- 0.35, seeds 11 to 15', results()).group(1)
         return rows['undistilled' if part == 'vanilla' else 'found distiller'][1]
     rows = tables['CIFAR-10', 'student']
     if part == 'vanilla':

@@ -11,7 +11,7 @@ train_cfg = dict(
                 student_logits='head.fc', teacher_logits='head.fc'),
     proxy=dict(images=2000, held_out=1000, epochs=4, views=2),
     # A start with the teacher's classifier wins the proxy and loses the training; features that
-    # fade lose nothing and save what would (docs/results.md).
+    # fade lose nothing and save what would (docs/results/cifar.md).
     space=dict(start=['own'], feature_schedule=['cosine']),
     # Twelve times the proxy: places still change up to there. Every hand-crafted method has its
     # chance; proxy and final round together are a tenth of the training.
