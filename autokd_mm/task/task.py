@@ -104,6 +104,10 @@ class Task:
         self.own_metric = None if not metric else own_metric(
             config.get('val_evaluator'), metric, dataloader.dataset, self.kind, self.student,
             *fullest)
+        if not self.has_metric:
+            self._say('accuracy is not measured without layers.student_logits and teacher_logits, '
+                      "and counts nothing in the reward; train_cfg.metric='accuracy/top1' takes it "
+                      'from what the student predicts')
         self.frozen = first_stages(self.student, proxy.frozen,
                                    [pair.student for pair in self.layers.pairs],
                                    inputs_for(model, pixels, teacher=False))

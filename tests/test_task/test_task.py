@@ -26,6 +26,11 @@ def look(parts):
     return look
 
 
+def without_logits(parts):
+    return {key: value for key, value in parts.config.train_cfg.layers.items()
+            if 'logits' not in key}
+
+
 def test_the_student_is_always_the_same(look):
     torch.rand(5)
     one, two = (look().student.state_dict() for _ in range(2))
@@ -54,9 +59,17 @@ def test_one_more_that_comes_first(look, parts):
     kd = task.space.params(handcrafted('KD'))
     assert task.add_first('KD') == kd and task.add_first('KD') == kd
     assert task.first[1:] == [kd]
-    layers = {key: value for key, value in parts.config.train_cfg.layers.items()
-              if 'logits' not in key}
-    assert look(layers=layers).add_first('KD') is None  # nothing to compare
+    assert look(layers=without_logits(parts)).add_first('KD') is None  # nothing to compare
+
+
+def test_a_metric_that_is_not_measured_is_said_to_be(look, parts):
+    layers, said = without_logits(parts), []
+    assert not look(layers=layers, say=said.append).has_metric
+    lines = [line for line in said if "train_cfg.metric='accuracy/top1'" in line]
+    assert len(lines) == 1
+    assert look(layers=layers, say=said.append, metric='accuracy/top1').has_metric
+    assert look(say=said.append).has_metric
+    assert [line for line in said if 'train_cfg.metric' in line] == lines
 
 
 def test_every_layer_has_a_space_for_its_own_tensors(look, parts):
