@@ -17,6 +17,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
 from mmengine.runner import Runner
+from mmengine.runner.checkpoint import _load_checkpoint_with_prefix
 from torch.nn.functional import cross_entropy
 
 from autokd_mm.datasets.unreadable import OF_A_WORKER, own_words, unreadable
@@ -39,6 +40,7 @@ _DATA_REFUSALS = (AssertionError, AttributeError, IndexError, KeyError, RuntimeE
                   ValueError)
 # As a traceback in words has the frame of a pipeline's step.
 _CALLS_A_TRANSFORM = f'File "{BaseTransform.__call__.__code__.co_filename}", line '
+_WITH_PREFIX = _load_checkpoint_with_prefix.__code__
 _RESUMES = (Runner.resume.__code__, Runner.load_checkpoint.__code__)
 
 
@@ -137,7 +139,15 @@ def _of_a_transform(error: BaseException) -> Optional[UserError]:
 
 def _of_a_checkpoint(error: BaseException) -> Optional[UserError]:
     """One that MMEngine has read and cannot use: of another network or of no training at all."""
-    frame = next((each for each in frames_of(error) if each.f_code in _RESUMES), None)
+    frames = frames_of(error)
+    if isinstance(error, AssertionError) and frames[-1].f_code is _WITH_PREFIX:
+        known = frames[-1].f_locals
+        held = known['checkpoint'].get('state_dict', known['checkpoint'])
+        module = frames[-2].f_locals.get('module')
+        return CheckpointError(f'init_cfg.prefix={known["prefix"]!r} of {type(module).__name__}: no '
+                               f'name in {known["filename"]} begins so, the first is '
+                               f'{next(iter(held), "nothing")}; prefix=None takes all')
+    frame = next((each for each in frames if each.f_code in _RESUMES), None)
     if frame is None or not isinstance(error, (KeyError, RuntimeError, ValueError)):
         return None
     key = '--resume' if frame.f_code is Runner.resume.__code__ else 'load_from'

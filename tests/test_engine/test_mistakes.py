@@ -7,6 +7,7 @@ import pytest
 import torch
 from mmcv.transforms import BaseTransform
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
+from mmengine.model import PretrainedInit
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader, Dataset
 
@@ -50,6 +51,16 @@ def test_of_a_dataloaders_worker():
     assert str(mistake(ConfigError(text))) == 'key: words'
     text = text.replace('autokd_mm.errors.ConfigError: key: words', 'KeyError: 1')
     assert mistake(KeyError(text)) is None
+
+
+def test_a_prefix_that_no_weight_of_a_file_has(tmp_path):
+    path = str(tmp_path / 'backbone.pth')
+    torch.save(dict(state_dict={'conv1.weight': torch.ones(2)}), path)
+    error = raised(lambda: PretrainedInit(path, prefix='backbone')(torch.nn.Linear(1, 1)))
+    found = mistake(error)
+    assert isinstance(found, CheckpointError)
+    assert str(found) == (f"init_cfg.prefix='backbone.' of Linear: no name in {path} begins so, the "
+                          'first is conv1.weight; prefix=None takes all')
 
 
 class NeedsMasks(BaseTransform):

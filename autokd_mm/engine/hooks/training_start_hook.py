@@ -10,6 +10,7 @@ from autokd_mm.datasets.epochs import refuse_no_epoch
 from autokd_mm.engine.left_out import ask
 from autokd_mm.errors import CheckpointError, ConfigError
 from autokd_mm.models.algorithms import FrozenTeacherDistill
+from autokd_mm.models.algorithms.pretrained import refuse_not_pretrained
 from autokd_mm.models.algorithms.teacher import AVERAGED, refuse_not_loaded
 from autokd_mm.models.algorithms.teachers import each_teacher
 from autokd_mm.models.algorithms.weights import PREFIX, start
@@ -30,8 +31,8 @@ class TrainingStartHook(Hook):
     - Validation images whose classes have another order than those of training are refused, and a
       dataloader that gives no epoch.
     - Hooks that check a config, such as mmdet's ``NumClassCheckHook``, are asked.
-
     - A checkpoint that has seen more than the training is long is not gone on with.
+    - A network whose ``init_cfg`` names a file of which next to nothing fits is refused.
 
     ``tools/train.py`` adds it.
     """
@@ -68,6 +69,8 @@ class TrainingStartHook(Hook):
             self._check_teachers(runner, model, dataset)
         else:
             check_heads(model, dataset, 'model')
+        if not (runner._resume or runner._load_from):
+            refuse_not_pretrained(model)
         refuse_no_epoch(runner.train_dataloader, isinstance(runner.train_loop, EpochBasedTrainLoop))
         if runner.val_loop is not None:
             check_same_classes(dataset, runner.val_loop.dataloader.dataset,

@@ -24,6 +24,7 @@ from autokd_mm.engine.settings import SearchSettings
 from autokd_mm.errors import ConfigError
 from autokd_mm.measure.losses import NONE
 from autokd_mm.models.algorithms import FrozenTeacherDistill
+from autokd_mm.models.algorithms.pretrained import refuse_not_pretrained
 from autokd_mm.page import Page
 from autokd_mm.pairs.forms import read_forms
 from autokd_mm.proxy.ranks import Ranks
@@ -153,6 +154,8 @@ class SearchLoop(BaseLoop):
         self.reward, self.final_reward = settings.rewards(task.has_metric, task.loss_mode != NONE)
         if settings.final_round and settings.final_round.budget is not None:
             self.always = list(filter(None, [task.add_first('KD')]))
+        if not (task.start.files or settings.resume):
+            refuse_not_pretrained(self.model, task.student)
         check_same_classes(self.dataloader.dataset, self.runner.val_loop.dataloader.dataset,
                            'val_dataloader.dataset')
         ask(self.full_hooks, self.runner)

@@ -163,7 +163,7 @@ class FrozenTeacherDistill(SeenAsStudent, HeldTeacher, SingleTeacherDistill):
         trained = not self._teacher_needs_init or bool(first._is_init or first.init_cfg)
         if self._teacher_needs_init:
             self.teacher.init_weights()
-            self._teacher_needs_init = False
+            self._teacher_needs_init, self.teacher_was_initialised = False, True
         if self._start is not None:
             self._start.give(self.architecture, self.teacher, trained)
 

@@ -31,7 +31,10 @@ class HeldTeacher(BaseModel):
 
     Attributes:
         teacher_is_random: neither a checkpoint nor its config gives it weights.
+        teacher_was_initialised: ``init_weights`` has initialised it.
     """
+
+    teacher_was_initialised = False
 
     @property
     def teacher(self) -> BaseModel:

@@ -156,6 +156,11 @@ def trained_on(network: torch.nn.Module) -> Optional[List[str]]:
     return getattr(network, '_trained_on', None)
 
 
+def is_loaded(network: torch.nn.Module) -> bool:
+    """Whether :func:`load_network` has given a network its weights."""
+    return hasattr(network, '_not_loaded')
+
+
 def not_loaded(teacher: torch.nn.Module, sources: Iterable[str]) -> Optional[Tuple[str, str]]:
     """A parameter that the checkpoint of a teacher has not given, and the module, of those that are
     heard, in which it is; ``None``: there is none.
