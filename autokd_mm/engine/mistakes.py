@@ -144,8 +144,8 @@ def _of_a_checkpoint(error: BaseException) -> Optional[UserError]:
         known = frames[-1].f_locals
         held = known['checkpoint'].get('state_dict', known['checkpoint'])
         module = frames[-2].f_locals.get('module')
-        return CheckpointError(f'init_cfg.prefix={known["prefix"]!r} of {type(module).__name__}: no '
-                               f'name in {known["filename"]} begins so, the first is '
+        return CheckpointError(f'init_cfg.prefix={known["prefix"]!r} of {type(module).__name__}: '
+                               f'no name in {known["filename"]} begins so, the first is '
                                f'{next(iter(held), "nothing")}; prefix=None takes all')
     frame = next((each for each in frames if each.f_code in _RESUMES), None)
     if frame is None or not isinstance(error, (KeyError, RuntimeError, ValueError)):

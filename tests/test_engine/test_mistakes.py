@@ -59,8 +59,8 @@ def test_a_prefix_that_no_weight_of_a_file_has(tmp_path):
     error = raised(lambda: PretrainedInit(path, prefix='backbone')(torch.nn.Linear(1, 1)))
     found = mistake(error)
     assert isinstance(found, CheckpointError)
-    assert str(found) == (f"init_cfg.prefix='backbone.' of Linear: no name in {path} begins so, the "
-                          'first is conv1.weight; prefix=None takes all')
+    assert str(found) == (f"init_cfg.prefix='backbone.' of Linear: no name in {path} begins so, "
+                          'the first is conv1.weight; prefix=None takes all')
 
 
 class NeedsMasks(BaseTransform):

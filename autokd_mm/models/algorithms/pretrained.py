@@ -26,7 +26,7 @@ def refuse_not_pretrained(model: nn.Module, student: Optional[nn.Module] = None)
     Raises:
         CheckpointError: of :func:`not_pretrained`.
     """
-    networks = dict(model=model)
+    networks: Dict[str, Any] = dict(model=model)
     if 'architecture' in model._modules:
         networks = {'model.architecture': student or model.architecture}
     if isinstance(model, FrozenTeacherDistill) and model.teacher_was_initialised:

@@ -1,6 +1,6 @@
-# RetinaNet: both networks have a MobileNetV2 that begins with ImageNet's weights; the student has a
-# thin FPN and head. It is mmpretrain's MobileNetV2, as its checkpoint: that of mmdet has other names
-# for the same layers, of which MMEngine loads none, with a warning. Another file of the backbone:
+# RetinaNet: both networks have a MobileNetV2 that begins with ImageNet's weights; the student has
+# a thin FPN and head. It is mmpretrain's MobileNetV2, as its checkpoint is: that of mmdet has other
+# names for the same layers, and would be left as it was drawn. Another file of the backbone:
 #     --cfg-options backbone_ckpt=MOBILENETV2.pth
 backbone_ckpt = ('https://download.openmmlab.com/mmclassification/v0/mobilenet_v2/'
                  'mobilenet_v2_batch256_imagenet_20200708-3b2dc3af.pth')
