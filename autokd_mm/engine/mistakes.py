@@ -16,6 +16,7 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.dataset import BaseDataset
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook
+from mmengine.model import PretrainedInit
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import _load_checkpoint_with_prefix
 from torch.nn.functional import cross_entropy
@@ -52,6 +53,11 @@ def mistake(error: BaseException) -> Optional[UserError]:
         words = own_words(error)
         if key and not words.startswith('model.'):  # a loss of ours knows its class alone
             return ConfigError(f'{key}: {words}')
+        module = next((frame.f_locals['module'] for frame in frames_of(error)
+                       if frame.f_code is PretrainedInit.__call__.__code__), None)
+        if module is not None:  # the reader of files does not know who asks
+            return CheckpointError(f'init_cfg of {type(module).__name__}: {words}; init_cfg=None '
+                                   'does without')
         return UserError(words) if OF_A_WORKER in str(error) else error
     if isinstance(error, AutoKDError):
         return None

@@ -172,10 +172,17 @@ def _logits(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str, 
     token = distillation_token(student)
     ours, theirs = DISTILLED if token else logits_of(student), logits_of(teacher)
     if not ours or not theirs:
-        who = ' and '.join(name for name, found in (('student', ours), ('teacher', theirs))
-                           if not found)
-        why.append(f'logits: none, no layer of the {who} gives, as one tensor, what the network '
-                   'returns')
+        silent = [(name, heard) for name, heard, found in
+                  (('student', student, ours), ('teacher', teacher, theirs)) if not found]
+        broken = [(name, heard.size, heard.error) for name, heard in silent
+                  if heard.error is not None]
+        for name, size, error in broken:
+            why.append(f'logits: none, the {name} did not come to its end on an image of '
+                       f'{_times(size)}: {first_line(error)}')
+        if not broken:
+            who = ' and '.join(name for name, _ in silent)
+            why.append(f'logits: none, no layer of the {who} gives, as one tensor, what the '
+                       'network returns')
         return {}
     sizes = [tuple(heard.said[name].tensors[0].shape[1:])
              for heard, name in zip(looked.heard, (ours, theirs))]
@@ -201,6 +208,8 @@ def _of_boxes(looked: Looked, why: List[str], runners_up: List[str]) -> Dict[str
         why.append(f'logits: none, {reason}; boxes of two networks are compared where a '
                    'StandardRoIHead judges those of the teacher')
         heads = dict.fromkeys(KEYS, 'bbox_head')
+        if not (hasattr(student, 'bbox_head') and hasattr(teacher, 'bbox_head')):
+            return {}  # not both have a dense head
         try:
             read_heads(heads, student, teacher, False)
             return heads

@@ -97,18 +97,31 @@ def _look(config: Config, bases: Tuple[Config, Config], student: Source,
             config.model, architecture=networks[0], teacher=networks[1],
             teacher_input=None if side is None else dict(size=side)))
     error: Optional[ConfigError] = None
-    for size in _sizes(bases[0], kinds[0]):
+    found: Optional[Looked] = None
+    for size in _sizes(bases, kinds[0]):
         try:
             pixels, samples = _image(model, kinds[0], size)
             heard = tuple(_hear(model, network, key, pixels, samples)
                           for network, key in ((model.architecture, STUDENT),
                                                (model.teacher, TEACHER)))
-            return Looked(config, bases, model, kinds[0], kinds[1],
-                          heard, pixels, samples, side)  # type: ignore[arg-type]
         except ConfigError as failed:
             error = failed
-    assert error is not None
-    raise error
+            continue
+        seen = Looked(config, bases, model, kinds[0], kinds[1],
+                      heard, pixels, samples, side)  # type: ignore[arg-type]
+        if all(one.error is None for one in heard):
+            return seen
+        # A neck or a head may need larger maps, and has said nothing.
+        if found is None or _failed(seen) < _failed(found):
+            found = seen
+    if found is None:
+        assert error is not None
+        raise error
+    return found
+
+
+def _failed(looked: Looked) -> int:
+    return sum(one.error is not None for one in looked.heard)
 
 
 def _read(source: Source, key: str) -> Config:
@@ -173,11 +186,12 @@ def _teacher_side(bases: Tuple[Config, Config], teacher: Any,
     return own if own and student and own != student else None
 
 
-def _sizes(config: Config, kind: str) -> List[Tuple[int, int]]:
+def _sizes(bases: Sequence[Config], kind: str) -> List[Tuple[int, int]]:
+    """What to try, smallest first: of dense tasks the training's of both at last."""
     if kind == LABEL:
-        side = side_of(config) or 224
+        side = side_of(bases[0]) or 224
         return [(side, side)]
-    return dense_sizes(config)
+    return list(dict.fromkeys(size for base in bases for size in dense_sizes(base)))
 
 
 def _image(model: Any, kind: str, size: Tuple[int, int]) -> Tuple[torch.Tensor, Any]:

@@ -95,9 +95,11 @@ def count(config: Any) -> Tuple[Optional[int], str]:
         dataset = dataset['dataset']
     kind = str(getattr(dataset.get('type'), '__name__', dataset.get('type'))).split('.')[-1]
     known = _KNOWN.get(kind)
+    if known and known[0] not in str({key: value for key, value in dataset.items()
+                                      if key != 'pipeline'}):
+        known = None  # other images of the same class
     here = os.path.exists(dataset.get('data_root') or '')  # whoever's it is, under usual names
-    if not here and known and known[0] in str({key: value for key, value in dataset.items()
-                                               if key != 'pipeline'}):
+    if known and not here:
         return known[1], kind
     if kind in _WRITTEN and not here:
         return TRAIN, f'{kind}, which are written when a training needs them'

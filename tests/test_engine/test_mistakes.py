@@ -15,6 +15,7 @@ from autokd_mm.engine.mistakes import innermost, mistake
 from autokd_mm.errors import (CandidateFailed, CheckpointError, ConfigError, DataError,
                               StudyError, UserError)
 from autokd_mm.proxy.ranks import RankLost
+from autokd_mm.safe_load import use_everywhere
 from autokd_mm.study.patience import StorageAway
 
 
@@ -61,6 +62,14 @@ def test_a_prefix_that_no_weight_of_a_file_has(tmp_path):
     assert isinstance(found, CheckpointError)
     assert str(found) == (f"init_cfg.prefix='backbone.' of Linear: no name in {path} begins so, "
                           'the first is conv1.weight; prefix=None takes all')
+
+
+def test_a_file_that_a_network_should_begin_with_and_that_is_not_there(tmp_path):
+    path = str(tmp_path / 'gone.pth')
+    use_everywhere()
+    error = raised(lambda: PretrainedInit(path)(torch.nn.Linear(1, 1)))
+    assert str(mistake(error)) == (f'init_cfg of Linear: checkpoint: {path} cannot be read ({path} '
+                                   'can not be found.); init_cfg=None does without')
 
 
 class NeedsMasks(BaseTransform):

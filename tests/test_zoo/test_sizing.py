@@ -76,6 +76,15 @@ def test_a_data_set_that_is_not_there():
     assert found.why[0].startswith('proxy: a twentieth of the images (Nothing, which is not here')
 
 
+@pytest.mark.parametrize('kind, file', [
+    ('CocoDataset', 'annotations/my_200_images.json'),
+    ('CocoDataset', 'annotations/voc0712_trainval.json'),
+    ('COCOStuffDataset', 'images/train2014')])
+def test_another_data_set_of_a_well_known_class(kind, file):
+    assert sizing.count(config(kind=kind, ann_file=file)) == (
+        None, f'{kind}, which is not here to be counted')
+
+
 @pytest.mark.parametrize('kind', ['DigitScenesCoco', 'DigitScenesCityscapes'])
 def test_scenes_are_not_written_to_be_counted(tmp_path, kind):
     root = tmp_path / 'scenes'
