@@ -168,7 +168,8 @@ def show_plan(task: Task, runner: Any, settings: SearchSettings) -> Optional[flo
     """Log what would be searched, and what the teacher is worth, if there is one already.
 
     Returns:
-        Seconds in which it was evaluated; ``None``: it is not there.
+        Seconds in which it was evaluated, 0 where the search would not begin without another one;
+        ``None``: it is trained first.
     """
     task.curve(settings.full_training)  # as in a search
     for line in words.plan(task.space, task.layers, task.computed_factors):
@@ -178,6 +179,10 @@ def show_plan(task: Task, runner: Any, settings: SearchSettings) -> Optional[flo
         begun = time.perf_counter()
         _tell(task.model, teachers.evaluate(task.model, runner.val_loop), runner)
         return time.perf_counter() - begun
+    missing = teachers.cannot_have(task.model, runner.cfg, runner.work_dir, settings.train_teacher)
+    if missing:  # what a dry run is asked is the rest
+        runner.logger.warning(f'the search would not begin: {missing}')
+        return 0.0
     runner.logger.info('teacher: not trained yet, the search trains it first')
     return None
 

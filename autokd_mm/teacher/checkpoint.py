@@ -189,22 +189,32 @@ def ensure_teacher(model: Any, config: Config, full_training: Dict[str, Any], wo
         ConfigError: there is no checkpoint and nobody asked to train one.
     """
     found = _paths(config, work_dir, train)
-    for (teacher, _), path in zip(each_teacher(model), found):
-        if train and not path and not predicts_as(teacher, model.student):
-            raise ConfigError('train_cfg.train_teacher: the teacher gives features alone, it '
-                              "cannot be trained on the student's task; name its checkpoint "
-                              '(--cfg-options teacher_ckpt=FILE)')
-    if not train and not all(found):
-        which, example = ((f'teacher_ckpt[{found.index(None)}]', '"[FILE,FILE]"')
-                          if _several(config) else ('teacher_ckpt', 'FILE'))
-        raise ConfigError(f'{which} is not set: name the checkpoint of the trained teacher '
-                          f'(--cfg-options teacher_ckpt={example})')
+    missing = cannot_have(model, config, work_dir, train)
+    if missing:
+        raise ConfigError(missing)
     made = [path or train_teacher(config, full_training, work_dir, number)
             for number, path in enumerate(found)]
     paths: Paths = made if _several(config) else made[0]
     if paths != config.model.get('teacher_ckpt'):  # the algorithm has loaded those
         load_teacher(model.teacher, paths)
     return paths
+
+
+def cannot_have(model: Any, config: Config, work_dir: str, train: bool) -> Optional[str]:
+    """Why a search will have no teacher, in a line; ``None``: it has checkpoints, or will train
+    what is missing."""
+    found = _paths(config, work_dir, train)
+    for (teacher, _), path in zip(each_teacher(model), found):
+        if train and not path and not predicts_as(teacher, model.student):
+            return ('train_cfg.train_teacher: the teacher gives features alone, it cannot be '
+                    "trained on the student's task; name its checkpoint "
+                    '(--cfg-options teacher_ckpt=FILE)')
+    if not train and not all(found):
+        which, example = ((f'teacher_ckpt[{found.index(None)}]', '"[FILE,FILE]"')
+                          if _several(config) else ('teacher_ckpt', 'FILE'))
+        return (f'{which} is not set: name the checkpoint of the trained teacher '
+                f'(--cfg-options teacher_ckpt={example})')
+    return None
 
 
 def find_checkpoint(teacher: nn.Module, config: Config, work_dir: str,

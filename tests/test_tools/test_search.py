@@ -164,6 +164,27 @@ def test_work_dir_of_another_search(search, refused, search_config):
     assert (folder / search_config.name).read_bytes() == config
 
 
+@pytest.mark.parametrize('headless', [False, True])
+def test_a_dry_run_promises_no_teacher_that_a_search_would_not_train(tool, search_config, headless):
+    """Of ``autokd pair`` with two configs of one's own it is the next command."""
+    with search_config.open('a') as file:
+        file.write('\nteacher_ckpt = None\nmodel.update(teacher_ckpt=None)\n')
+        if headless:
+            file.write("""
+model['teacher'].update(head=None)
+train_cfg['layers'] = dict(student='backbone.layer3', teacher='backbone.layer3',
+                           student_logits=None, teacher_logits=None)
+""")
+    for train, words in ((False, 'the search would not begin: teacher_ckpt is not set'),
+                         (True, 'the search would not begin: train_cfg.train_teacher: the teacher '
+                                'gives features alone' if headless else
+                                'not trained yet, the search trains it first')):
+        out = tool('search', search_config, '--dry-run', '--cfg-options',
+                   f'train_cfg.train_teacher={train}')
+        assert out.count(words) == 1 and 'together' in out
+        assert ('not trained yet' in out) == (train and not headless)
+
+
 def test_an_experience_that_cannot_be_added_to_is_seen_first(refused, tmp_path):
     (tmp_path / 'e.json').write_text('{}')
     assert 'e.json is no experience' in refused('--remember', tmp_path / 'e.json')
