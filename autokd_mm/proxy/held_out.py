@@ -9,6 +9,7 @@ from mmengine.model import BaseModel
 
 from autokd_mm.datasets.annotations import BOXES, SEGMENTATION
 from autokd_mm.errors import ConfigError, DataError, UserError
+from autokd_mm.layers.capture import capture
 from autokd_mm.layers.find import forward
 from autokd_mm.measure.dense_evaluation import evaluate_dense, grid_of, positions
 from autokd_mm.measure.dense_metrics import BoxMAP, DenseMetric, MeanIoU, in_windows
@@ -44,6 +45,7 @@ class HeldOut:
                  own_metric: Optional[Callable[[], DenseMetric]] = None) -> None:
         self.images, self.layers, self.settings = images, layers, settings
         self.loss_mode, self._own_metric = loss_mode, own_metric
+        self._judged: Optional[str] = None  # see _logits_it_predicts_from
         if images.kind == BOXES and not images.bank.ragged('boxes').shapes[:, 0].any():
             raise DataError(f'proxy.held_out: none of the {len(images)} images has a box, so '
                             'there is no mAP to measure; take more')
@@ -103,6 +105,23 @@ class HeldOut:
             return BoxMAP()
         if self.images.kind == SEGMENTATION:
             # In windows it sees other images than the one whose logits are here.
-            whole = self.layers.logits and not in_windows(getattr(student, 'test_cfg', None))
-            return MeanIoU(self.layers.logits[0].name if whole else None)
+            if in_windows(getattr(student, 'test_cfg', None)):
+                return MeanIoU()
+            if self._judged is None:
+                self._judged = self._logits_it_predicts_from(student)
+            return MeanIoU(self._judged or None)
         return None
+
+    def _logits_it_predicts_from(self, student: BaseModel) -> str:
+        """Name of the pair; '' where the segmentor predicts from something else, as one with
+        several heads of which an earlier one is compared."""
+        sources = {pair.name: pair.student for pair in self.layers.logits}
+        inputs, samples = self.images.inputs(student, self._rows[0][:1], False)
+        with torch.no_grad(), given_back(student), \
+                capture(student.eval(), sources, self.layers.layouts('student')) as outputs:
+            try:
+                said = student(inputs, samples, mode='tensor')
+            except Exception:  # a cascade has no such mode
+                return ''
+        return next((name for name, value in outputs.items() if isinstance(said, torch.Tensor)
+                     and said.shape == value.shape and torch.equal(said, value)), '')

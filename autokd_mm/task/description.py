@@ -25,7 +25,7 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
     differs = own and own != config.get('data_preprocessor')
     more = dict(images=repr(own.to_dict())) if differs else {}
     # Without logits it was right before.
-    if layer_names.get('student_logits') and _is_measured_anew(config.model.architecture):
+    if _is_measured_anew(config.model.architecture, layer_names.get('student_logits')):
         more['metric'] = 'mIoU as in a test'
     return dict(space={level: list(options) for level, options in space.levels()},
                 shapes=_plain(shapes) if isinstance(shapes, Shapes) else
@@ -37,9 +37,16 @@ def describe(space: Space, layer_names: Mapping[str, Any], proxy: ProxySettings,
                 learning_rate=[round(factor(curve, i, 16), 9) for i in range(16)], **more)
 
 
-def _is_measured_anew(segmentor: Mapping[str, Any]) -> bool:
-    """Whether its mean IoU was another number until 2026-11-30."""
+def _is_measured_anew(segmentor: Mapping[str, Any], logits: Any) -> bool:
+    """Whether its mean IoU was another number until 2026-12-01."""
+    first = str(logits[0] if isinstance(logits, (list, tuple)) and logits else logits or '')
+    if not first:
+        return False
     heads = segmentor.get('decode_head')
+    if isinstance(heads, list) and first.startswith('decode_head.') \
+            and not first.startswith(f'decode_head.{len(heads) - 1}.') \
+            or 'kernel_generate_head' in first:
+        return True  # an earlier head's
     head = heads[-1] if isinstance(heads, list) and heads else heads
     return in_windows(segmentor.get('test_cfg')) \
         or isinstance(head, Mapping) and bool(head.get('align_corners'))

@@ -251,6 +251,34 @@ def test_mean_iou_of_a_student(task):
     assert np.isnan(terms['metric'])
 
 
+def test_mean_iou_is_of_what_the_segmentor_predicts(task):
+    """Not of an earlier head's scores, as a cascade has them, that are compared."""
+    if task.kind != 'segmentation':
+        pytest.skip('one of the tasks is enough')
+    trainer = trainer_of(task)
+    student = copy.deepcopy(task.student)
+    head = student.decode_head
+    first = head.forward
+    with torch.no_grad():
+        head.conv_seg.weight.zero_()
+        head.conv_seg.bias.copy_(torch.tensor([0., 9., 0.]))
+    whole = trainer.measure(student)['metric']
+    assert trainer.held_out._judged == task.layers.logits[0].name
+
+    def second(inputs):
+        """A head behind the compared one: says class 0 everywhere."""
+        return first(inputs) * torch.tensor([0., -1., 0.]).view(3, 1, 1)
+
+    head.forward = second
+    trainer = trainer_of(task)
+    found = trainer.measure(student)['metric']
+    assert trainer.held_out._judged == '' and found != pytest.approx(whole)
+    with torch.no_grad():
+        head.conv_seg.bias.copy_(torch.tensor([9., 0., 0.]))
+    head.forward = first
+    assert trainer_of(task).measure(student)['metric'] == pytest.approx(found)
+
+
 def test_map_of_a_student(task):
     """One whose boxes are the annotated ones, in its own pixels; then with every second lost."""
     if task.kind == 'segmentation':

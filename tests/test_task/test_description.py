@@ -15,6 +15,11 @@ CORNERS = dict(decode_head=dict(align_corners=True))
     (dict(decode_head=[dict(align_corners=False), dict(align_corners=True)]), 'x', True),
     (dict(decode_head=[dict(align_corners=True), dict(align_corners=False)]), 'x', False),
     (dict(test_cfg=dict(mode='whole'), decode_head=dict(align_corners=False)), 'x', False),
+    (dict(decode_head=[{}, {}]), 'decode_head.0.conv_seg', True),
+    (dict(decode_head=[{}, {}]), ['decode_head.0.conv_seg', 'decode_head.1.conv_seg'], True),
+    (dict(decode_head=[{}, {}]), ['decode_head.1.conv_seg', 'decode_head.0.conv_seg'], False),
+    (dict(decode_head=dict(type='IterativeDecodeHead')),
+     'decode_head.kernel_generate_head.conv_seg', True),
     (SLIDE, None, False), (CORNERS, None, False),
     (dict(head=dict(num_classes=3)), 'head.fc', False)])
 def test_a_search_whose_mean_iou_was_another_number_is_not_taken_up(segmentor, logits, anew):

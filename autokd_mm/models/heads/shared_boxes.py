@@ -92,6 +92,10 @@ def share_boxes(detector: nn.Module, count: Any) -> nn.Module:
                           f'{type(boxes.loss_cls).__name__}, which reads more from the scores than '
                           'one softmax over the classes and the background, it must be a '
                           'CrossEntropyLoss; leave shared_boxes out')
+    if getattr(boxes, 'num_instance', 1) > 1:
+        raise ConfigError(f'model.shared_boxes: the RoI head of {type(detector).__name__} gives '
+                          f'the scores of {boxes.num_instance} objects for a box, which are no one '
+                          'softmax, it must be one for each; leave shared_boxes out')
     if not getattr(detector, 'with_rpn', True):
         raise ConfigError(f'model.shared_boxes: {type(detector).__name__} makes no boxes but reads '
                           'them from a file, it must have an rpn_head; leave shared_boxes out')

@@ -128,6 +128,13 @@ def test_boxes_of_a_file_are_no_ones(detector):
         share_boxes(detector, 3)
 
 
+def test_scores_of_several_objects_for_a_box_are_refused(detector):
+    """CrowdDet's stand side by side."""
+    detector.roi_head.bbox_head.num_instance = 2
+    with pytest.raises(ConfigError, match='model.shared_boxes: .* the scores of 2 objects for a'):
+        share_boxes(detector, 3)
+
+
 def test_scores_that_are_no_softmax_over_the_classes_are_refused():
     """Seesaw's have two of objectness behind the classes."""
     config = dense_tasks.faster_rcnn()
