@@ -5,6 +5,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+import torch
 from optuna.trial import TrialState
 
 from autokd_mm.experience import read_whole
@@ -162,6 +163,22 @@ def test_work_dir_of_another_search(search, refused, search_config):
     assert (folder / 'study.journal').read_bytes() == before
     search('--dry-run', '--trials', 2)
     assert (folder / search_config.name).read_bytes() == config
+
+
+@pytest.mark.parametrize('network', ['architecture', 'teacher'])
+def test_a_file_that_gives_a_backbone_nothing_is_seen_first(refused, search_config, tmp_path,
+                                                            network):
+    torch.save({'stem.weight': torch.rand(3, 3)}, str(tmp_path / 'other.pth'))
+    with search_config.open('a') as file:
+        file.write(f"""
+teacher_ckpt = None
+model.update(teacher_ckpt=None)
+train_cfg.update(train_teacher=True)
+model.setdefault({network!r}, dict()).setdefault('backbone', dict()).update(init_cfg=dict(
+    type='Pretrained', checkpoint={str(tmp_path / 'other.pth')!r}))
+""")
+    line = refused()
+    assert f'model.{network}.backbone.init_cfg.checkpoint: 0% of the values' in line
 
 
 @pytest.mark.parametrize('headless', [False, True])

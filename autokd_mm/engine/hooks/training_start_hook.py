@@ -69,7 +69,7 @@ class TrainingStartHook(Hook):
             self._check_teachers(runner, model, dataset)
         else:
             check_heads(model, dataset, 'model')
-        if not (runner._resume or runner._load_from):
+        if not (runner.iter or runner._load_from):  # --resume may have found nothing
             refuse_not_pretrained(model)
         refuse_no_epoch(runner.train_dataloader, isinstance(runner.train_loop, EpochBasedTrainLoop))
         if runner.val_loop is not None:

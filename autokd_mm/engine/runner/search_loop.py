@@ -154,7 +154,7 @@ class SearchLoop(BaseLoop):
         self.reward, self.final_reward = settings.rewards(task.has_metric, task.loss_mode != NONE)
         if settings.final_round and settings.final_round.budget is not None:
             self.always = list(filter(None, [task.add_first('KD')]))
-        if not (task.start.files or settings.resume):
+        if not task.start.files and self._begun() is None:
             refuse_not_pretrained(self.model, task.student)
         check_same_classes(self.dataloader.dataset, self.runner.val_loop.dataloader.dataset,
                            'val_dataloader.dataset')
@@ -170,11 +170,15 @@ class SearchLoop(BaseLoop):
         """Option lists of the space; a study from before students could start from the teacher, or
         hear one of several alone, goes on without that."""
         options = dict(self.settings.space or {})
-        begun = studies.space_of(self.work_dir.path, self.settings.storage)
+        begun = self._begun()
         for level in ('start', *TEACHER_LEVELS):
             if begun is not None and level not in begun:
                 options.setdefault(level, (UNNAMED[level], ))
         return options
+
+    def _begun(self) -> Optional[Dict[str, Any]]:
+        """The space of the study that this search goes on with, ``None``: it begins."""
+        return studies.space_of(self.work_dir.path, self.settings.storage)
 
     def say(self, line: str) -> None:
         """Log a line."""

@@ -145,6 +145,19 @@ def test_what_may_read_weights_by_itself(config, names):
     assert _names_weights(config) is names
 
 
+def test_a_backbone_that_began_with_nothing_of_its_file(runner, tmp_path):
+    path = str(tmp_path / 'other.pth')
+    torch.save({'stem.weight': torch.rand(3, 3)}, path)
+    runner.model.architecture.backbone.init_cfg = dict(type='Pretrained', checkpoint=path)
+    TrainingStartHook().before_train(runner)  # load_from has given it other weights
+    runner._load_from = None
+    with pytest.raises(CheckpointError, match=r'^model.architecture.backbone.init_cfg.checkpoint: '
+                                              r'0% of the values of .* it has stem.weight, the '):
+        TrainingStartHook().before_train(runner)
+    runner.iter = 1  # it goes on
+    TrainingStartHook().before_train(runner)
+
+
 @pytest.mark.parametrize('stop', ['x', None, 1.5, True])
 def test_a_distillation_that_stops_at_no_number(runner, stop):
     from mmrazor.engine.hooks import StopDistillHook
