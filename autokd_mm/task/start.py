@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Tuple
 from mmengine.model import BaseModule, initialize
 
 from autokd_mm.bank.identity import weights_digest
+from autokd_mm.models.algorithms.pretrained import names_a_file
 from autokd_mm.models.algorithms.teacher import read_checkpoint
 from autokd_mm.models.algorithms.weights import start
 
@@ -24,9 +25,9 @@ class StartingWeights:
     def __init__(self, config: Any, say: Callable[[str], None]) -> None:
         own = config.model.get('init_cfg') or []
         own = [own] if isinstance(own, dict) else list(own)
-        self._others = [one for one in own if not _is_file(one)]
+        self._others = [one for one in own if not names_a_file(one)]
         self.files: List[Tuple[str, str]] = [
-            ('model.init_cfg.checkpoint', one['checkpoint']) for one in own if _is_file(one)]
+            ('model.init_cfg.checkpoint', one['checkpoint']) for one in own if names_a_file(one)]
         if config.get('load_from'):
             self.files.append(('load_from', str(config.load_from)))
         self._say, self._digests = say, {}  # type: Any, Dict[str, str]
@@ -53,9 +54,3 @@ class StartingWeights:
         if not self.files:
             return {}
         return dict(start=[self._digests[path] for _, path in self.files])
-
-
-def _is_file(init_cfg: Any) -> bool:
-    kind = init_cfg.get('type')
-    return str(getattr(kind, '__name__', kind)) in ('Pretrained', 'PretrainedInit') and bool(
-        init_cfg.get('checkpoint'))

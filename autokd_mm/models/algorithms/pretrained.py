@@ -66,12 +66,17 @@ def not_pretrained(network: nn.Module, key: str) -> Optional[str]:
     return None
 
 
+def names_a_file(init_cfg: Mapping[str, Any]) -> bool:
+    """Whether an ``init_cfg`` reads weights."""
+    kind = init_cfg.get('type')
+    return str(getattr(kind, '__name__', kind)) in ('Pretrained', 'PretrainedInit') and bool(
+        init_cfg.get('checkpoint'))
+
+
 def _files(module: nn.Module) -> Iterator[Mapping[str, Any]]:
     found = getattr(module, 'init_cfg', None)
     for one in [found] if isinstance(found, Mapping) else found or ():
-        kind = one.get('type') if isinstance(one, Mapping) else None
-        if str(getattr(kind, '__name__', kind)) in ('Pretrained', 'PretrainedInit') \
-                and one.get('checkpoint'):
+        if isinstance(one, Mapping) and names_a_file(one):
             yield one
 
 
