@@ -5,13 +5,11 @@ import pytest
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from autokd_mm.datasets.digit_scenes import ensure_scenes
 from autokd_mm.engine.config import load_config
 from autokd_mm.errors import ConfigError
 from autokd_mm.models.algorithms.inherited import parts_of
 from autokd_mm.models.distillers import Layers
 from autokd_mm.models.distillers.from_spec import distiller_config, spec_from_config
-from autokd_mm.pairs.forms import read_forms
 from autokd_mm.registry import MODELS
 from autokd_mm.report.export import SCHEDULE_HOOK
 from autokd_mm.report.start import set_start
@@ -21,27 +19,6 @@ from autokd_mm.zoo import make_pair
 VANILLA = Path(__file__).resolve().parents[2] / 'configs' / 'vanilla'
 SEARCH = VANILLA.parent / 'search'
 DIGITS = VANILLA / 'resnet8-w32_digits.py', VANILLA / 'resnet8-w4_digits.py'
-
-
-@pytest.fixture(scope='module')
-def scenes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('scenes')
-    ensure_scenes(str(folder), train=8, val=4, size=64)
-    return str(folder)
-
-
-@pytest.fixture
-def pair(tmp_path):
-    """``pair(teacher, student)`` writes pair.py; returns what :func:`make_pair` says, and the
-    config as the tools read it."""
-
-    def write(teacher, student, **options):
-        found = make_pair(str(teacher), str(student), str(tmp_path / 'pair.py'), **options)
-        config = load_config(found.path)
-        read_forms(config)
-        return found, config
-
-    return write
 
 
 @pytest.mark.parametrize('name', ['retinanet', 'faster_rcnn', 'deeplabv3'])
@@ -67,36 +44,6 @@ def test_a_classifier(pair):
     assert config.model.teacher.backbone.base_channels == 32
     assert any(line.startswith('the stages of the backbone') for line in found.choice.runners_up)
     assert 'autokd search' in str(found)
-
-
-def test_a_neck_that_needs_larger_images(pair):
-    """SSD's last levels are nothing of the small image that pairs are tried with first."""
-    found, config = pair('ssd512_coco', 'ssd300_coco')
-    assert config.train_cfg.layers.student[0] == 'neck[0]' and found.choice.why[0].startswith(
-        'features: the levels of the neck')
-
-
-def test_a_head_that_does_not_come_to_its_end(pair, scenes, monkeypatch):
-    from mmseg.models.decode_heads import ASPPHead
-    forward = ASPPHead.forward
-
-    def refuse(self, inputs):
-        if self.channels > 32:
-            raise RuntimeError('not of random pixels')
-        return forward(self, inputs)
-
-    monkeypatch.setattr(ASPPHead, 'forward', refuse)
-    found, _ = pair(VANILLA / 'digit_scenes_deeplabv3_teacher.py',
-                    VANILLA / 'digit_scenes_deeplabv3_student.py', data_root=scenes)
-    assert any(line.startswith('logits: none, the teacher did not come to its end on an image of ')
-               and line.endswith(': not of random pixels') for line in found.choice.why)
-    assert not any('no layer of the' in line for line in found.choice.why)
-
-
-def test_heads_that_do_not_both_predict_densely_are_no_mistake(pair):
-    found, config = pair('cascade-rcnn_r50_fpn_1x_coco', 'faster-rcnn_r50_fpn_1x_coco')
-    assert 'student_predictions' not in config.train_cfg.layers
-    assert not any('student_predictions' in line for line in found.choice.why)
 
 
 def test_a_head_with_two_tokens(pair):
